@@ -1,0 +1,153 @@
+"""The settings that every method of a benchmark shares, as strict models.
+
+A component reads a section through ``ctx.settings["cam"]`` after declaring ``reads=("cam",)``; only
+declared sections enter its stage key. Import this module where it is needed: it loads pydantic.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+SECTIONS = ("backbone", "classifier", "cam", "segmenter", "test", "scoring")
+
+
+class Section(BaseModel):
+    """A strict, frozen group of settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class BackboneSettings(Section):
+    """Backbone and initial weights of one cell.
+
+    ``weights`` is a path, a URL, an mmseg scheme (``open-mmlab://...``, ``torchvision://...``) or ``None`` for
+    random initial weights. ``weights_sha256`` is filled in by the harness for files, so that the path itself never
+    enters a fingerprint.
+    """
+
+    name: str
+    weights: str | None = None
+    trained_on: str | None = None
+    weights_sha256: str | None = None
+
+
+class OptimSettings(Section):
+    """Optimiser and schedule of one training.
+
+    The learning rate falls as lr * (1 - t/T)^power from ``lr`` after ``warmup`` linear iterations.
+    """
+
+    iterations: int = Field(ge=0, description="training steps T")
+    batch_size: int = Field(16, ge=1, description="images per step")
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    lr: float = Field(0.01, gt=0, description="learning rate of the backbone")
+    head_lr_mult: float = Field(10.0, gt=0, description="multiplier for layers that are not pretrained")
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    power: float = Field(0.9, ge=0)
+    warmup: int = Field(0, ge=0)
+    freeze_bn: bool = Field(False, description="keep the backbone's BatchNorm statistics and affine fixed")
+    amp: bool = Field(False, description="automatic mixed precision")
+
+
+class AugmentSettings(Section):
+    """Random scale, crop, flip and colour jitter, alike for every method.
+
+    A side ``s`` is drawn uniformly from ``scale``; the image is resized by ``s`` (``base`` pixels on its long side
+    when given, else its own size), padded and cropped to ``crop`` x ``crop``.
+    """
+
+    crop: int = Field(ge=16, description="side of the square training crop in pixels")
+    base: int | None = Field(None, ge=16, description="long side before the random scale; null = the image's own")
+    scale: tuple[float, float] = Field((0.75, 1.5), description="range of the random scale")
+    flip: bool = True
+    colour: float = Field(0.3, ge=0, le=1, description="strength of brightness, contrast and saturation jitter")
+
+    @field_validator("scale", mode="before")
+    @classmethod
+    def _pair(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class ClassifierSettings(Section):
+    """The image classifier whose CAMs tag-supervised methods share."""
+
+    optim: OptimSettings
+    augment: AugmentSettings
+    output_stride: int = 16
+    levels: tuple[int, ...] = Field((-1,), description="backbone levels that feed the 1x1 class convolution")
+
+    @field_validator("levels", mode="before")
+    @classmethod
+    def _tuple(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class CamSettings(Section):
+    """CAM inference of the training images."""
+
+    scales: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
+    flip: bool = True
+    base: int | None = Field(None, description="long side at scale 1; null = the image's own size")
+    normalise: Literal["max", "minmax"] = "max"
+    threshold: float = Field(0.25, gt=0, lt=1, description="background score, fixed in advance")
+    stride: int = Field(4, ge=1, description="stored maps are this many times smaller than the image")
+
+    @field_validator("scales", mode="before")
+    @classmethod
+    def _tuple(cls, value: object) -> object:
+        return tuple(float(v) for v in value) if isinstance(value, list) else value
+
+
+class SegmenterSettings(Section):
+    """The mmseg segmenter that every method trains on its pseudo labels.
+
+    ``config`` is an mmseg model configuration (a Python file); the harness fills in backbone, channels and classes.
+    ``config_sha256`` is filled in by the harness; the path never enters a fingerprint.
+    """
+
+    config: str
+    config_sha256: str | None = None
+    optim: OptimSettings
+    augment: AugmentSettings
+    output_stride: int = 16
+
+
+class TestSettings(Section):
+    """How the trained segmenter predicts the scored images."""
+
+    scales: tuple[float, ...] = (1.0,)
+    flip: bool = False
+    base: int | None = Field(None, description="long side at scale 1; null = the image's own size")
+    crf: bool = False
+
+    @field_validator("scales", mode="before")
+    @classmethod
+    def _tuple(cls, value: object) -> object:
+        return tuple(float(v) for v in value) if isinstance(value, list) else value
+
+
+class ScoringSettings(Section):
+    """Which pixels and classes count.
+
+    Pixels whose truth is 255 are not scored. A pseudo label of 255 on a scored pixel is a miss: it counts against
+    the class of the truth and for no class. A class enters the mean when the truth of the scored images holds it.
+    """
+
+    version: int = 1
+    absent_class: Literal["leave_out"] = "leave_out"
+    pseudo_ignore: Literal["miss"] = "miss"
+    dev_fraction: float = Field(0.0, ge=0, lt=1, description="hashed share of val kept for choices, never scored")
+    bootstrap: int = Field(1000, ge=100, description="resamples of the images for an interval")
+
+
+class Protocol(Section):
+    """Everything that is alike for all methods, except backbone and seed, which are axes of the benchmark."""
+
+    classifier: ClassifierSettings
+    cam: CamSettings = CamSettings()
+    segmenter: SegmenterSettings
+    test: TestSettings = TestSettings()
+    scoring: ScoringSettings = ScoringSettings()

@@ -1,0 +1,256 @@
+"""Frozen, typed records that registration hooks yield. They describe; they never do work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness.contract.supervision import Need
+
+CONTRACT = 1
+"""The contract number that this host speaks."""
+
+SUPPORTED_CONTRACTS = frozenset({1})
+
+Lazy = str | Callable[..., Any]
+"""A callable, or ``"module:attribute"`` that is imported when it is first used."""
+
+
+@dataclass(frozen=True)
+class NoParams:
+    """The parameter type of a component without parameters."""
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A number that a paper or its authors state, with what is needed to set it beside a measured one.
+
+    Attributes:
+        value: Fraction of 1, for example 0.685.
+        metric: For example ``val mIoU`` or ``pseudo-label mIoU``.
+        dataset: For example ``voc2012``.
+        split: For example ``val``, ``train``, ``train_aug``.
+        backbone: As the source names it; ``None`` = not confirmed.
+        init: What the initial weights were trained on; ``None`` = not confirmed.
+        crf: Whether a dense CRF was used at test time; ``None`` = not confirmed.
+        source: Where the number stands.
+    """
+
+    value: float
+    metric: str
+    dataset: str
+    split: str
+    source: str
+    backbone: str | None = None
+    init: str | None = None
+    crf: bool | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """Where a component comes from: paper, year, licence, reported numbers, notes for the reader.
+
+    ``reconstruction`` labels parts that no source confirms; the label is shown in the table.
+    """
+
+    title: str
+    paper: str | None = None
+    year: int | None = None
+    licence: str | None = None
+    reconstruction: bool = False
+    reported: tuple[Reported, ...] = ()
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What all records share.
+
+    Attributes:
+        name: Lower case letters, digits, ``_``, ``-`` and ``.``; unique among records of its kind.
+        factory: Called with one argument, the validated parameters, when the component is used.
+        params: A dataclass or pydantic model: its fields are the component's parameters with
+            types, defaults and help (``metadata={"help": ...}`` or ``Field(description=...)``).
+        card: Origin and notes.
+        summary: One line for listings.
+        contract: The contract number that the plugin was written for.
+    """
+
+    name: str
+    factory: Lazy
+    params: type = NoParams
+    card: Card | None = None
+    summary: str = ""
+    contract: int = CONTRACT
+
+
+@dataclass(frozen=True)
+class SharedStage:
+    """An expensive stage that several methods may share (a trained classifier, its CAMs, saliency).
+
+    Two methods that ask for an equal stage (same name, parameters, upstream stages, source, and
+    protocol sections) get one artifact: it is computed once.
+
+    Attributes:
+        name: Name under which the asking component finds the artifact (``ctx.input(name)``).
+        run: Callable or ``"module:attr"``, called as ``run(params, view, ctx)``; writes its files
+            into ``ctx.out``.
+        params: JSON-serialisable parameters; part of the key.
+        needs: Supervision of the training images that the stage sees.
+        reads: Protocol sections that the stage may read through ``ctx.settings``; part of the key.
+        after: Stages whose artifacts it reads.
+        code: Importable modules or packages whose source enters the key, beside that of ``run``.
+    """
+
+    name: str
+    run: Lazy
+    params: Mapping[str, Any] = field(default_factory=dict)
+    needs: tuple[Need, ...] = ()
+    reads: tuple[str, ...] = ()
+    after: tuple[SharedStage, ...] = ()
+    code: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class GeneratorRecord(_Record):
+    """A pseudo-label generator; the factory returns a ``harness.contract.Generator``.
+
+    Attributes:
+        needs: Declared supervision, or a callable from parameters to it.
+        uses: Shared stages it reads, or a callable from parameters to them.
+        reads: Protocol sections it may read through ``ctx.settings``.
+        uses_previous: True when it needs the segmenter of the round before.
+        fits: True when it trains something of its own (its ``fit`` is then a stage that resumes).
+    """
+
+    needs: tuple[Need, ...] | Callable[[Any], tuple[Need, ...]] = ()
+    uses: tuple[SharedStage, ...] | Callable[[Any], tuple[SharedStage, ...]] = ()
+    reads: tuple[str, ...] = ()
+    uses_previous: bool = False
+    fits: bool = False
+
+
+@dataclass(frozen=True)
+class RefinerRecord(_Record):
+    """Turns pseudo labels into better ones; the factory returns a ``harness.contract.Refiner``."""
+
+    needs: tuple[Need, ...] | Callable[[Any], tuple[Need, ...]] = ()
+    uses: tuple[SharedStage, ...] | Callable[[Any], tuple[SharedStage, ...]] = ()
+    reads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SegmenterRecord(_Record):
+    """Transforms the protocol's mmseg configuration; the factory returns a ``harness.contract.Segmenter``.
+
+    ``needs``, ``uses`` and ``reads`` as in ``GeneratorRecord``: extra supervision in training.
+    """
+
+    needs: tuple[Need, ...] | Callable[[Any], tuple[Need, ...]] = ()
+    uses: tuple[SharedStage, ...] | Callable[[Any], tuple[SharedStage, ...]] = ()
+    reads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Use:
+    """A component by name with its parameters."""
+
+    name: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Round:
+    """generator -> refiners -> segmenter.
+
+    Attributes:
+        warm_start: Begin the segmenter from the weights of the previous round's segmenter.
+    """
+
+    generator: Use
+    refiners: tuple[Use, ...] = ()
+    segmenter: Use = Use("plain")
+    warm_start: bool = False
+
+
+@dataclass(frozen=True)
+class MethodRecord:
+    """A named list of rounds.
+
+    Attributes:
+        rounds: One or more rounds, or a callable from parameters to them.
+        reference: True for a reference row (full supervision, all background, ...).
+    """
+
+    name: str
+    rounds: tuple[Round, ...] | Callable[[Any], tuple[Round, ...]]
+    params: type = NoParams
+    card: Card | None = None
+    summary: str = ""
+    contract: int = CONTRACT
+    reference: bool = False
+
+
+@dataclass(frozen=True)
+class DatasetRecord(_Record):
+    """A data set reader; the factory returns a ``harness.contract.Dataset``.
+
+    Attributes:
+        show_images: True when the licence allows pictures of it in a published page.
+    """
+
+    show_images: bool = False
+
+
+@dataclass(frozen=True)
+class BackboneRecord(_Record):
+    """A backbone by its mmseg configuration.
+
+    The factory is called as ``factory(output_stride)`` and returns the mmseg ``backbone`` dictionary.
+
+    Attributes:
+        channels: Channels of the feature levels that the configuration returns, shallow to deep.
+        output_strides: Output strides that the factory accepts.
+        init: Default initial weights (mmseg scheme, URL or path), ``None`` = random.
+        trained_on: What those weights were trained on.
+        size_rule: Note on the input sides that suit the weights.
+    """
+
+    channels: tuple[int, ...] = ()
+    output_strides: tuple[int, ...] = (32,)
+    init: str | None = None
+    trained_on: str | None = None
+    size_rule: str = ""
+
+
+@dataclass(frozen=True)
+class MetricRecord(_Record):
+    """A number computed from per-image confusions; the factory returns ``metric(confusions) -> float``."""
+
+    column: str = ""
+
+
+@dataclass(frozen=True)
+class RendererRecord(_Record):
+    """A rendering of the result frame; the factory returns ``render(board) -> str``."""
+
+    suffix: str = ".txt"
+
+
+@dataclass(frozen=True)
+class ExecutorRecord(_Record):
+    """Where stages run; the factory returns a ``harness.contract.Executor``."""
+
+
+AnyRecord = (
+    GeneratorRecord
+    | RefinerRecord
+    | SegmenterRecord
+    | MethodRecord
+    | DatasetRecord
+    | BackboneRecord
+    | MetricRecord
+    | RendererRecord
+    | ExecutorRecord
+)
