@@ -1,0 +1,215 @@
+"""Class activation maps of whole data sets: several scales, flipped, batched over different photographs.
+
+What is unusual here:
+
+* Views of different photographs that share a network input size go through the network together, each with its mirror.
+* Only the classes that an image is tagged with are kept, and they are added up at the stored stride: an image costs
+  kilobytes, not the full resolution of every class.
+* Resizing a map is two small matrix products (rows, columns). The mirrored map uses the same columns reversed, and the
+  matrices follow where the network really samples, see ``SizeRule``.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from harness.contract.arrays import SoftScores
+from harness.maps.normalise import max_normalise, minmax_normalise
+
+if TYPE_CHECKING:
+    from harness.contract.arrays import Image
+    from harness.contract.protocol import CamSettings
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+
+ForwardCam = Callable[[torch.Tensor], torch.Tensor]
+"""(B, 3, h, w) float32, ImageNet-normalised RGB -> (B, C, h', w') float >= 0, channel i = class i + 1."""
+
+
+class CamItem(NamedTuple):
+    """One image: id, (H, W, 3) uint8 RGB, ascending class indices >= 1 that it is tagged with."""
+
+    image_id: str
+    image: Image
+    classes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SizeRule:
+    """Network input sides and where on them the features lie.
+
+    Attributes:
+        multiple: Sides are ``k * multiple`` (+ 1), k >= 1.
+        corners: True: sides are ``k * multiple + 1`` and feature i of a convolutional network lies on pixel
+            ``i * stride``, so the outer features lie on the corners. False: sides are ``k * multiple`` and a feature
+            lies at the centre of its cell, as in a transformer with non-overlapping patches.
+    """
+
+    multiple: int = 32
+    corners: bool = True
+
+    def side(self, side: float) -> int:
+        """The allowed side nearest to ``side``."""
+        extra = int(self.corners)
+        return max(round((side - extra) / self.multiple), 1) * self.multiple + extra
+
+
+def infer_cams(
+    forward_cam: ForwardCam,
+    items: Iterable[tuple[str, Image, tuple[int, ...]]],
+    *,
+    settings: CamSettings,
+    device: str | torch.device = "cpu",
+    batch_pixels: int | None = None,
+    window_pixels: int = 1 << 24,
+    size_rule: SizeRule = SizeRule(),
+) -> Iterator[tuple[str, SoftScores]]:
+    """CAMs of the present classes, summed over scales and mirror images, then normalised.
+
+    Args:
+        forward_cam: The network; in evaluation mode, on ``device``.
+        items: ``CamItem`` or plain (id, image, classes); read ahead in a thread, one window at a time.
+        settings: Scales, flip, base size, normalisation and stored stride.
+        device: Where ``forward_cam`` runs and the maps are added up.
+        batch_pixels: Network input pixels of one batch, mirror images included; at least one view runs at a time.
+        window_pixels: Image pixels held at a time (twice that, with the window being read).
+        size_rule: Input sides of the network.
+
+    Yields:
+        (id, scores) in the order of ``items``; scores (K, ceil(H / stride), ceil(W / stride)) float16 in [0, 1], one
+        plane a present class; K is 0 for an image without tags.
+    """
+    device = torch.device(device)
+    limit = batch_pixels or (1 << 23 if device.type == "cuda" else 1 << 20)
+    normalise = {"max": max_normalise, "minmax": minmax_normalise}[settings.normalise]
+    for window in _windows(items, window_pixels):
+        images = [_Accumulator(item, settings, device) for item in window]
+        for (height, width), group in _by_input_size(images, settings, size_rule).items():
+            views = max(limit // (height * width * (2 if settings.flip else 1)), 1)
+            for start in range(0, len(group), views):
+                _add_views(forward_cam, group[start : start + views], (height, width), settings.flip, size_rule)
+        for image in images:
+            yield image.item.image_id, image.finish(normalise)
+
+
+class _Accumulator:
+    """One image on the device and the running sum of its maps."""
+
+    def __init__(self, item: CamItem, settings: CamSettings, device: torch.device) -> None:
+        self.item = item
+        height, width = item.image.shape[:2]
+        self.size = (height, width)
+        self.stored = (-(-height // settings.stride), -(-width // settings.stride))
+        self.channels = torch.tensor([c - 1 for c in item.classes], dtype=torch.long, device=device)
+        self.sum = torch.zeros(len(item.classes), *self.stored, device=device)
+        self.pixels = _to_device(item.image, device) if item.classes else None
+
+    def network_input(self, size: tuple[int, int]) -> torch.Tensor:
+        """(1, 3, h, w) float32 in 0-255, resized."""
+        assert self.pixels is not None
+        planes = self.pixels.permute(2, 0, 1)[None].float()
+        return functional.interpolate(planes, size=size, mode="bilinear", align_corners=False)
+
+    def add(self, maps: torch.Tensor, mirrored: torch.Tensor | None, size: tuple[int, int], rule: SizeRule) -> None:
+        """Add one view's maps (C, h', w'), and those of its mirror image."""
+        rows, columns = (
+            _resampling(features, side, out, rule.corners, maps.device)
+            for features, side, out in zip(maps.shape[1:], size, self.stored, strict=True)
+        )
+        kept = maps[self.channels].float()
+        if mirrored is not None:
+            kept = kept + mirrored[self.channels].float().flip(-1)
+        self.sum += rows @ kept @ columns.T
+
+    def finish(self, normalise: Callable[[torch.Tensor], torch.Tensor]) -> SoftScores:
+        """Normalise and bring to the host."""
+        if not self.item.classes:
+            return SoftScores((), np.zeros((0, *self.stored), dtype=np.float16), self.size)
+        values = normalise(self.sum[None])[0].half().cpu().numpy()
+        return SoftScores(tuple(self.item.classes), values, self.size)
+
+
+def _add_views(
+    forward_cam: ForwardCam, group: list[_Accumulator], size: tuple[int, int], flip: bool, rule: SizeRule
+) -> None:
+    """Run one batch of views of equal size and add up what comes out."""
+    with torch.inference_mode():
+        batch = _standardise(torch.cat([image.network_input(size) for image in group]))
+        if flip:
+            batch = torch.cat([batch, batch.flip(-1)])
+        maps = forward_cam(batch)
+        for index, image in enumerate(group):
+            image.add(maps[index], maps[len(group) + index] if flip else None, size, rule)
+
+
+def _by_input_size(
+    images: list[_Accumulator], settings: CamSettings, rule: SizeRule
+) -> dict[tuple[int, int], list[_Accumulator]]:
+    """The views that share a network input size; an image may be there twice when two scales round to the same."""
+    groups = defaultdict(list)
+    for scale in settings.scales:
+        for image in images:
+            if image.item.classes:
+                height, width = image.size
+                factor = scale * (settings.base / max(height, width) if settings.base else 1.0)
+                groups[rule.side(height * factor), rule.side(width * factor)].append(image)
+    return groups
+
+
+@lru_cache(maxsize=1024)
+def _resampling(features: int, side: int, out: int, corners: bool, device: torch.device) -> torch.Tensor:
+    """(out, features) float32 weights of bilinear sampling of a feature row at the centres of the stored cells.
+
+    The row covers an input of ``side`` pixels. Coordinates beyond the outer features take their value.
+    """
+    pixel = (np.arange(out) + 0.5) * side / out - 0.5
+    spread = (features - 1) / (side - 1) if corners else features / side
+    at = pixel * spread if corners else (pixel + 0.5) * spread - 0.5
+    at = np.clip(at, 0, features - 1)
+    low = np.minimum(at.astype(int), max(features - 2, 0))
+    weights = np.zeros((out, features), dtype=np.float32)
+    weights[np.arange(out), np.minimum(low + 1, features - 1)] = at - low
+    weights[np.arange(out), low] += 1 - (at - low)
+    return torch.from_numpy(weights).to(device)
+
+
+def _standardise(batch: torch.Tensor) -> torch.Tensor:
+    """RGB 0-255 to ImageNet mean 0 and standard deviation 1."""
+    mean = torch.tensor(IMAGENET_MEAN, device=batch.device).view(1, 3, 1, 1)
+    std = torch.tensor(IMAGENET_STD, device=batch.device).view(1, 3, 1, 1)
+    return (batch - mean) / std
+
+
+def _to_device(image: Image, device: torch.device) -> torch.Tensor:
+    """(H, W, 3) uint8 on the device; through pinned memory on a GPU."""
+    pixels = torch.from_numpy(np.array(image, dtype=np.uint8))
+    return pixels.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else pixels
+
+
+def _windows(items: Iterable[tuple[str, Image, tuple[int, ...]]], pixels: int) -> Iterator[list[CamItem]]:
+    """Consecutive items of about ``pixels`` image pixels, the next window being read while one is used."""
+    source = iter(items)
+
+    def read() -> list[CamItem]:
+        window: list[CamItem] = []
+        taken = 0
+        while taken < pixels and (item := next(source, None)) is not None:
+            window.append(CamItem(*item))
+            taken += window[-1].image.shape[0] * window[-1].image.shape[1]
+        return window
+
+    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
+        ahead = pool.submit(read)
+        while window := ahead.result():
+            ahead = pool.submit(read)
+            yield window
