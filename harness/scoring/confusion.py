@@ -1,0 +1,236 @@
+"""Per-image confusions: the only thing that is stored of a scored set of label maps.
+
+* Counts are integers from the pixel to the total: no float ever holds a count, whatever the size of the data set.
+* One ``np.bincount`` an image over the combined value ``truth * 256 + predicted``; the 65,536 bins also hold every
+  illegal value, so validation costs nothing extra.
+* Stored sparsely (an image holds few class pairs) as an uncompressed ``.npz`` whose bytes depend on the content alone:
+  fixed zip timestamps, explicit byte order, no compressor version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.contract.arrays import IGNORE
+from harness.contract.errors import DataError
+
+if TYPE_CHECKING:
+    from harness.contract.arrays import Mask
+
+Counts = npt.NDArray[np.int64]
+
+_ARRAYS = ("ids", "num_classes", "index", "truth", "pred", "count")
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def image_confusion(truth: Mask, pred: Mask, num_classes: int, *, image_id: str = "?") -> Counts:
+    """Count the (truth, predicted) class pairs of one image.
+
+    Args:
+        truth: (H, W) uint8 class indices, 255 = not scored.
+        pred: (H, W) uint8 class indices, 255 = miss: it counts against the class of the truth and for no class.
+        num_classes: Classes including background, at most 255.
+        image_id: Named in errors.
+
+    Returns:
+        (K, 3) int64 rows (truth, predicted, pixels), ascending, pixels > 0, predicted 255 = miss.
+
+    Raises:
+        DataError: The sizes differ, an array is not uint8, or a value is no class.
+    """
+    if truth.shape != pred.shape:
+        raise DataError(f"image {image_id!r}: the label map is {_size(pred)} but its mask is {_size(truth)} (H x W)")
+    if truth.dtype != np.uint8 or pred.dtype != np.uint8:
+        raise DataError(f"image {image_id!r}: mask is {truth.dtype} and label map is {pred.dtype}, both must be uint8")
+    pair = np.left_shift(truth, 8, dtype=np.uint16)
+    pair |= pred
+    pixels = np.bincount(pair.ravel(), minlength=1 << 16)
+    keys = np.flatnonzero(pixels)
+    table: Counts = np.stack((keys >> 8, keys & 0xFF, pixels[keys]), axis=1).astype(np.int64, copy=False)
+    _check_values(table[:, 0], num_classes, f"mask of image {image_id!r}")
+    _check_values(table[:, 1], num_classes, f"label map of image {image_id!r}")
+    scored: Counts = table[table[:, 0] != IGNORE]
+    return scored
+
+
+def _size(array: Mask) -> str:
+    return " x ".join(str(side) for side in array.shape)
+
+
+def _check_values(values: npt.NDArray[np.integer], num_classes: int, where: str) -> None:
+    wrong = values[(values >= num_classes) & (values != IGNORE)]
+    if wrong.size:
+        raise DataError(f"{where}: value {int(wrong[0])} is no class (0 to {num_classes - 1}, or {IGNORE})")
+
+
+@dataclass(frozen=True, eq=False)
+class Confusions:
+    """Sparse confusions of a set of images.
+
+    Entry ``k``: ``count[k]`` pixels of class ``truth[k]`` in image ``ids[index[k]]`` were labelled ``pred[k]``.
+
+    Attributes:
+        ids: Image ids, unique; an image without scored pixels has an id and no entry.
+        num_classes: Classes including background.
+        index: (K,) int64 positions in ``ids``.
+        truth: (K,) uint8 class indices.
+        pred: (K,) uint8 class indices, 255 = miss.
+        count: (K,) int64 pixels, positive.
+
+    Raises:
+        DataError: The arrays contradict each other.
+    """
+
+    ids: tuple[str, ...]
+    num_classes: int
+    index: Counts
+    truth: Mask
+    pred: Mask
+    count: Counts
+
+    def __post_init__(self) -> None:
+        shapes = {array.shape for array in (self.index, self.truth, self.pred, self.count)}
+        if len(set(self.ids)) != len(self.ids):
+            raise DataError("confusions: an image id occurs twice")
+        if shapes != {(len(self.index),)}:
+            raise DataError("confusions: arrays differ in length")
+        if self.index.size and not (0 <= self.index.min() and self.index.max() < len(self.ids)):
+            raise DataError("confusions: an entry belongs to no image")
+        if self.truth.size and (self.truth.max() >= self.num_classes or self.count.min() <= 0):
+            raise DataError("confusions: an entry has no true class or no pixels")
+        _check_values(self.pred, self.num_classes, "confusions")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def _column(self) -> npt.NDArray[np.intp]:
+        """(K,) predicted class with a miss in column ``num_classes``."""
+        return np.minimum(self.pred, self.num_classes).astype(np.intp)
+
+    def dense(self) -> Counts:
+        """(N, C, C + 1) int64 pixels by image, true class and predicted class; the last column is the miss."""
+        dense = np.zeros((len(self), self.num_classes, self.num_classes + 1), np.int64)
+        np.add.at(dense, (self.index, self.truth, self._column), self.count)
+        return dense
+
+    def total(self) -> Counts:
+        """(C, C + 1) int64 pixels of all images by true and predicted class; the last column is the miss."""
+        total = np.zeros((self.num_classes, self.num_classes + 1), np.int64)
+        np.add.at(total, (self.truth, self._column), self.count)
+        return total
+
+    def areas(self) -> Counts:
+        """(N, 3, C) int64 pixels by image: intersection, truth and prediction of each class."""
+        areas = np.zeros((len(self), 3, self.num_classes + 1), np.int64)
+        hit = self.truth == self.pred
+        np.add.at(areas[:, 0], (self.index[hit], self.truth[hit]), self.count[hit])
+        np.add.at(areas[:, 1], (self.index, self.truth), self.count)
+        np.add.at(areas[:, 2], (self.index, self._column), self.count)
+        return areas[..., : self.num_classes]
+
+    def subset(self, ids: Sequence[str]) -> Confusions:
+        """The confusions of ``ids``, in that order.
+
+        Raises:
+            DataError: An id was not scored.
+        """
+        position = {image_id: place for place, image_id in enumerate(ids)}
+        missing = position.keys() - set(self.ids)
+        if missing:
+            raise DataError(f"image {min(missing)!r} was not scored ({len(missing)} of {len(position)} are missing)")
+        place = np.array([position.get(image_id, -1) for image_id in self.ids], np.int64)[self.index]
+        keep = np.flatnonzero(place >= 0)
+        keep = keep[np.argsort(place[keep], kind="stable")]
+        return Confusions(
+            tuple(ids), self.num_classes, place[keep], self.truth[keep], self.pred[keep], self.count[keep]
+        )
+
+    def to_bytes(self) -> bytes:
+        """The ``.npz`` file as bytes, a function of the content alone."""
+        arrays = {
+            "ids": np.array(self.ids, dtype=str),
+            "num_classes": np.array(self.num_classes, "<i8"),
+            "index": self.index.astype("<i8"),
+            "truth": self.truth,
+            "pred": self.pred,
+            "count": self.count.astype("<i8"),
+        }
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name in _ARRAYS:
+                member = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+                member.create_system = 3
+                data = io.BytesIO()
+                np.lib.format.write_array(data, arrays[name], version=(1, 0), allow_pickle=False)
+                archive.writestr(member, data.getvalue())
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, name: str = "confusions") -> Confusions:
+        """Read what ``to_bytes`` made; ``name`` is named in errors.
+
+        Raises:
+            DataError: The bytes are damaged or no confusions.
+        """
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                ids, num_classes, index, truth, pred, count = (file[key] for key in _ARRAYS)
+            return cls(tuple(ids.tolist()), int(num_classes), index, truth, pred, count)
+        except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError, AttributeError, DataError) as error:
+            raise DataError(f"{name}: not a readable confusion file ({error})") from error
+
+    def save(self, path: Path) -> str:
+        """Write the file in one step (temporary name, then rename) and return its SHA-256."""
+        data = self.to_bytes()
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_bytes(data)
+        temporary.replace(path)
+        return hashlib.sha256(data).hexdigest()
+
+    @classmethod
+    def load(cls, path: Path, *, sha256: str | None = None) -> Confusions:
+        """Read a file; with ``sha256`` its content must have that hash.
+
+        Raises:
+            DataError: The file is missing, damaged, or not the one that was hashed.
+        """
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        found = hashlib.sha256(data).hexdigest()
+        if sha256 is not None and found != sha256:
+            raise DataError(f"{path}: content hash is {found[:12]} but the run record names {sha256[:12]}")
+        return cls.from_bytes(data, str(path))
+
+
+def score(pairs: Iterable[tuple[str, Mask, Mask]], num_classes: int) -> Confusions:
+    """Confusions of (id, truth, predicted) label maps, sorted by id, so that the order of arrival leaves no trace.
+
+    Args:
+        pairs: Id, truth (H, W) uint8 with 255 = not scored, label map (H, W) uint8 with 255 = miss.
+        num_classes: Classes including background.
+
+    Raises:
+        DataError: As ``image_confusion``; or an id occurs twice.
+    """
+    tables: dict[str, Counts] = {}
+    for image_id, truth, pred in pairs:
+        if image_id in tables:
+            raise DataError(f"image {image_id!r} was scored twice")
+        tables[image_id] = image_confusion(truth, pred, num_classes, image_id=image_id)
+    ids = tuple(sorted(tables))
+    rows = np.concatenate([np.empty((0, 3), np.int64), *(tables[image_id] for image_id in ids)])
+    index = np.repeat(np.arange(len(ids)), [len(tables[image_id]) for image_id in ids])
+    truth, pred = rows[:, 0].astype(np.uint8), rows[:, 1].astype(np.uint8)
+    return Confusions(ids, num_classes, index.astype(np.int64), truth, pred, rows[:, 2])
