@@ -1,0 +1,282 @@
+"""Configuration: YAML files, environment variables, overrides, strict validation, data sets by name.
+
+Unusual here: values are validated in JSON mode, so that a YAML list may stand for a tuple while ``"3"`` never
+stands for ``3``; every failure is one ``ConfigError`` sentence that names the file and the field.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import difflib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import yaml
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError, to_json
+
+from harness.contract import ConfigError, Dataset
+
+T = TypeVar("T")
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML where ``1e-3`` is a number and a repeated key is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, list | dict):
+                continue
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is repeated", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def load_yaml(path: Path | str) -> dict[str, Any]:
+    """Read a YAML file whose top level is a mapping.
+
+    Raises:
+        ConfigError: The file is missing, unreadable, no valid YAML, repeats a key or holds no mapping.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}") from None
+    value = _parse(text, where=str(path))
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: the top level must be a mapping of fields, not {_kind(value)}")
+    return value
+
+
+def _parse(text: str, *, where: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise ConfigError(f"{where}: {line}{getattr(error, 'problem', None) or 'no valid YAML'}") from None
+
+
+def expand_env(value: Any, *, where: str, field: str = "") -> Any:
+    """Replace ``${NAME}`` and ``${NAME:-default}`` in every string of ``value``.
+
+    A variable that is set to nothing counts as unset.
+
+    Args:
+        value: Nested mappings, lists and scalars.
+        where: File that the value came from, for messages.
+        field: Dotted path of ``value`` in that file.
+
+    Raises:
+        ConfigError: A variable without default is unset; names variable, file and field.
+    """
+    if isinstance(value, Mapping):
+        return {key: expand_env(item, where=where, field=_join(field, key)) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [expand_env(item, where=where, field=_join(field, i)) for i, item in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def replace(match: re.Match[str]) -> str:
+        name, default = match.groups()
+        found = os.environ.get(name) or default
+        if found is None:
+            raise ConfigError(f"{where}: {field or 'value'}: environment variable {name} is not set")
+        return found
+
+    return _VARIABLE.sub(replace, value)
+
+
+def apply_overrides(mapping: Mapping[str, Any], overrides: Iterable[str], *, where: str = "-o") -> dict[str, Any]:
+    """Return a copy of ``mapping`` with each ``"a.b=value"`` applied in turn.
+
+    The value is read as YAML. Unknown keys are created (strict validation complains later); a number in the path
+    indexes an existing list.
+
+    Raises:
+        ConfigError: An override has no ``=``, or its path leads through something that has no fields.
+    """
+    result: dict[str, Any] = copy.deepcopy(dict(mapping))
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        keys = path.strip().split(".")
+        if not equals or not all(keys):
+            raise ConfigError(f"{where} {override}: an override has the form key=value or outer.inner=value")
+        _assign(result, keys, _parse(text, where=f"{where} {override}"), where=f"{where} {override}")
+    return result
+
+
+def _assign(target: Any, keys: list[str], value: Any, *, where: str) -> None:
+    for depth, key in enumerate(keys):
+        last = depth == len(keys) - 1
+        if isinstance(target, list):
+            if not (key.isdecimal() and int(key) < len(target)):
+                raise ConfigError(
+                    f"{where}: {'.'.join(keys[:depth])} is a list of {len(target)}, it has no item {key!r}"
+                )
+            slot: Any = int(key)
+        elif isinstance(target, dict):
+            slot = key
+            if not last and target.get(key) is None:
+                target[key] = {}
+        else:
+            raise ConfigError(f"{where}: {'.'.join(keys[:depth])} is {_kind(target)}, it has no field {key!r}")
+        if last:
+            target[slot] = value
+        else:
+            target = target[slot]
+
+
+def validate(model: type[T], data: Any, *, where: str) -> T:
+    """Make a ``model`` (pydantic model or dataclass) of ``data``, strictly.
+
+    Args:
+        model: The type to make.
+        data: What was read: mappings, lists and scalars.
+        where: File or option that the data came from, for messages.
+
+    Raises:
+        ConfigError: One sentence ``WHERE: field.path: message`` (joined by ``;``), with did-you-mean for unknown keys.
+    """
+    if isinstance(data, Mapping) and _is_model(model):
+        known = _field_types(model)
+        unknown = [str(key) for key in data if str(key) not in known]
+        if unknown:
+            raise ConfigError(f"{where}: " + "; ".join(f"{key}: {_unknown(key, known)}" for key in unknown))
+    try:
+        text = to_json(data, inf_nan_mode="constants")
+    except PydanticSerializationError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    try:
+        return TypeAdapter(model).validate_json(text, strict=True)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: " + "; ".join(_sentences(error, model, data))) from None
+
+
+def _sentences(error: ValidationError, model: type, data: Any) -> Iterator[str]:
+    """One ``field.path: message`` a place; the branches of a union that all failed are joined by ``or``."""
+    found: dict[str, list[str]] = {}
+    for item in error.errors(include_url=False):
+        loc = item["loc"]
+        if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            message = _unknown(str(loc[-1]), _types_at(model, loc[:-1]))
+        else:
+            loc = _existing(data, loc, missing=item["type"].startswith("missing"))
+            message = _message(item)
+        messages = found.setdefault(".".join(map(str, loc)), [])
+        if message not in messages:
+            messages.append(message)
+    for field, messages in found.items():
+        yield f"{field}: {' or '.join(messages)}" if field else " or ".join(messages)
+
+
+def _message(item: Any) -> str:
+    if item["type"] in ("missing", "missing_argument"):
+        return "required field is missing"
+    text = str(item["msg"]).removeprefix("Value error, ")
+    text = text[:1].lower() + text[1:]
+    shown = repr(item["input"])
+    simple = isinstance(item["input"], str | int | float | bool | None) and len(shown) <= 60
+    return f"{text}, got {shown}" if simple and item["type"] != "value_error" else text
+
+
+def _existing(data: Any, loc: tuple[int | str, ...], *, missing: bool) -> tuple[int | str, ...]:
+    """Cut from ``loc`` the union branches that pydantic appends: keep what leads through ``data``."""
+    kept: list[int | str] = []
+    for key in loc:
+        if isinstance(data, Mapping) and (names := {str(name): name for name in data}) and str(key) in names:
+            data = data[names[str(key)]]
+        elif isinstance(data, list | tuple) and isinstance(key, int) and key < len(data):
+            data = data[key]
+        elif missing and key == loc[-1]:
+            pass
+        else:
+            continue
+        kept.append(key)
+    return tuple(kept)
+
+
+def _unknown(key: str, known: Iterable[str]) -> str:
+    names = sorted(known)
+    close = difflib.get_close_matches(key, names, n=1)
+    if close:
+        return f"unknown field, did you mean {close[0]!r}?"
+    return "unknown field" + (f", known are {', '.join(names)}" if names else ", there are none")
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and (issubclass(annotation, BaseModel) or dataclasses.is_dataclass(annotation))
+
+
+def _field_types(model: Any) -> dict[str, Any]:
+    """Field name -> annotation of a pydantic model or dataclass; empty for other types."""
+    if not _is_model(model):
+        return {}
+    if issubclass(model, BaseModel):
+        return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
+    hints = get_type_hints(model)
+    return {field.name: hints[field.name] for field in dataclasses.fields(model) if field.init}
+
+
+def _types_at(annotation: Any, loc: tuple[int | str, ...]) -> dict[str, Any]:
+    """Fields of the model that sits at ``loc`` below ``annotation``."""
+    fields = _fields_inside(annotation)
+    for key in loc:
+        if key in fields:
+            fields = _fields_inside(fields[str(key)])
+    return fields
+
+
+def _fields_inside(annotation: Any) -> dict[str, Any]:
+    fields = dict(_field_types(annotation))
+    for part in get_args(annotation):
+        fields |= _fields_inside(part)
+    return fields
+
+
+def _join(field: str, key: object) -> str:
+    return f"{field}.{key}" if field else str(key)
+
+
+def _kind(value: object) -> str:
+    names = {dict: "a mapping", list: "a list", str: "text", bool: "a truth value", type(None): "nothing"}
+    return names.get(type(value), "a number")
+
+
+def build_dataset(name: str, params: Mapping[str, Any], *, where: str) -> Dataset:
+    """The registered data set ``name`` with ``params``.
+
+    Args:
+        name: Name of a registered reader, for example ``voc``.
+        params: Its parameters, not yet validated.
+        where: File that they came from, for messages.
+
+    Raises:
+        PluginError: No such data set is registered; the message suggests the closest name.
+        ConfigError: A parameter is wrong.
+        DataError: The data are missing or damaged.
+    """
+    from harness.plugins import manager, resolve
+
+    record = manager().get("dataset", name)
+    dataset: Dataset = resolve(record.factory)(validate(record.params, params, where=f"{where}: params"))
+    return dataset

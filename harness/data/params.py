@@ -1,0 +1,108 @@
+"""Parameters of the built-in data sets, as strict models. Light: loads pydantic and nothing else."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Params(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class VocLayout(_Params):
+    """Where images, masks and annotations lie, and how mask ids become classes.
+
+    All paths but ``root`` are relative to ``root``, or absolute.
+    """
+
+    name: str = Field(description="name of the data set in tables")
+    root: str = Field(description="folder of the data set")
+    images: str = Field("JPEGImages", description="folder of images, .jpg, .jpeg or .png")
+    masks: str = Field("SegmentationClass", description="folder of masks, palette or grey .png of mask ids")
+    annotations: str = Field("Annotations", description="folder of VOC .xml files, read where boxes or tags is 'xml'")
+    train: str = Field(description="list of training ids, one a line")
+    val: str | None = Field(None, description="list of validation ids, one a line")
+    classes: dict[str, int | list[int]] = Field(
+        min_length=2, max_length=254, description="class name -> its mask id or ids; the first class is the background"
+    )
+    names: dict[str, str] = Field({}, description="name in an annotation file -> class name, where the two differ")
+    ignore_ids: list[int] = Field([255], description="mask ids that are neither trained on nor scored")
+    other: Literal["error", "background", "ignore"] = Field(
+        "error",
+        description="what becomes of mask ids that no class lists; names that no class has are left out or an error",
+    )
+    boxes: str = Field(
+        "masks", description="'masks' (connected components of each class), 'xml', or the path of a JSON file"
+    )
+    fallback_boxes: Literal["none", "masks"] = Field(
+        "none", description="'masks' derives the boxes of classes for which the box source has not one box"
+    )
+    tags: str = Field("masks", description="'masks' (classes that the mask shows), 'xml', or the path of a JSON file")
+    saliency: str | None = Field(None, description="folder of saliency maps, grey .png, 255 = salient")
+
+    @model_validator(mode="after")
+    def _ids_are_distinct(self) -> VocLayout:
+        owner: dict[int, str] = dict.fromkeys(self.ignore_ids, "ignore_ids")
+        for name, ids in self.class_ids().items():
+            for mask_id in ids:
+                if mask_id in owner:
+                    raise ValueError(f"mask id {mask_id} belongs to both {owner[mask_id]} and classes.{name}")
+                owner[mask_id] = f"classes.{name}"
+        outside = sorted(mask_id for mask_id in owner if not 0 <= mask_id <= 255)
+        if outside:
+            raise ValueError(f"mask id {outside[0]} of {owner[outside[0]]} lies outside 0..255")
+        return self
+
+    @model_validator(mode="after")
+    def _names_lead_to_classes(self) -> VocLayout:
+        for name, target in self.names.items():
+            if target not in self.classes:
+                raise ValueError(
+                    f"names.{name} is {target!r}, which is not one of the classes {', '.join(self.classes)}"
+                )
+        return self
+
+    def class_ids(self) -> dict[str, tuple[int, ...]]:
+        """Class name -> mask ids, in class index order."""
+        return {name: (ids,) if isinstance(ids, int) else tuple(ids) for name, ids in self.classes.items()}
+
+
+class VocParams(VocLayout):
+    """A benchmark data set in VOC layout, perhaps with an auxiliary one of other classes."""
+
+    val: str = Field(description="list of validation ids, one a line")
+    show_images: bool = Field(False, description="the licence allows its pictures in a published page")
+    auxiliary: VocLayout | None = Field(None, description="pixel-labelled data set of other classes")
+
+    @model_validator(mode="after")
+    def _auxiliary_classes_are_others(self) -> VocParams:
+        if self.auxiliary is not None:
+            shared = [name for name in list(self.auxiliary.classes)[1:] if name in list(self.classes)[1:]]
+            if shared:
+                raise ValueError(f"auxiliary.classes must differ from classes, both hold {', '.join(shared)}")
+        return self
+
+
+class SyntheticParams(_Params):
+    """Generated images with exact masks: creatures of several kinds on scenes that go with them."""
+
+    train: int = Field(64, ge=1, description="training images")
+    val: int = Field(32, ge=1, description="validation images")
+    size: int | tuple[int, int] = Field(96, description="side, or height and width, in pixels")
+    classes: int = Field(5, ge=1, le=20, description="kinds of creature, without the background")
+    seed: int = Field(0, ge=0, description="another seed, another data set")
+    auxiliary_classes: int = Field(0, ge=0, le=20, description="kinds of the auxiliary data set, 0 = there is none")
+    auxiliary_train: int = Field(64, ge=1, description="images of the auxiliary data set")
+
+    @model_validator(mode="after")
+    def _large_enough(self) -> SyntheticParams:
+        if min(self.shape) < 32:
+            raise ValueError(f"size must be at least 32 pixels, got {min(self.shape)}")
+        return self
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W)."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
