@@ -20,7 +20,7 @@ def max_normalise(scores: torch.Tensor, present: torch.Tensor | None = None, *, 
         eps: Added to the maximum; a map without a positive value stays zero.
 
     Returns:
-        (B, K, H, W) float in [0, 1).
+        (B, K, H, W) float in [0, 1].
     """
     positive = scores.relu()
     return _only(positive / (positive.amax((-2, -1), keepdim=True) + eps), present)
@@ -35,7 +35,7 @@ def minmax_normalise(scores: torch.Tensor, present: torch.Tensor | None = None, 
         eps: Added to the range; a constant map becomes zero.
 
     Returns:
-        (B, K, H, W) float in [0, 1).
+        (B, K, H, W) float in [0, 1].
     """
     shifted = scores - scores.amin((-2, -1), keepdim=True)
     return _only(shifted / (shifted.amax((-2, -1), keepdim=True) + eps), present)
