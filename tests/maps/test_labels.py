@@ -70,9 +70,10 @@ def test_a_stored_mask_opens_with_the_colours_of_voc(tmp_path):
 
 
 def test_an_image_is_written_once(tmp_path):
-    with LabelWriter(tmp_path) as writer, pytest.raises(DataError, match="'a' was written twice"):
+    with LabelWriter(tmp_path) as writer:
         writer.write(label())
-        writer.write(label())
+        with pytest.raises(DataError, match="'a' was written twice"):
+            writer.write(label())
 
 
 @pytest.mark.parametrize(

@@ -79,15 +79,20 @@ def test_scores_that_break_their_contract_are_refused_by_name(tmp_path, bad, wor
 
 
 def test_an_image_is_written_once(tmp_path):
-    with ScoreWriter(tmp_path) as writer, pytest.raises(DataError, match="'a' were written twice"):
-        for _ in range(2):
+    with ScoreWriter(tmp_path) as writer:
+        writer.write("a", scores())
+        with pytest.raises(DataError, match="'a' were written twice"):
             writer.write("a", scores())
 
 
 def test_a_failed_writer_leaves_no_store(tmp_path):
-    with pytest.raises(RuntimeError, match="stop"), ScoreWriter(tmp_path) as writer:
-        writer.write("a", scores())
-        raise RuntimeError("stop")
+    def stopped():
+        with ScoreWriter(tmp_path) as writer:
+            writer.write("a", scores())
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        stopped()
     with pytest.raises(DataError, match=r"scores\.json: no soft scores"):
         ScoreReader(tmp_path)
 
