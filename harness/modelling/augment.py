@@ -1,0 +1,144 @@
+"""Training augmentation: random scale, crop, flip and colour jitter on uint8 arrays.
+
+What is unusual here: every draw is a pure function of (seed, position in the sample stream), so a training sees the
+same samples for every method, for any number of loader threads, and after a resume; and the image is never resized as
+a whole, one affine warp fills just the crop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from harness.contract.arrays import IGNORE
+
+if TYPE_CHECKING:
+    from harness.contract.arrays import Image, Mask
+    from harness.contract.protocol import AugmentSettings
+
+PAD_COLOUR = (124, 116, 104)
+"""ImageNet mean, RGB: zero after normalisation."""
+_GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What is random about one sample.
+
+    ``scale`` is a side factor, ``x`` and ``y`` place the crop as fractions of the free play, the last three are
+    factors around 1.
+    """
+
+    scale: float
+    x: float
+    y: float
+    flip: bool
+    brightness: float
+    contrast: float
+    saturation: float
+
+
+def draw(settings: AugmentSettings, seed: int, position: int) -> Draw:
+    """The draw of sample ``position``; turning one kind of augmentation off leaves the others as they were."""
+    u = np.random.default_rng((seed, position)).random(7)
+    low, high = settings.scale
+    jitter = 1.0 + settings.colour * (2.0 * u[4:7] - 1.0)
+    return Draw(
+        scale=float(low + (high - low) * u[0]),
+        x=float(u[1]),
+        y=float(u[2]),
+        flip=bool(settings.flip and u[3] < 0.5),
+        brightness=float(jitter[0]),
+        contrast=float(jitter[1]),
+        saturation=float(jitter[2]),
+    )
+
+
+def shrink(image: Image, maps: Sequence[Mask], settings: AugmentSettings) -> tuple[Image, list[Mask]]:
+    """Reduce what is larger than any scaled view of it needs; without ``base`` nothing changes.
+
+    Args:
+        image: (H, W, 3) uint8.
+        maps: (H, W) uint8 each, resized to the nearest pixel.
+        settings: ``base`` and ``scale`` bound the size.
+    """
+    height, width = image.shape[:2]
+    factor = settings.base * settings.scale[1] / max(height, width) if settings.base else 1.0
+    if factor >= 1.0:
+        return image, list(maps)
+    size = (max(round(width * factor), 1), max(round(height * factor), 1))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return small, [cv2.resize(m, size, interpolation=cv2.INTER_NEAREST_EXACT) for m in maps]
+
+
+def augment(
+    image: Image, maps: Sequence[Mask], settings: AugmentSettings, drawn: Draw, *, long_side: int
+) -> tuple[Image, list[Mask]]:
+    """One training view.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        maps: (H, W) uint8 each; they follow the image, nearest neighbour.
+        settings: Crop side, base size.
+        drawn: The random part.
+        long_side: Long side of the image before ``shrink``; used without ``base``.
+
+    Returns:
+        (crop, crop, 3) uint8 and as many (crop, crop) uint8 maps; outside the image lie the ImageNet mean and 255.
+    """
+    crop = settings.crop
+    height, width = image.shape[:2]
+    factor = drawn.scale * (settings.base or long_side) / max(height, width)
+    scaled_h, scaled_w = max(round(height * factor), 1), max(round(width * factor), 1)
+    left, right, x0 = _window(scaled_w, crop, drawn.x)
+    top, bottom, y0 = _window(scaled_h, crop, drawn.y)
+
+    step_x, step_y = width / scaled_w, height / scaled_h
+    source = np.array(
+        [
+            [step_x, 0.0, (x0 + left + 0.5) * step_x - 0.5],
+            [0.0, step_y, (y0 + top + 0.5) * step_y - 0.5],
+        ]
+    )
+    size = (right - left, bottom - top)
+    inside = (slice(top, bottom), slice(left, right))
+
+    view = np.full((crop, crop, 3), PAD_COLOUR, dtype=np.uint8)
+    view[inside] = _jitter(_warp(image, source, size, cv2.INTER_LINEAR), drawn)
+    warped = []
+    for m in maps:
+        target = np.full((crop, crop), IGNORE, dtype=np.uint8)
+        target[inside] = _warp(m, source, size, cv2.INTER_NEAREST)
+        warped.append(target)
+    if drawn.flip:
+        return view[:, ::-1], [m[:, ::-1] for m in warped]
+    return view, warped
+
+
+def _window(side: int, crop: int, play: float) -> tuple[int, int, int]:
+    """Where the image lies on one axis of the crop (start, end), and the crop's start on the scaled image."""
+    free = side - crop
+    origin = int(play * (abs(free) + 1)) * (1 if free >= 0 else -1)
+    start = max(-origin, 0)
+    return start, min(side - origin, crop), origin
+
+
+def _warp(array: Image | Mask, source: np.ndarray, size: tuple[int, int], mode: int) -> np.ndarray:
+    """Sample ``array`` at the affine positions ``source``; beyond the edge the edge repeats."""
+    return cv2.warpAffine(array, source, size, flags=mode | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _jitter(image: Image, drawn: Draw) -> Image:
+    """Saturation, contrast (around the mean grey) and brightness are linear in the colour: one 3x4 matrix."""
+    if drawn.brightness == drawn.contrast == drawn.saturation == 1.0:
+        return image
+    grey = float(_GREY @ np.asarray(cv2.mean(image)[:3]))
+    gain = drawn.brightness * drawn.contrast
+    matrix = np.empty((3, 4), dtype=np.float32)
+    matrix[:, :3] = gain * (drawn.saturation * np.eye(3) + (1.0 - drawn.saturation) * _GREY)
+    matrix[:, 3] = drawn.brightness * (1.0 - drawn.contrast) * grey
+    return np.asarray(cv2.transform(image, matrix))

@@ -1,0 +1,148 @@
+"""Backbones as mmseg configurations, and how a name becomes one.
+
+A backbone is a ``BackboneRecord``; its factory maps an output stride to the ``backbone`` dictionary of an mmseg model.
+Norm layers are written as ``SyncBN``: ``harness.modelling.mm.build`` turns them into ``BN`` on one device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+from harness.contract import BackboneRecord, ConfigError
+from harness.modelling import records
+
+FROM_CONFIG = "config"
+"""The backbone name that keeps the ``backbone`` of the segmenter configuration."""
+
+_SYNC_BN = {"type": "SyncBN", "requires_grad": True}
+_known: dict[str, BackboneRecord] = {record.name: record for record in records.wsss_backbones()}
+
+
+def use_records(extra: Iterable[BackboneRecord]) -> None:
+    """Make backbones of plugins known to this process; the engine calls it before it runs a stage."""
+    _known.update((record.name, record) for record in extra)
+
+
+def find_backbone(name: str) -> BackboneRecord:
+    """The record called ``name``.
+
+    Raises:
+        ConfigError: No such backbone.
+    """
+    if name in _known:
+        return _known[name]
+    close = get_close_matches(name, _known, n=1)
+    hint = f", did you mean {close[0]!r}?" if close else ""
+    raise ConfigError(f"backbone {name!r} is unknown{hint} (known: {', '.join(sorted(_known))})")
+
+
+def backbone_config(record: BackboneRecord, output_stride: int) -> dict[str, Any]:
+    """The mmseg ``backbone`` dictionary of ``record`` at ``output_stride``.
+
+    Raises:
+        ConfigError: The backbone does not offer that output stride.
+    """
+    if output_stride not in record.output_strides:
+        offered = ", ".join(map(str, record.output_strides))
+        raise ConfigError(
+            f"output_stride: backbone {record.name!r} has no output stride {output_stride} (has {offered})"
+        )
+    factory = record.factory
+    if isinstance(factory, str):
+        module, _, attribute = factory.partition(":")
+        factory = getattr(import_module(module), attribute)
+    return dict(factory(output_stride))
+
+
+_MOBILENET_STRIDES = {
+    32: ((1, 2, 2, 2, 1, 2, 1), (1, 1, 1, 1, 1, 1, 1)),
+    16: ((1, 2, 2, 2, 1, 1, 1), (1, 1, 1, 1, 1, 2, 2)),
+    8: ((1, 2, 2, 1, 1, 1, 1), (1, 1, 1, 2, 2, 4, 4)),
+}
+_RESNET_STRIDES = {
+    32: ((1, 2, 2, 2), (1, 1, 1, 1)),
+    16: ((1, 2, 2, 1), (1, 1, 1, 2)),
+    8: ((1, 2, 1, 1), (1, 1, 2, 4)),
+}
+
+
+def _mobilenet(widen_factor: float, output_stride: int) -> dict[str, Any]:
+    strides, dilations = _MOBILENET_STRIDES[output_stride]
+    return {
+        "type": "MobileNetV2",
+        "widen_factor": widen_factor,
+        "strides": strides,
+        "dilations": dilations,
+        "out_indices": (1, 2, 4, 6),
+        "norm_cfg": dict(_SYNC_BN),
+    }
+
+
+def mobilenet_v2(output_stride: int) -> dict[str, Any]:
+    """MobileNetV2, width 1.0 (arXiv 1801.04381)."""
+    return _mobilenet(1.0, output_stride)
+
+
+def mobilenet_v2_x0_35(output_stride: int) -> dict[str, Any]:
+    """MobileNetV2, width 0.35."""
+    return _mobilenet(0.35, output_stride)
+
+
+def _resnet(depth: int, output_stride: int, **changes: Any) -> dict[str, Any]:
+    strides, dilations = _RESNET_STRIDES[output_stride]
+    return {
+        "type": "ResNetV1c",
+        "depth": depth,
+        "num_stages": 4,
+        "out_indices": (0, 1, 2, 3),
+        "strides": strides,
+        "dilations": dilations,
+        "contract_dilation": True,
+        "norm_cfg": dict(_SYNC_BN),
+        "norm_eval": False,
+        "style": "pytorch",
+        **changes,
+    }
+
+
+def resnet18(output_stride: int) -> dict[str, Any]:
+    """ResNet-18 V1c (arXiv 1512.03385; three 3x3 convolutions as stem)."""
+    return _resnet(18, output_stride)
+
+
+def resnet50(output_stride: int) -> dict[str, Any]:
+    """ResNet-50 V1c."""
+    return _resnet(50, output_stride)
+
+
+def resnet101(output_stride: int) -> dict[str, Any]:
+    """ResNet-101 V1c."""
+    return _resnet(101, output_stride)
+
+
+def tiny(output_stride: int) -> dict[str, Any]:
+    """ResNet-18 V1c with a quarter of the channels, 0.7 M parameters."""
+    return _resnet(18, output_stride, stem_channels=16, base_channels=16)
+
+
+def mit_b0(output_stride: int) -> dict[str, Any]:
+    """Mix Transformer B0 (arXiv 2105.15203); output stride 16 keeps the resolution in the last stage."""
+    return {
+        "type": "MixVisionTransformer",
+        "embed_dims": 32,
+        "num_stages": 4,
+        "num_layers": [2, 2, 2, 2],
+        "num_heads": [1, 2, 5, 8],
+        "patch_sizes": [7, 3, 3, 3],
+        "strides": [4, 2, 2, 2 if output_stride == 32 else 1],
+        "sr_ratios": [8, 4, 2, 1],
+        "out_indices": (0, 1, 2, 3),
+        "mlp_ratio": 4,
+        "qkv_bias": True,
+        "drop_rate": 0.0,
+        "attn_drop_rate": 0.0,
+        "drop_path_rate": 0.1,
+    }

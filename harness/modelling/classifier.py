@@ -1,0 +1,100 @@
+"""The image classifier whose class activation maps tag-supervised methods share.
+
+Backbone, 1x1 convolution without bias, global average pooling, multi-label soft margin loss: the class activation map
+of class c is the ReLU of channel c before pooling ("Learning Deep Features for Discriminative Localization",
+arXiv 1512.04150, with the convolution before the pooling, which is the same network).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+from torch.nn import functional
+
+from harness.contract.errors import StoreError
+from harness.modelling import preprocess
+from harness.modelling.mm import MODELS, build
+
+WEIGHTS = "classifier.pth"
+CONFIG = "classifier.json"
+
+
+@MODELS.register_module(force=True)
+class CamClassifier(BaseModel):
+    """A multi-label classifier that localises.
+
+    Args:
+        backbone: mmseg backbone configuration.
+        channels: Channels of the backbone's levels.
+        levels: Which levels feed the head; several are resized to the largest of them and concatenated.
+        num_classes: C, foreground classes; channel i is class i + 1.
+        data_preprocessor: Its configuration.
+    """
+
+    def __init__(
+        self,
+        *,
+        backbone: dict[str, Any],
+        channels: Sequence[int],
+        num_classes: int,
+        levels: Sequence[int] = (-1,),
+        data_preprocessor: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor or {"type": preprocess.Uint8Preprocessor.__name__})
+        self.backbone = build(backbone)
+        self.levels = tuple(levels)
+        self.head = nn.Conv2d(sum(channels[i] for i in self.levels), num_classes, 1, bias=False)
+        nn.init.normal_(self.head.weight, std=0.01)
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """All levels of the backbone, shallow to deep, (B, c_l, h_l, w_l)."""
+        return list(self.backbone(x))
+
+    def forward_logits(self, x: Tensor) -> Tensor:
+        """(B, 3, h, w) normalised float32 -> (B, C) class logits."""
+        return self.head(functional.adaptive_avg_pool2d(self._joined(x), 1)).flatten(1)
+
+    def forward_cam(self, x: Tensor) -> Tensor:
+        """(B, 3, h, w) normalised float32 -> (B, C, h', w') float32 >= 0; channel i is class i + 1."""
+        return functional.relu(self.head(self._joined(x)))
+
+    def forward(self, inputs: Tensor, data_samples: Tensor | None = None, mode: str = "tensor") -> Any:
+        """Logits, or with ``mode="loss"`` the loss against (B, C) multi-hot float32 tags."""
+        logits = self.forward_logits(inputs)
+        if mode != "loss":
+            return logits
+        assert data_samples is not None
+        return {"loss_cls": functional.multilabel_soft_margin_loss(logits, data_samples)}
+
+    def _joined(self, x: Tensor) -> Tensor:
+        levels = self.features(x)
+        chosen = [levels[i] for i in self.levels]
+        if len(chosen) == 1:
+            return chosen[0]
+        size = max((level.shape[2:] for level in chosen), key=lambda shape: shape.numel())
+        return torch.cat(
+            [functional.interpolate(f, size=size, mode="bilinear", align_corners=False) for f in chosen], dim=1
+        )
+
+
+def load_classifier(folder: Path, device: str = "cpu") -> CamClassifier:
+    """The trained classifier in ``folder``, in evaluation mode.
+
+    Raises:
+        StoreError: The folder holds no classifier.
+    """
+    try:
+        cfg = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        state = torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise StoreError(f"{folder}: no readable classifier ({error})") from None
+    model = build(cfg)
+    assert isinstance(model, CamClassifier)
+    model.load_state_dict(state)
+    return model.eval().to(device=device, memory_format=torch.channels_last)

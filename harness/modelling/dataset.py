@@ -1,0 +1,129 @@
+"""Training samples: decoded images and their labels, kept in memory as far as they fit, augmented on the way out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+import torch
+from torch.utils.data import Dataset
+
+from harness.contract.errors import DataError
+from harness.modelling.augment import augment, draw, shrink
+
+if TYPE_CHECKING:
+    from harness.contract.arrays import Image, Mask
+    from harness.contract.protocol import AugmentSettings
+
+
+class Sample(NamedTuple):
+    """One augmented item: (h, w, 3) uint8, (1+T, h, w) uint8 or ``None``, (C,) float32 or ``None``."""
+
+    image_id: str
+    image: Image
+    maps: npt.NDArray[np.uint8] | None
+    tags: npt.NDArray[np.float32] | None
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    image: Image
+    maps: list[Mask]
+    long_side: int
+
+    @property
+    def nbytes(self) -> int:
+        return self.image.nbytes + sum(m.nbytes for m in self.maps)
+
+
+class TrainingSet(Dataset[Sample]):
+    """Images with what is learned from them.
+
+    Args:
+        ids: Image ids, in list order.
+        image: id -> (H, W, 3) uint8 RGB.
+        settings: Augmentation.
+        seed: Of the augmentation.
+        maps: id -> the label and the extra targets, (H, W) uint8 each; ``None`` for a classifier.
+        extra: Names of the extra targets.
+        tags: (N, C) float32 multi-hot rows in the order of ``ids``; ``None`` for a segmenter.
+        cache_bytes: Memory for decoded images; default a quarter of what is free. What fits stays, nothing is evicted:
+            every image is used equally often.
+    """
+
+    metainfo: Mapping[str, Any] = {}
+
+    def __init__(
+        self,
+        ids: Sequence[str],
+        image: Callable[[str], Image],
+        *,
+        settings: AugmentSettings,
+        seed: int,
+        maps: Callable[[str], Sequence[Mask]] | None = None,
+        extra: tuple[str, ...] = (),
+        tags: npt.NDArray[np.float32] | None = None,
+        cache_bytes: int | None = None,
+    ) -> None:
+        self.ids = tuple(ids)
+        self.settings = settings
+        self._image = image
+        self._maps = maps
+        self._extra = extra
+        self._tags = tags
+        self._seed = seed
+        self._room = psutil.virtual_memory().available // 4 if cache_bytes is None else cache_bytes
+        self._cache: dict[int, _Decoded] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self.sample(index, index)
+
+    def sample(self, position: int, index: int) -> Sample:
+        """Item ``index`` as it is seen at ``position`` of the stream."""
+        item = self._decoded(index)
+        drawn = draw(self.settings, self._seed, position)
+        image, maps = augment(item.image, item.maps, self.settings, drawn, long_side=item.long_side)
+        tags = None if self._tags is None else self._tags[index]
+        return Sample(self.ids[index], image, np.stack(maps) if maps else None, tags)
+
+    def collate(self, samples: Sequence[Sample]) -> dict[str, Any]:
+        """Samples as one batch of CPU tensors, see ``Uint8Preprocessor``."""
+        batch: dict[str, Any] = {
+            "inputs": torch.from_numpy(np.stack([s.image for s in samples])),
+            "ids": [s.image_id for s in samples],
+        }
+        if self._tags is not None:
+            batch["tags"] = torch.from_numpy(np.stack([s.tags for s in samples if s.tags is not None]))
+        else:
+            batch["labels"] = torch.from_numpy(np.stack([s.maps for s in samples if s.maps is not None]))
+            batch["extra"] = self._extra
+        return batch
+
+    def _decoded(self, index: int) -> _Decoded:
+        known = self._cache.get(index)
+        if known is not None:
+            return known
+        item = self._load(self.ids[index])
+        with self._lock:
+            if index not in self._cache and item.nbytes <= self._room:
+                self._room -= item.nbytes
+                self._cache[index] = item
+        return item
+
+    def _load(self, image_id: str) -> _Decoded:
+        image = self._image(image_id)
+        maps = list(self._maps(image_id)) if self._maps else []
+        for m in maps:
+            if m.shape != image.shape[:2]:
+                raise DataError(f"label of image {image_id!r} is {m.shape}, the image is {image.shape[:2]}")
+        small, reduced = shrink(image, maps, self.settings)
+        return _Decoded(small, reduced, max(image.shape[:2]))

@@ -1,0 +1,80 @@
+"""The door to the mm-stack: quiet import, default scope, building.
+
+mmengine looks names up in a process-wide *default scope* and writes to a process-wide *current logger*. Both are set
+and checked here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Swallow the warnings and prints of the mm-stack's imports and constructors."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
+
+
+with quiet():
+    from mmengine.logging import MMLogger
+    from mmengine.registry import DefaultScope
+    from mmseg.registry import DATA_SAMPLERS, MODELS
+
+__all__ = ["DATA_SAMPLERS", "MODELS", "build", "build_sampler", "distributed", "enter_scope", "plain", "quiet"]
+
+SCOPE = "mmseg"
+
+
+def enter_scope() -> None:
+    """Make ``mmseg`` the default scope of mmengine's registries in this process, and its logger silent."""
+    current = DefaultScope.get_current_instance()
+    if current is None or current.scope_name != SCOPE:
+        DefaultScope.get_instance(f"wsss-{time.monotonic_ns()}", scope_name=SCOPE)
+        MMLogger.get_instance(f"wsss-{time.monotonic_ns()}").handlers.clear()
+    current = DefaultScope.get_current_instance()
+    if current is None or current.scope_name != SCOPE:
+        raise RuntimeError(f"mmengine's default scope is {current}, not {SCOPE!r}")
+
+
+def distributed() -> bool:
+    """Whether this process is one of several that train together."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
+
+
+def plain(cfg: Any, *, sync_bn: bool = False) -> Any:
+    """``cfg`` as plain dictionaries and lists, with ``SyncBN`` as ``BN`` unless ``sync_bn``."""
+    if isinstance(cfg, Mapping):
+        items = {str(key): plain(value, sync_bn=sync_bn) for key, value in cfg.items()}
+        if items.get("type") == "SyncBN" and not sync_bn:
+            items["type"] = "BN"
+        return items
+    if isinstance(cfg, list | tuple):
+        return [plain(value, sync_bn=sync_bn) for value in cfg]
+    return cfg
+
+
+def build(cfg: Any) -> nn.Module:
+    """Build a registered module from its configuration; norm layers synchronise only between several GPUs."""
+    enter_scope()
+    sync = distributed() and torch.distributed.get_backend() == "nccl"
+    with quiet():
+        module = MODELS.build(plain(cfg, sync_bn=sync))
+    assert isinstance(module, nn.Module)
+    return module
+
+
+def build_sampler(cfg: Mapping[str, Any], dataset: Any) -> Any:
+    """Build a registered sampler of the indices of ``dataset``."""
+    enter_scope()
+    with quiet():
+        return DATA_SAMPLERS.build(dict(cfg), default_args={"dataset": dataset})

@@ -1,0 +1,139 @@
+"""The mmseg segmenter: its configuration, its initial weights, what a method may change of it.
+
+A file in ``configs/segmenters`` is an ordinary mmseg model configuration with holes: ``in_channels`` and
+``c1_in_channels`` may be ``"auto"``, and backbone and classes are filled in. The method's ``Segmenter.configure`` then
+changes losses, heads and sampler; whatever else it touched is put back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from harness.contract.errors import ConfigError, PluginError
+from harness.modelling import mm, preprocess
+from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone
+from harness.modelling.weights import load_weights
+
+if TYPE_CHECKING:
+    from harness.contract import Context, Segmenter, View
+    from harness.contract.protocol import BackboneSettings, SegmenterSettings
+
+AUTO = "auto"
+
+
+def build_config(settings: SegmenterSettings, backbone: BackboneSettings, num_classes: int) -> Config:
+    """The mmengine configuration that every method starts from: ``model`` and ``train_dataloader.sampler``.
+
+    Raises:
+        ConfigError: The file is missing, is no mmseg model configuration, or does not fit the backbone.
+    """
+    model = _read_model(Path(settings.config))
+    if backbone.name == FROM_CONFIG:
+        if "backbone" not in model:
+            raise ConfigError(f"{settings.config}: model.backbone is missing, and the backbone is named 'config'")
+        channels: Sequence[int] = _probe_channels(model["backbone"])
+    else:
+        record = find_backbone(backbone.name)
+        model["backbone"] = backbone_config(record, settings.output_stride)
+        channels = record.channels
+    model.setdefault("type", "EncoderDecoder")
+    model.setdefault("train_cfg", {})
+    model["test_cfg"] = {"mode": "whole"}
+    model["data_preprocessor"] = {"type": preprocess.Uint8Preprocessor.__name__}
+    for key in ("decode_head", "auxiliary_head"):
+        heads = model.get(key)
+        for head in heads if isinstance(heads, list) else [heads]:
+            if head is not None:
+                _fill_head(head, channels, num_classes, where=f"{settings.config}: model.{key}")
+    return Config({"model": model, "train_dataloader": {"sampler": {"type": "ShuffleStream"}}})
+
+
+def configure(segmenter: Segmenter, cfg: Config, view: View, ctx: Context) -> Config:
+    """What the method makes of ``cfg``, with the protocol's part put back.
+
+    Raises:
+        PluginError: The method returns no configuration or changes the backbone.
+    """
+    name = type(segmenter).__name__
+    changed = segmenter.configure(Config(mm.plain(cfg.to_dict(), sync_bn=True)), view, ctx)
+    if not isinstance(changed, Config) or "model" not in changed:
+        raise PluginError(f"segmenter {name}: configure must return the configuration, got {type(changed).__name__}")
+    model = mm.plain(changed.model, sync_bn=True)
+    if model.get("backbone") != mm.plain(cfg.model.backbone, sync_bn=True):
+        raise PluginError(f"segmenter {name}: configure changed model.backbone, which is the protocol's")
+    model["data_preprocessor"] = mm.plain(cfg.model.data_preprocessor)
+    model["test_cfg"] = mm.plain(cfg.model.test_cfg)
+    sampler = mm.plain(changed.get("train_dataloader", cfg.train_dataloader).get("sampler", {}))
+    return Config({"model": model, "train_dataloader": {"sampler": sampler or {"type": "ShuffleStream"}}})
+
+
+def initial_model(cfg: Config, protocol: Config, *, seed: int, weights: str | None) -> nn.Module:
+    """The method's network with the protocol's initial weights.
+
+    What the protocol's own network has under the same name and shape starts from the same numbers for every method;
+    only what is the method's own is drawn afterwards.
+    """
+    common = seeded_model(protocol.model, seed)
+    if weights is not None:
+        load_weights(common.get_submodule("backbone"), weights)
+    model = seeded_model(cfg.model, seed)
+    own = model.state_dict()
+    shared = {k: v for k, v in common.state_dict().items() if k in own and own[k].shape == v.shape}
+    model.load_state_dict({**own, **shared})
+    return model
+
+
+def axis_seed(seed: int, axis: str) -> int:
+    """A 31-bit seed derived from ``seed``."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{axis}".encode()).digest()[:4], "big") >> 1
+
+
+def seeded_model(model_cfg: Any, seed: int) -> nn.Module:
+    """Build a network and its random initial weights; the state of the global generator is left alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = mm.build(model_cfg)
+        with mm.quiet():
+            model.init_weights()  # type: ignore[operator]
+    return model
+
+
+def _read_model(path: Path) -> dict[str, Any]:
+    try:
+        cfg = Config.fromfile(path, format_python_code=False)
+    except FileNotFoundError:
+        raise ConfigError(f"segmenter.config: {path}: no such file") from None
+    except Exception as error:  # a configuration is a program: whatever it raises is the user's to know
+        raise ConfigError(f"segmenter.config: {path}: cannot be read ({type(error).__name__}: {error})") from None
+    model = cfg.get("model")
+    if not model or "decode_head" not in model:
+        raise ConfigError(f"segmenter.config: {path}: no mmseg model configuration (model.decode_head is missing)")
+    plain = mm.plain(model, sync_bn=True)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def _fill_head(head: dict[str, Any], channels: Sequence[int], num_classes: int, *, where: str) -> None:
+    head["num_classes"] = num_classes
+    head.setdefault("align_corners", False)
+    try:
+        if head.get("in_channels") == AUTO:
+            index = head.get("in_index", -1)
+            head["in_channels"] = [channels[i] for i in index] if isinstance(index, list) else channels[index]
+        if head.get("c1_in_channels") == AUTO:
+            head["c1_in_channels"] = channels[0]
+    except IndexError:
+        raise ConfigError(f"{where}.in_index: the backbone has {len(channels)} levels") from None
+
+
+def _probe_channels(backbone: dict[str, Any]) -> tuple[int, ...]:
+    with torch.no_grad():
+        levels = mm.build(backbone).eval()(torch.zeros(1, 3, 64, 64))
+    return tuple(level.shape[1] for level in levels)

@@ -1,0 +1,220 @@
+"""Training through mmengine's Runner.
+
+What is unusual here:
+
+* The final weights are a function of data, settings and seed alone: augmentation follows the position in the sample
+  stream, dropout the iteration, and a run that was killed and resumed ends with the same bytes.
+* Images stay uint8 until they are on the device and convolutional networks train in channels-last layout.
+* The runner is bare: no visualiser, no environment dump, no console log; losses are read from the device once in 50
+  steps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import torch
+from mmengine.logging import MMLogger
+from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from harness.contract.errors import ConfigError
+from harness.modelling import mm
+from harness.modelling.hooks import Checkpoint, FrozenNorms, Losses, PolyRate, StepSeeds
+from harness.modelling.sampler import StreamLoader
+
+if TYPE_CHECKING:
+    from harness.contract.protocol import OptimSettings
+    from harness.modelling.dataset import TrainingSet
+
+CHECKPOINT = "checkpoint.pth"
+LOG = "train.log"
+_runs = itertools.count()
+
+
+def train(
+    model: nn.Module,
+    dataset: TrainingSet,
+    optim: OptimSettings,
+    *,
+    work: Path,
+    device: str,
+    seed: int,
+    threads: int = 1,
+    sampler: dict[str, Any] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    checkpoint_seconds: float = 300.0,
+    checkpoint_iterations: int | None = None,
+) -> list[dict[str, float]]:
+    """Train ``model`` in place.
+
+    Args:
+        model: An mmengine model with a ``backbone``; its ``train_step`` takes the batches of ``dataset``.
+        dataset: Training samples.
+        optim: Optimiser and schedule; 0 iterations leave the model as it is.
+        work: Scratch folder for log and checkpoints; a checkpoint found there is resumed.
+        device: ``cpu`` or ``cuda:N``; under torchrun each process takes its own.
+        seed: Of data order and dropout.
+        threads: CPU threads of this process.
+        sampler: Registered sampler of indices; default a shuffled, endless one.
+        progress: Called with (done, total) about once a second.
+        checkpoint_seconds: Time between checkpoints.
+        checkpoint_iterations: Iterations between checkpoints, beside the time.
+
+    Returns:
+        The loss curve: mean losses of every 50 iterations.
+
+    Raises:
+        ConfigError: The batch size does not divide among the processes.
+        FloatingPointError: A loss became infinite or NaN.
+    """
+    if optim.iterations == 0:
+        return []
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(0)
+    device = _join_group(device)
+    model = model.to(device=device, memory_format=torch.channels_last)
+    losses = Losses(progress)
+    checkpoint = Checkpoint(work / CHECKPOINT, losses, seconds=checkpoint_seconds, iterations=checkpoint_iterations)
+    hooks = [StepSeeds(seed), PolyRate(optim), losses, checkpoint]
+    if optim.freeze_bn:
+        hooks.append(FrozenNorms(model.get_submodule("backbone")))
+    runner = _BareRunner(
+        model=model,
+        work_dir=str(work),
+        train_dataloader=_loader(dataset, sampler, optim.batch_size, seed=seed, device=device),
+        train_cfg={"type": "IterBasedTrainLoop", "max_iters": optim.iterations},
+        optim_wrapper=_optimizer(model, optim, device),
+        checkpoint=checkpoint,
+        hooks=hooks,
+    )
+    try:
+        runner.train()
+    finally:
+        runner.close()
+    return losses.points
+
+
+class _BareRunner(Runner):
+    """mmengine's Runner without what a benchmark cell does not need."""
+
+    def __init__(self, *, checkpoint: Checkpoint, hooks: list[Any], **kwargs: Any) -> None:
+        mm.enter_scope()
+        self._checkpoint = checkpoint
+        defaults = ("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint")
+        super().__init__(
+            **kwargs,
+            default_hooks=dict.fromkeys(defaults),
+            custom_hooks=hooks,
+            default_scope=mm.SCOPE,
+            launcher="pytorch" if mm.distributed() else "none",
+            experiment_name=f"wsss-{os.getpid()}-{next(_runs)}",
+            env_cfg={"mp_cfg": {"mp_start_method": None}},
+        )
+
+    def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **kwargs: Any) -> MMLogger:
+        """To a file, never to the console."""
+        logger = MMLogger.get_instance(
+            name=self._experiment_name, log_level=log_level, log_file=str(Path(self.work_dir) / LOG), file_mode="a"
+        )
+        logger.handlers = [h for h in logger.handlers if isinstance(h, logging.FileHandler)]
+        return logger
+
+    def build_visualizer(self, visualizer: Any = None) -> Any:
+        """Nothing is drawn; the loop only sets attributes."""
+        return SimpleNamespace()
+
+    def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> nn.Module:
+        """The model is on its device already."""
+        if not self.distributed:
+            return model
+        index = next(model.parameters()).device.index
+        return MMDistributedDataParallel(
+            module=model,
+            device_ids=None if index is None else [index],
+            broadcast_buffers=False,
+            find_unused_parameters=True,
+        )
+
+    def load_or_resume(self) -> None:
+        """Resume from the work folder."""
+        self._checkpoint.resume(self)
+
+    def close(self) -> None:
+        """Close the log file and drop the empty folder that mmengine makes."""
+        for handler in self.logger.handlers:
+            handler.close()
+        self.logger.handlers.clear()
+        with contextlib.suppress(OSError):
+            Path(self.log_dir).rmdir()
+
+    def _init_model_weights(self) -> None:
+        """The model comes with its initial weights."""
+
+    def _log_env(self, env_cfg: dict[str, Any]) -> None:
+        """Environments are in the run record."""
+
+    def dump_config(self) -> None:
+        """The stage writes its own."""
+
+
+def _join_group(device: str) -> str:
+    """Under torchrun, join the process group once and take the local GPU."""
+    if "RANK" not in os.environ:
+        return device
+    cuda = device.startswith("cuda")
+    if cuda:
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    if not mm.distributed():
+        torch.distributed.init_process_group("nccl" if cuda else "gloo")
+    return device
+
+
+def _loader(
+    dataset: TrainingSet, sampler: dict[str, Any] | None, batch_size: int, *, seed: int, device: str
+) -> StreamLoader:
+    world = torch.distributed.get_world_size() if mm.distributed() else 1
+    if batch_size % world:
+        raise ConfigError(f"optim.batch_size: {batch_size} does not divide among {world} processes")
+    cfg = {"type": "ShuffleStream", **(sampler or {})}
+    if cfg["type"] == "ShuffleStream":
+        cfg["seed"] = seed
+    threads = min(8, max((os.cpu_count() or 1) // world, 1)) if device.startswith("cuda") else 0
+    return StreamLoader(dataset, mm.build_sampler(cfg, dataset), batch_size=batch_size // world, threads=threads)
+
+
+def _optimizer(model: nn.Module, optim: OptimSettings, device: str) -> OptimWrapper:
+    """Backbone at ``lr``, everything else at ``lr * head_lr_mult``; AdamW leaves biases and norms undecayed."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        lr = optim.lr * (1.0 if name.startswith("backbone.") else optim.head_lr_mult)
+        undecayed = optim.optimizer == "adamw" and parameter.ndim == 1
+        groups.setdefault((lr, 0.0 if undecayed else optim.weight_decay), []).append(parameter)
+    params = [
+        {"params": members, "lr": lr, "initial_lr": lr, "weight_decay": decay}
+        for (lr, decay), members in groups.items()
+    ]
+    optimizer: torch.optim.Optimizer
+    if optim.optimizer == "sgd":
+        optimizer = torch.optim.SGD(params, lr=optim.lr, momentum=optim.momentum)
+    else:
+        optimizer = torch.optim.AdamW(params, lr=optim.lr)
+    if not (optim.amp and device.startswith("cuda")):
+        return OptimWrapper(optimizer)
+    with mm.quiet():
+        if torch.cuda.is_bf16_supported():
+            return AmpOptimWrapper(optimizer=optimizer, dtype="bfloat16", loss_scale=1.0)
+        return AmpOptimWrapper(optimizer=optimizer, dtype="float16", loss_scale="dynamic")

@@ -1,0 +1,77 @@
+"""Initial weights: from a file, a URL or an mmseg scheme into a backbone, every key accounted for."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from mmengine.runner import CheckpointLoader
+from torch import Tensor, nn
+
+from harness.contract.errors import ConfigError
+
+_CLASSIFIER_HEADS = ("fc", "head", "classifier")
+
+
+def load_weights(backbone: nn.Module, source: str) -> None:
+    """Load ``source`` into ``backbone``; every parameter and statistic must be there, and nothing else.
+
+    Accepted are a flat state dictionary or one under ``state_dict``; the prefixes ``module.`` and ``backbone.`` and the
+    classification head of an image classifier (``fc``, ``head``, ``classifier``) are dropped.
+
+    Args:
+        backbone: The network.
+        source: A path, a URL, or a scheme such as ``open-mmlab://resnet50_v1c``.
+
+    Raises:
+        ConfigError: The file is missing, damaged, or belongs to another network.
+    """
+    state = _backbone_part(read_state(source))
+    own = backbone.state_dict()
+    optional = {key for key in own if key.endswith("num_batches_tracked")}
+    problems = (
+        ("lacks", sorted(own.keys() - state.keys() - optional)),
+        ("has the unexpected", sorted(state.keys() - own.keys())),
+    )
+    for what, keys in problems:
+        if keys:
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            raise ConfigError(f"backbone.weights: {source} {what} key {keys[0]!r}{more}: not weights of this backbone")
+    for key, value in state.items():
+        if value.shape != own[key].shape:
+            raise ConfigError(
+                f"backbone.weights: {source} has {key!r} of shape {tuple(value.shape)}, "
+                f"the backbone needs {tuple(own[key].shape)}"
+            )
+    backbone.load_state_dict({**{key: own[key] for key in optional}, **state})
+
+
+def read_state(source: str) -> dict[str, Tensor]:
+    """The state dictionary in ``source``, on the CPU. Files are read without running code from them.
+
+    Raises:
+        ConfigError: The file is missing or is no PyTorch weights file.
+    """
+    try:
+        if "://" in source:
+            content = CheckpointLoader.load_checkpoint(source, map_location="cpu")
+        else:
+            content = torch.load(Path(source).expanduser(), map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise ConfigError(f"backbone.weights: {source}: no such file") from None
+    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ConfigError(f"backbone.weights: {source}: cannot be read as PyTorch weights ({reason})") from None
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ConfigError(f"backbone.weights: {source}: holds no state dictionary")
+    return dict(state)
+
+
+def _backbone_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    state = {key.removeprefix("module."): value for key, value in state.items()}
+    if any(key.startswith("backbone.") for key in state):
+        state = {key[len("backbone.") :]: value for key, value in state.items() if key.startswith("backbone.")}
+    return {key: value for key, value in state.items() if key.split(".")[0] not in _CLASSIFIER_HEADS}
