@@ -13,13 +13,16 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from harness.contract import ConfigError, Dataset
+
+if TYPE_CHECKING:
+    from harness.plugins import PluginManager
 
 T = TypeVar("T")
 
@@ -170,6 +173,8 @@ def validate(model: type[T], data: Any, *, where: str) -> T:
         return TypeAdapter(model).validate_json(text, strict=True)
     except ValidationError as error:
         raise ConfigError(f"{where}: " + "; ".join(_sentences(error, model, data))) from None
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
 
 
 def _sentences(error: ValidationError, model: type, data: Any) -> Iterator[str]:
@@ -262,13 +267,14 @@ def _kind(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-def build_dataset(name: str, params: Mapping[str, Any], *, where: str) -> Dataset:
+def build_dataset(name: str, params: Mapping[str, Any], *, where: str, plugins: PluginManager | None = None) -> Dataset:
     """The registered data set ``name`` with ``params``.
 
     Args:
         name: Name of a registered reader, for example ``voc``.
         params: Its parameters, not yet validated.
         where: File that they came from, for messages.
+        plugins: Where to look the name up; default: the plugins of this process.
 
     Raises:
         PluginError: No such data set is registered; the message suggests the closest name.
@@ -277,6 +283,6 @@ def build_dataset(name: str, params: Mapping[str, Any], *, where: str) -> Datase
     """
     from harness.plugins import manager, resolve
 
-    record = manager().get("dataset", name)
+    record = (plugins or manager()).get("dataset", name)
     dataset: Dataset = resolve(record.factory)(validate(record.params, params, where=f"{where}: params"))
     return dataset

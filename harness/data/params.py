@@ -31,7 +31,7 @@ class VocLayout(_Params):
     ignore_ids: list[int] = Field([255], description="mask ids that are neither trained on nor scored")
     other: Literal["error", "background", "ignore"] = Field(
         "error",
-        description="what becomes of mask ids that no class lists; names that no class has are left out or an error",
+        description="what becomes of mask ids that no class lists; other names of annotations are an error or left out",
     )
     boxes: str = Field(
         "masks", description="'masks' (connected components of each class), 'xml', or the path of a JSON file"

@@ -1,0 +1,44 @@
+"""Tags and boxes derived from a mask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from harness.contract import IGNORE, Box
+
+if TYPE_CHECKING:
+    from harness.contract.arrays import Mask
+
+_EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
+
+
+def mask_tags(mask: Mask) -> tuple[int, ...]:
+    """Ascending foreground classes that ``mask`` shows.
+
+    Args:
+        mask: (H, W) uint8 class indices, 0 = background, 255 = ignore.
+    """
+    counts = np.bincount(mask.ravel(), minlength=IGNORE + 1)
+    return tuple(int(cls) for cls in np.flatnonzero(counts[1:IGNORE]) + 1)
+
+
+def mask_boxes(mask: Mask) -> tuple[Box, ...]:
+    """One box for each 8-connected component of each foreground class, by class, then from the top down.
+
+    Args:
+        mask: (H, W) uint8 class indices, 0 = background, 255 = ignore.
+    """
+    boxes = []
+    for cls, extent in enumerate(ndimage.find_objects(mask, max_label=IGNORE - 1), start=1):
+        if extent is None:
+            continue
+        components, _ = ndimage.label(mask[extent] == cls, structure=_EIGHT_NEIGHBOURS)
+        top, left = extent[0].start, extent[1].start
+        boxes += [
+            Box(cls, left + columns.start, top + rows.start, left + columns.stop, top + rows.stop)
+            for rows, columns in ndimage.find_objects(components)
+        ]
+    return tuple(boxes)

@@ -1,0 +1,180 @@
+"""What a method sees of a data set: the images, and the supervision that it declared. Every access is counted."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from harness.contract import Box, ConfigError, Dataset, Need, Supervision, SupervisionError, View, union
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from harness.contract.arrays import Image, Mask
+
+
+class Meter:
+    """Counts reads, and of how many different images, by kind (``images``, ``tags``, ``masks``, ``masks(aux)``, ...)."""
+
+    def __init__(self) -> None:
+        self._reads: dict[str, int] = {}
+        self._images: dict[str, set[str]] = {}
+
+    def count(self, kind: str, image_id: str) -> None:
+        """Note one read."""
+        self._reads[kind] = self._reads.get(kind, 0) + 1
+        self._images.setdefault(kind, set()).add(image_id)
+
+    def merge(self, other: Meter) -> None:
+        """Add what ``other`` counted; an image that both read counts once."""
+        for kind, reads in other._reads.items():
+            self._reads[kind] = self._reads.get(kind, 0) + reads
+            self._images.setdefault(kind, set()).update(other._images[kind])
+
+    def as_dict(self) -> dict[str, dict[str, int]]:
+        """Kind -> ``{"reads": reads, "images": different images}``, by name of the kind."""
+        return {kind: {"reads": self._reads[kind], "images": len(self._images[kind])} for kind in sorted(self._reads)}
+
+
+def choose_fraction(ids: Iterable[str], fraction: float) -> frozenset[str]:
+    """The ``fraction`` of ``ids`` that carries pixel masks, alike for every method and in every order of ``ids``.
+
+    These are the images with the smallest SHA-256 of ``"mask:" + id``: round-half-up of ``fraction`` of them, at
+    least one. A smaller fraction is therefore a part of a larger one.
+    """
+    ordered = sorted(set(ids), key=lambda image_id: _rank("mask", image_id))
+    return frozenset(ordered[: max(math.floor(fraction * len(ordered) + 0.5), 1)])
+
+
+def dev_split(ids: Iterable[str], fraction: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Split validation ids into a ``dev`` part for choices and the scored rest, both in the order of ``ids``.
+
+    Chosen like ``choose_fraction``, by the hash of ``"dev:" + id``; a fraction of 0 leaves ``dev`` empty.
+
+    Raises:
+        ConfigError: Nothing would be left to score.
+    """
+    ids = tuple(ids)
+    count = max(math.floor(fraction * len(ids) + 0.5), 1) if fraction > 0 else 0
+    if ids and count >= len(ids):
+        raise ConfigError(f"scoring.dev_fraction: {fraction} of {len(ids)} validation images leaves none to score")
+    dev = set(sorted(ids, key=lambda image_id: _rank("dev", image_id))[:count])
+    return tuple(i for i in ids if i in dev), tuple(i for i in ids if i not in dev)
+
+
+def _rank(purpose: str, image_id: str) -> bytes:
+    return hashlib.sha256(f"{purpose}:{image_id}".encode()).digest()
+
+
+class DatasetView(View):
+    """The images of one split, and of the supervision only what ``needs`` declares.
+
+    Picklable where the data set is; a copy in another process counts into its own meter.
+
+    Args:
+        dataset: What to look at.
+        split: ``train`` or ``val``.
+        needs: Declared supervision.
+        meter: Where accesses are counted; a new one by default.
+    """
+
+    def __init__(self, dataset: Dataset, split: str, needs: Collection[Need], meter: Meter | None = None) -> None:
+        self._open(dataset, dataset.ids(split), {need.kind: need for need in union(needs) if not need.auxiliary})
+        self.meter = Meter() if meter is None else meter
+        self._auxiliary = self._auxiliary_view(needs)
+
+    def _open(self, dataset: Dataset, ids: tuple[str, ...], needs: Mapping[Supervision, Need]) -> None:
+        self._dataset = dataset
+        self.ids = ids
+        self.classes = dataset.classes
+        self._suffix = ""
+        self._allowed = {
+            kind: frozenset(ids) if need.fraction == 1.0 else choose_fraction(ids, need.fraction)
+            for kind, need in needs.items()
+        }
+        self._known = frozenset(ids)
+        self.mask_ids = self._allowed.get(Supervision.MASKS, frozenset())
+
+    def _auxiliary_view(self, needs: Collection[Need]) -> DatasetView | None:
+        declared = {need.kind: need for need in union(needs) if need.auxiliary}
+        auxiliary = self._dataset.auxiliary
+        if not declared:
+            return None
+        if auxiliary is None:
+            raise ConfigError(
+                f"data set {self._dataset.name!r}: field auxiliary: the method needs an auxiliary data set"
+            )
+        view = DatasetView.__new__(DatasetView)
+        view._open(auxiliary, auxiliary.ids("train"), declared)
+        view.meter, view._suffix, view._auxiliary = self.meter, "(aux)", None
+        return view
+
+    def image(self, image_id: str) -> Image:
+        """(H, W, 3) uint8, RGB, 0-255."""
+        self._count("images", image_id)
+        return self._dataset.image(image_id)
+
+    def size(self, image_id: str) -> tuple[int, int]:
+        """(H, W); not counted."""
+        self._require_known(image_id)
+        return self._dataset.size(image_id)
+
+    def tags(self, image_id: str) -> tuple[int, ...]:
+        """Ascending foreground class indices; needs ``TAGS``."""
+        self._require(Supervision.TAGS, image_id)
+        return self._dataset.tags(image_id)
+
+    def boxes(self, image_id: str) -> tuple[Box, ...]:
+        """Boxes in annotation order; needs ``BOXES``."""
+        self._require(Supervision.BOXES, image_id)
+        return self._dataset.boxes(image_id)
+
+    def saliency(self, image_id: str) -> npt.NDArray[np.float32]:
+        """(H, W) float32 in [0, 1]; needs ``SALIENCY``."""
+        self._require(Supervision.SALIENCY, image_id)
+        return self._dataset.saliency(image_id)
+
+    def mask(self, image_id: str) -> Mask:
+        """(H, W) uint8 class indices, 255 = ignore; needs ``MASKS`` and ``image_id in mask_ids``."""
+        self._require(Supervision.MASKS, image_id)
+        return self._dataset.mask(image_id)
+
+    @property
+    def auxiliary(self) -> DatasetView:
+        """View of the training part of the auxiliary data set.
+
+        Raises:
+            SupervisionError: Nothing was declared with ``auxiliary=True``.
+        """
+        if self._auxiliary is None:
+            raise SupervisionError(
+                "the auxiliary data set was read but not declared; add Need(Supervision.MASKS, auxiliary=True) to needs"
+            )
+        return self._auxiliary
+
+    def _require(self, kind: Supervision, image_id: str) -> None:
+        self._require_known(image_id)
+        if kind not in self._allowed:
+            declare = f"Need(Supervision.{kind.name}, auxiliary=True)" if self._suffix else kind.name
+            raise SupervisionError(f"{self._what(kind, image_id)} but {kind} are not declared; add {declare} to needs")
+        if image_id not in self._allowed[kind]:
+            share = f"{len(self._allowed[kind])} of {len(self.ids)} images"
+            raise SupervisionError(
+                f"{self._what(kind, image_id)} but {kind} are declared for {share}, not for this one; "
+                f"ask only for the ids in mask_ids, or declare a larger fraction in needs"
+            )
+        self._count(str(kind), image_id)
+
+    def _what(self, kind: Supervision, image_id: str) -> str:
+        return f"{kind}{self._suffix} of image {image_id!r} were read"
+
+    def _require_known(self, image_id: str) -> None:
+        if image_id not in self._known:
+            raise SupervisionError(f"image {image_id!r} is not among the {len(self.ids)} images of this view")
+
+    def _count(self, kind: str, image_id: str) -> None:
+        self._require_known(image_id)
+        self.meter.count(kind + self._suffix, image_id)

@@ -1,0 +1,264 @@
+"""Data sets in PASCAL VOC layout: a folder of images, one of masks, lists of ids.
+
+What is listed is checked for existence when the data set is made; contents are checked when they are read (or by
+``harness.data.check``). Tags and boxes come from the masks, from VOC XML files or from one JSON file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.contract import IGNORE, Box, DataError, Dataset
+from harness.data import digests
+from harness.data.annotations import Annotations, JsonAnnotations, NamedBox, XmlAnnotations
+from harness.data.boxes import mask_boxes, mask_tags
+from harness.data.files import IMAGE_SUFFIXES, Defect, Folder, read_ids, read_image, read_plane, read_size
+from harness.data.params import VocLayout, VocParams
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from harness.contract.arrays import Image, Mask
+
+
+class VocDataset(Dataset):
+    """A data set in VOC layout.
+
+    Args:
+        params: Where things are and what they mean.
+        strict: Raise on the first defect of lists and folders. Otherwise leave the images concerned out and keep
+            what is wrong in ``defects``.
+
+    Raises:
+        DataError: A list is missing, empty, repeats an id or holds a blank; a listed image, mask or annotation is
+            missing; an id is in both lists.
+    """
+
+    def __init__(self, params: VocLayout, *, strict: bool = True) -> None:
+        self.name = params.name
+        self.classes = tuple(params.classes)
+        self.show_images = isinstance(params, VocParams) and params.show_images
+        self._params = params
+        self._root = Path(params.root).expanduser().absolute()
+        self._lookup, self._is_unknown = _lookup(params)
+        self._tag_source = self._annotations(params.tags)
+        self._box_source = self._tag_source if params.boxes == params.tags else self._annotations(params.boxes)
+        self._folders = {
+            "image": Folder(self._root / params.images, IMAGE_SUFFIXES),
+            "mask": Folder(self._root / params.masks, (".png",)),
+        }
+        if params.saliency is not None:
+            self._folders["saliency"] = Folder(self._root / params.saliency, (".png",))
+        self._sizes: dict[str, tuple[int, int]] = {}
+        self._derived: dict[str, tuple[tuple[int, ...], tuple[Box, ...]]] = {}
+        self._ids, self.defects = self._read_lists()
+        if strict and self.defects:
+            more = len(self.defects) - 1
+            raise DataError(self.defects[0].message + (f" (and {more} more defects)" if more else ""))
+        auxiliary = params.auxiliary if isinstance(params, VocParams) else None
+        self._auxiliary = None if auxiliary is None else VocDataset(auxiliary, strict=strict)
+
+    def _annotations(self, source: str) -> Annotations | None:
+        if source == "masks":
+            return None
+        if source == "xml":
+            return XmlAnnotations(self._root / self._params.annotations)
+        return JsonAnnotations(self._root / source)
+
+    def _read_lists(self) -> tuple[dict[str, tuple[str, ...]], tuple[Defect, ...]]:
+        lists: dict[str, tuple[str, ...]] = {"train": (), "val": ()}
+        defects: list[Defect] = []
+        for split, name in (("train", self._params.train), ("val", self._params.val)):
+            if name is None:
+                continue
+            path = self._root / name
+            listed, found = read_ids(path, split=split)
+            defects += found
+            complete = []
+            for image_id in listed:
+                problems = [Defect(kind, split, image_id, text) for kind, text in self._problems(image_id)]
+                if split == "val" and image_id in lists["train"]:
+                    problems.append(Defect("list", split, image_id, f"{path}: {image_id} is in the training list too"))
+                defects += problems
+                complete += [] if problems else [image_id]
+            lists[split] = tuple(complete)
+        return lists, tuple(defects)
+
+    def _problems(self, image_id: str) -> Iterator[tuple[str, str]]:
+        sources = {**self._folders, "tags": self._tag_source, "boxes": self._box_source}
+        for kind, source in sources.items():
+            problem = source and source.problem(image_id)
+            if problem:
+                yield kind, problem
+
+    def ids(self, split: str) -> tuple[str, ...]:
+        """Image ids of ``train`` or ``val`` in list order."""
+        return self._ids[split]
+
+    def image(self, image_id: str) -> Image:
+        """(H, W, 3) uint8, RGB, 0-255."""
+        return read_image(self._folders["image"].path(image_id))
+
+    def size(self, image_id: str) -> tuple[int, int]:
+        """(H, W) from the header of the image."""
+        if image_id not in self._sizes:
+            self._sizes[image_id] = read_size(self._folders["image"].path(image_id))
+        return self._sizes[image_id]
+
+    def mask(self, image_id: str) -> Mask:
+        """(H, W) uint8 class indices, 255 = ignore.
+
+        Raises:
+            DataError: The file is damaged, differs in size from the image, or holds an id that no class lists.
+        """
+        path = self._folders["mask"].path(image_id)
+        stored = read_plane(path)
+        self._check_size(image_id, path, stored.shape)
+        if stored.dtype != np.uint8:
+            stored = _narrowed(stored, path)
+        unknown = self._is_unknown[stored]
+        if unknown.any():
+            ids = ", ".join(map(str, np.unique(stored[unknown])))
+            raise DataError(f"{path}: image {image_id!r}: mask id {ids} is in no class, see fields classes and other")
+        mask: Mask = self._lookup[stored]
+        return mask
+
+    def _check_size(self, image_id: str, path: Path, shape: tuple[int, ...]) -> None:
+        size = self.size(image_id)
+        if shape != size:
+            image = self._folders["image"].path(image_id)
+            raise DataError(f"{path}: {shape[1]}x{shape[0]} pixels, but the image {image} has {size[1]}x{size[0]}")
+
+    def saliency(self, image_id: str) -> npt.NDArray[np.float32]:
+        """(H, W) float32 in [0, 1]."""
+        if "saliency" not in self._folders:
+            return super().saliency(image_id)
+        path = self._folders["saliency"].path(image_id)
+        stored = read_plane(path)
+        self._check_size(image_id, path, stored.shape)
+        return _narrowed(stored, path).astype(np.float32) / np.float32(255)
+
+    @property
+    def auxiliary(self) -> VocDataset | None:
+        """The auxiliary data set, or ``None``."""
+        return self._auxiliary
+
+    def tags(self, image_id: str) -> tuple[int, ...]:
+        """Ascending foreground class indices."""
+        if self._tag_source is None:
+            return self._from_mask(image_id)[0]
+        found = self._tag_source.read(image_id)
+        classes = {self._class_of(name, found.where) for name in found.tags}
+        return tuple(sorted(cls for cls in classes if cls))
+
+    def boxes(self, image_id: str) -> tuple[Box, ...]:
+        """Boxes in annotation order; those of ``fallback_boxes`` come last."""
+        if self._box_source is None:
+            return self._from_mask(image_id)[1]
+        boxes = self._annotated_boxes(image_id)
+        if not self._lacking:
+            return boxes
+        return boxes + tuple(box for box in self._from_mask(image_id)[1] if box.cls in self._lacking)
+
+    def _annotated_boxes(self, image_id: str) -> tuple[Box, ...]:
+        assert self._box_source is not None
+        found = self._box_source.read(image_id)
+        named = ((self._class_of(box.name, found.where), box) for box in found.boxes)
+        return tuple(self._clipped(cls, box, image_id, found.where) for cls, box in named if cls)
+
+    def _clipped(self, cls: int, box: NamedBox, image_id: str, where: str) -> Box:
+        height, width = self.size(image_id)
+        corners = box.x0, box.y0, box.x1, box.y1
+        if all(map(math.isfinite, corners)):
+            x0, y0 = max(math.floor(box.x0), 0), max(math.floor(box.y0), 0)
+            x1, y1 = min(math.ceil(box.x1), width), min(math.ceil(box.y1), height)
+            if x0 < x1 and y0 < y1:
+                return Box(cls, x0, y0, x1, y1)
+        raise DataError(f"{where}: box {box.name} {list(corners)} covers no pixel of the {width}x{height} image")
+
+    def _class_of(self, name: str, where: str) -> int:
+        """Class index of an annotated name; 0 for names that are left out."""
+        name = self._params.names.get(name, name)
+        if name in self.classes:
+            return self.classes.index(name)
+        if self._params.other == "error":
+            raise DataError(f"{where}: {name!r} is none of the classes, see the fields classes, names and other")
+        return 0
+
+    @cached_property
+    def _lacking(self) -> frozenset[int]:
+        """Foreground classes whose boxes are taken from the masks."""
+        if self._params.fallback_boxes == "none" or self._box_source is None:
+            return frozenset()
+        listed = (image_id for ids in self._ids.values() for image_id in ids)
+        boxed = {box.name for image_id in listed for box in self._box_source.read(image_id).boxes}
+        present = {self._params.names.get(name, name) for name in boxed}
+        return frozenset(cls for cls, name in enumerate(self.classes) if cls and name not in present)
+
+    def _from_mask(self, image_id: str) -> tuple[tuple[int, ...], tuple[Box, ...]]:
+        """Tags and boxes of the mask, remembered."""
+        if image_id not in self._derived:
+            self._derived[image_id] = self._derive(image_id)
+        return self._derived[image_id]
+
+    def _derive(self, image_id: str) -> tuple[tuple[int, ...], tuple[Box, ...]]:
+        mask = self.mask(image_id)
+        return mask_tags(mask), mask_boxes(mask)
+
+    def digests(self, split: str) -> Mapping[str, str]:
+        """Content hashes by kind; tags and boxes are hashed as what they say, wherever they come from."""
+        ids = self.ids(split)
+        meaning = json.dumps([self._params.class_ids(), self._params.ignore_ids, self._params.other])
+        texts = {"ids": list(ids), "masks": [meaning], "images": [], "tags": [], "boxes": [], "saliency": []}
+        for image_id in ids:
+            for kind, folder in self._folders.items():
+                texts[_DIGEST_OF[kind]] += [image_id, digests.file_digest(folder.path(image_id))]
+            tags, boxes = self._said(image_id, meaning)
+            texts["tags"] += [image_id, tags]
+            texts["boxes"] += [image_id, boxes]
+        digests.save_cache()
+        lacks = set() if "saliency" in self._folders else {"saliency"}
+        return {kind: digests.combine(parts) for kind, parts in texts.items() if kind not in lacks}
+
+    def _said(self, image_id: str, meaning: str) -> tuple[str, str]:
+        """Tags and boxes of one image as canonical text; what comes from the mask goes through the digest cache."""
+        shown: list[int] = []
+        components: list[list[int]] = []
+        if self._tag_source is None or self._box_source is None or self._lacking:
+            path = self._folders["mask"].path(image_id)
+            text = digests.cached(path, f"derived {meaning}", lambda: json.dumps(self._derive(image_id)))
+            shown, components = json.loads(text)
+        tags = shown if self._tag_source is None else self.tags(image_id)
+        if self._box_source is None:
+            return json.dumps(tags), json.dumps(components)
+        fallback = [box for box in components if box[0] in self._lacking]
+        return json.dumps(tags), json.dumps([*self._annotated_boxes(image_id), *fallback])
+
+
+_DIGEST_OF = {"image": "images", "mask": "masks", "saliency": "saliency"}
+
+
+def _lookup(params: VocLayout) -> tuple[Mask, npt.NDArray[np.bool_]]:
+    """Mask id -> class index (256,) uint8, and which ids are unknown (256,) bool."""
+    rest = {"error": 0, "background": 0, "ignore": IGNORE}[params.other]
+    lookup = np.full(256, rest, dtype=np.uint8)
+    known = np.full(256, params.other != "error")
+    for cls, ids in enumerate(params.class_ids().values()):
+        lookup[list(ids)] = cls
+        known[list(ids)] = True
+    lookup[params.ignore_ids] = IGNORE
+    known[params.ignore_ids] = True
+    return lookup, ~known
+
+
+def _narrowed(stored: npt.NDArray[np.integer], path: Path) -> npt.NDArray[np.uint8]:
+    if stored.size and (stored.min() < 0 or stored.max() > 255):
+        raise DataError(f"{path}: values up to {stored.max()}, but 8 bits are the most that is understood")
+    return stored.astype(np.uint8)
