@@ -1,0 +1,108 @@
+"""``wsss leaderboard``: run records -> a table on the terminal, or files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.contract import RendererRecord
+    from harness.leaderboard import Board, Run
+    from harness.plugins import PluginManager
+
+_RUNS = Path("runs")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command("leaderboard")(leaderboard)
+
+
+def leaderboard(
+    source: Annotated[
+        Path | None,
+        typer.Argument(metavar="[CONFIG|RUNS]", help="Benchmark file (only its latest records), or a runs folder."),
+    ] = None,
+    runs: Annotated[Path, typer.Option("--runs", help="Folder with the store and the records.")] = _RUNS,
+    formats: Annotated[
+        str | None, typer.Option("--format", help="Comma-separated: md, csv, json, tex, or a plugin's renderer.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the files; without it, print.")] = None,
+    allow_mixed: Annotated[
+        bool, typer.Option("--allow-mixed", help="Put records of different settings into one table, labelled so.")
+    ] = False,
+    plugin: Annotated[list[Path] | None, typer.Option("--plugin", help="A plugin file that brings a renderer.")] = None,
+) -> None:
+    """Make a leaderboard from run records.
+
+    With --out every format is written (or those of --format) and each file is named. Without it the table is printed,
+    or the text of the formats.
+    """
+    from harness.leaderboard import build_board
+
+    selected, older = _selected(source, runs)
+    if older:
+        typer.echo(f"left out: records of older settings ({', '.join(name[:8] for name in older)})", err=True)
+    board = build_board(selected, allow_mixed=allow_mixed)
+    if out is None and formats is None:
+        _print_table(board)
+        return
+    texts = _render(board, formats, plugin or ())
+    if out is None:
+        typer.echo("\n".join(texts.values()), nl=False)
+        return
+    for path in _write(texts, out, board.benchmark.replace(" + ", "+")):
+        typer.echo(str(path))
+
+
+def _selected(source: Path | None, runs: Path) -> tuple[list[Run], list[str]]:
+    """The runs that the table is of, and the older fingerprints that were left out."""
+    from harness.data.load import load_yaml
+    from harness.leaderboard import load_runs, select_benchmark
+
+    if source is None or source.is_dir():
+        return load_runs(source or runs), []
+    name = load_yaml(source).get("name", source.stem)
+    return select_benchmark(load_runs(runs), str(name))
+
+
+def _print_table(board: Board) -> None:
+    from rich.console import Console
+
+    from harness.leaderboard import to_rich
+
+    Console().print(to_rich(board))
+
+
+def _render(board: Board, formats: str | None, plugin_files: Sequence[Path]) -> dict[str, str]:
+    """Text by file suffix: every named format, or all that are registered."""
+    from harness.plugins import build_params, manager, resolve
+
+    plugins: PluginManager = manager(plugin_files=plugin_files)
+    names = list(plugins.records("renderer")) if formats is None else [name.strip() for name in formats.split(",")]
+    records: list[RendererRecord] = [plugins.get("renderer", name) for name in names]
+    return {
+        record.suffix: resolve(record.factory)(build_params(record, {}, where="--format"))(board) for record in records
+    }
+
+
+def _write(texts: dict[str, str], out: Path, stem: str) -> list[Path]:
+    """Write each text in one step; returns the files."""
+    from harness.contract import StoreError
+
+    paths = []
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for suffix, text in texts.items():
+            path = out / f"{stem}{suffix}"
+            temporary = path.with_name(f".{path.name}.tmp")
+            temporary.write_bytes(text.encode())
+            temporary.replace(path)
+            paths.append(path)
+    except OSError as error:
+        raise StoreError(f"{out}: cannot be written ({error.strerror})") from error
+    return paths

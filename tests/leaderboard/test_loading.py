@@ -1,0 +1,135 @@
+"""Promises of reading run records."""
+
+import os
+
+import pytest
+
+from harness.contract import ConfigError, DataError
+from harness.leaderboard import load_runs, select_benchmark
+from harness.leaderboard.loading import check_same_settings, differing_fields
+
+
+def test_every_record_below_the_runs_folder_is_found(sweep):
+    labels = sorted(run.record.label for run in load_runs(sweep.runs))
+    assert labels == sorted(["full", "box_fill", "cam_new", "broken"] * 2)
+
+
+def test_a_records_folder_and_a_list_of_files_are_read_alike(records):
+    path = records.add("cam")
+    assert load_runs(path.parent) == load_runs([path]) == load_runs(records.runs)
+
+
+@pytest.mark.parametrize("made", [True, False])
+def test_no_records_is_one_sentence_about_the_folder(tmp_path, made):
+    folder = tmp_path / "empty"
+    if made:
+        folder.mkdir()
+    with pytest.raises(ConfigError, match=r"empty: no "):
+        load_runs(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"seed": "x"}, "seed: Input should be a valid integer"),
+        ({"extra": 1}, "extra: Extra inputs"),
+        ({"schema_version": 99}, "schema_version: 99, this version reads 1"),
+    ],
+)
+def test_a_record_that_is_wrong_is_named_with_its_field(records, change, sentence):
+    path = records.add("cam")
+    records.edit(path, **change)
+    with pytest.raises(DataError, match=rf"cam--resnet18--s0\.json: {sentence}"):
+        load_runs(records.runs)
+
+
+def test_a_truncated_record_is_named(records):
+    path = records.add("cam")
+    path.write_text(path.read_text()[:50])
+    with pytest.raises(DataError, match=r"s0\.json: file: Invalid JSON"):
+        load_runs(records.runs)
+
+
+def test_the_same_cell_twice_is_refused(records):
+    path = records.add("cam")
+    (path.parent / "copy.json").write_text(path.read_text())
+    with pytest.raises(DataError, match=r"copy\.json: the same cell .*cam--resnet18--s0\.json"):
+        load_runs(records.runs)
+
+
+def test_a_changed_confusion_file_is_refused_by_name(records):
+    path = records.add("cam")
+    other = records.add("other", wrong=0.5)
+    (path.parent / "cam--resnet18--s0.val.npz").write_bytes((other.parent / "other--resnet18--s0.val.npz").read_bytes())
+    with pytest.raises(DataError, match=r"cam--resnet18--s0\.val\.npz: content hash"):
+        load_runs([path])[0].confusions("val")
+
+
+def test_confusions_of_other_images_or_classes_than_recorded_are_refused(records):
+    path = records.add("cam")
+    run = load_runs([path])[0]
+    run.record.scores["val"].images = 99
+    with pytest.raises(
+        DataError, match=r"val\.npz: \(images, classes\) are \(12, 4\) but the run record names \(99, 4\)"
+    ):
+        run.confusions("val")
+
+
+def test_a_record_cannot_point_outside_its_folder(records):
+    run = load_runs([records.add("cam")])[0]
+    run.record.scores["val"].confusion = "../elsewhere.npz"
+    with pytest.raises(DataError, match="does not lie beside the record"):
+        run.confusions("val")
+
+
+def test_a_score_that_the_cell_lacks_is_none(records):
+    assert load_runs([records.add("full", scores=("val",))])[0].confusions("pseudo") is None
+
+
+def test_selection_keeps_the_latest_fingerprint_of_one_benchmark(records):
+    old = records.add("cam", fingerprint="a" * 16)
+    new = records.add("cam", fingerprint="b" * 16)
+    records.add("cam", benchmark="voc", fingerprint="c" * 16)
+    os.utime(old, (1, 1))
+    selected, older = select_benchmark(load_runs(records.runs), "demo")
+    assert [run.path for run in selected] == [new]
+    assert older == ["a" * 16]
+
+
+def test_selection_of_an_unknown_benchmark_names_the_known_ones(records):
+    records.add("cam")
+    with pytest.raises(ConfigError, match="'coco'; there are records of: demo"):
+        select_benchmark(load_runs(records.runs), "coco")
+
+
+def test_mixed_fingerprints_are_refused_with_every_field_that_differs(records):
+    records.add("cam")
+    protocol = {"scoring": {"bootstrap": 100}, "segmenter": {"optim": {"iterations": 80, "amp": True}}}
+    records.add("cam", fingerprint="f" * 16, protocol=protocol)
+    with pytest.raises(ConfigError, match="--allow-mixed") as caught:
+        check_same_settings(load_runs(records.runs))
+    lines = str(caught.value).splitlines()
+    assert lines[0].endswith("demo 01234567 and demo ffffffff:")
+    assert lines[1:] == [
+        "  protocol.segmenter.optim.amp: absent != True",
+        "  protocol.segmenter.optim.iterations: 40 != 80",
+    ]
+
+
+def test_fingerprints_that_differ_without_a_recorded_field_are_still_refused(records):
+    records.add("cam")
+    records.add("cam", fingerprint="f" * 16)
+    with pytest.raises(ConfigError, match="no recorded field"):
+        check_same_settings(load_runs(records.runs))
+
+
+def test_a_long_difference_is_cut_and_says_so(records):
+    records.add("cam")
+    records.add("cam", fingerprint="f" * 16, protocol={f"field{n}": n for n in range(50)})
+    with pytest.raises(ConfigError, match=r"and \d+ more fields"):
+        check_same_settings(load_runs(records.runs))
+
+
+def test_differing_fields_compares_whole_lists_and_tells_null_from_absent():
+    found = list(differing_fields({"a": [1, 2], "b": None, "c": 1}, {"a": [1], "c": 1}))
+    assert found == [("a", "[1, 2]", "[1]"), ("b", "None", "absent")]
