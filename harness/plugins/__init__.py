@@ -15,7 +15,7 @@ from harness.plugins._params import (
     params_dict,
     resolve,
 )
-from harness.plugins._records import KINDS
+from harness.plugins._records import KINDS, did_you_mean
 from harness.plugins._sources import BUILTINS, PluginSpec
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "component_needs",
     "component_uses",
     "describe_params",
+    "did_you_mean",
     "manager",
     "manager_from_spec",
     "method_rounds",
