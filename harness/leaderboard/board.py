@@ -105,9 +105,7 @@ def _row(group: Sequence[Run]) -> Row:
         dataset=record.dataset.name,
         seeds=[run.record.seed for run in done or group],
         status=status,
-        annotation_hours=annotation.annotation_hours(
-            record.supervision, images=record.dataset.images.get("train", 0), classes=len(record.dataset.classes)
-        ),
+        annotation_hours=_annotation_hours(record),
         reported=[ReportedNumber.model_validate(number) for number in record.reported] or None,
         fingerprint=record.fingerprint,
         init_sha256=record.init_sha256,
@@ -116,6 +114,12 @@ def _row(group: Sequence[Run]) -> Row:
         reconstruction=record.reconstruction,
         **(_numbers(done) if done else {}),
     )
+
+
+def _annotation_hours(record: RunRecord) -> float | None:
+    images = record.dataset.images.get("train")
+    classes = len(record.dataset.classes)
+    return None if images is None else annotation.annotation_hours(record.supervision, images=images, classes=classes)
 
 
 def _error(record: RunRecord) -> RowError:

@@ -81,7 +81,9 @@ ORACLE = Column("oracle pseudo mIoU (train, diagnosis)", lambda row: percent(row
 VAL = Column("val mIoU", lambda row: interval(row.val_miou, row.val_miou_low, row.val_miou_high))
 SEED_SD = Column("seed sd", lambda row: _decimals(row.val_miou_seed_sd and 100 * row.val_miou_seed_sd, 2))
 OF_FULL = Column("% of full", lambda row: percent(row.percent_of_full))
-HOURS = Column("annotation h", lambda row: _decimals(row.annotation_hours, 1))
+HOURS = Column(
+    "annotation h", lambda row: _decimals(row.annotation_hours, 1 if (row.annotation_hours or 0) >= 10 else 2)
+)
 SECONDS = Column("compute s", lambda row: _decimals(row.seconds, 1))
 PEAK = Column("peak MiB", lambda row: _decimals(row.peak_memory_mib, 0))
 REPORTED = Column("reported", _reported, number=False)

@@ -10,6 +10,7 @@ from harness.leaderboard import build_board, load_runs
 from harness.scoring.metrics import iou, miou
 from harness.scoring.statistics import miou_interval
 
+DATASET_WITHOUT_TRAIN = {"name": "toy", "classes": ["a", "b", "c", "d"], "images": {"val": 12}, "digests": {}}
 NUMBERS = ("pseudo_miou", "val_miou", "val_miou_seed_sd", "percent_of_full", "oracle_pseudo_miou", "seconds")
 
 
@@ -141,6 +142,11 @@ def test_a_row_without_validation_scores_is_not_ranked(records):
 def test_annotation_hours_come_from_supervision_and_training_images(sweep):
     assert rows(sweep)["box_fill"].annotation_hours == pytest.approx(36 * 38.1 / 3600)
     assert rows(sweep)["full"].annotation_hours == pytest.approx(36 * 239.7 / 3600)
+
+
+def test_annotation_hours_of_an_unknown_number_of_images_are_none(records):
+    records.add("cam", dataset=DATASET_WITHOUT_TRAIN)
+    assert rows(records)["cam"].annotation_hours is None
 
 
 def test_mixed_fingerprints_are_refused_and_labelled_when_allowed(records):

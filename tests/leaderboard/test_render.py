@@ -99,7 +99,7 @@ def test_markdown_cells_are_per_cent_with_interval(board):
         "val mIoU": expected,
         "seed sd": f"{100 * row.val_miou_seed_sd:.2f}",
         "% of full": f"{100 * row.percent_of_full:.1f}",
-        "annotation h": "0.0",
+        "annotation h": "0.03",
         "compute s": "2.0",
         "peak MiB": "300",
         "reported": "68.5 (voc2012 val, ResNet-18, CRF)",
