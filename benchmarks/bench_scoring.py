@@ -3,7 +3,7 @@
     python benchmarks/bench_scoring.py
 
 Prints the ratio of times and how many pixels each counts wrongly over a validation set of VOC's size; ends with status
-1 unless scoring is at least five times as fast, and exact. Only the ratio means anything: it is of one run, one machine.
+1 unless scoring is at least five times as fast, and exact. Only the ratio means anything: one run, one machine.
 """
 
 import os
