@@ -71,8 +71,8 @@ def shrink(image: Image, maps: Sequence[Mask], settings: AugmentSettings) -> tup
     if factor >= 1.0:
         return image, list(maps)
     size = (max(round(width * factor), 1), max(round(height * factor), 1))
-    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    return small, [cv2.resize(m, size, interpolation=cv2.INTER_NEAREST_EXACT) for m in maps]
+    small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return small, [_nearest(m, size) for m in maps]
 
 
 def augment(
@@ -117,6 +117,10 @@ def augment(
     if drawn.flip:
         return view[:, ::-1], [m[:, ::-1] for m in warped]
     return view, warped
+
+
+def _nearest(array: Mask, size: tuple[int, int]) -> Mask:
+    return np.asarray(cv2.resize(array, size, interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
 
 
 def _window(side: int, crop: int, play: float) -> tuple[int, int, int]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from importlib import import_module
 from typing import Any
 
 from harness.contract import BackboneRecord, ConfigError
 from harness.modelling import records
+from harness.plugins import resolve
 
 FROM_CONFIG = "config"
 """The backbone name that keeps the ``backbone`` of the segmenter configuration."""
@@ -50,11 +50,7 @@ def backbone_config(record: BackboneRecord, output_stride: int) -> dict[str, Any
         raise ConfigError(
             f"output_stride: backbone {record.name!r} has no output stride {output_stride} (has {offered})"
         )
-    factory = record.factory
-    if isinstance(factory, str):
-        module, _, attribute = factory.partition(":")
-        factory = getattr(import_module(module), attribute)
-    return dict(factory(output_stride))
+    return dict(resolve(record.factory)(output_stride))
 
 
 _MOBILENET_STRIDES = {

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.contract.errors import StoreError
 from harness.modelling import preprocess
-from harness.modelling.mm import MODELS, build
+from harness.modelling.mm import MODELS, BaseModel, build, place
 
 WEIGHTS = "classifier.pth"
 CONFIG = "classifier.json"
@@ -58,7 +57,8 @@ class CamClassifier(BaseModel):
 
     def forward_logits(self, x: Tensor) -> Tensor:
         """(B, 3, h, w) normalised float32 -> (B, C) class logits."""
-        return self.head(functional.adaptive_avg_pool2d(self._joined(x), 1)).flatten(1)
+        logits: Tensor = self.head(functional.adaptive_avg_pool2d(self._joined(x), 1))
+        return logits.flatten(1)
 
     def forward_cam(self, x: Tensor) -> Tensor:
         """(B, 3, h, w) normalised float32 -> (B, C, h', w') float32 >= 0; channel i is class i + 1."""
@@ -97,4 +97,6 @@ def load_classifier(folder: Path, device: str = "cpu") -> CamClassifier:
     model = build(cfg)
     assert isinstance(model, CamClassifier)
     model.load_state_dict(state)
-    return model.eval().to(device=device, memory_format=torch.channels_last)
+    place(model, device)
+    model.eval()
+    return model

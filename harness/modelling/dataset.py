@@ -121,7 +121,8 @@ class TrainingSet(Dataset[Sample]):
 
     def _load(self, image_id: str) -> _Decoded:
         image = self._image(image_id)
-        maps = list(self._maps(image_id)) if self._maps else []
+        with self._lock:  # a method's targets need not be thread-safe
+            maps = list(self._maps(image_id)) if self._maps else []
         for m in maps:
             if m.shape != image.shape[:2]:
                 raise DataError(f"label of image {image_id!r} is {m.shape}, the image is {image.shape[:2]}")

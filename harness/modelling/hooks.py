@@ -12,16 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from mmengine.dist import get_rank
-from mmengine.hooks import Hook
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from harness.modelling.mm import Hook, Runner, get_rank
 from harness.modelling.segmenter import axis_seed
 
 if TYPE_CHECKING:
-    from mmengine.runner import Runner
-
     from harness.contract.protocol import OptimSettings
 
 LOG_INTERVAL = 50
@@ -50,7 +47,7 @@ class PolyRate(Hook):
     def factor(self, iteration: int) -> float:
         """What the initial learning rate is multiplied with."""
         warm = min(1.0, (iteration + 1) / (self._optim.warmup + 1))
-        return warm * (1.0 - iteration / self._optim.iterations) ** self._optim.power
+        return float(warm * (1.0 - iteration / self._optim.iterations) ** self._optim.power)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Set the learning rate of every parameter group."""
@@ -92,7 +89,7 @@ class Losses(Hook):
     ) -> None:
         """Keep the step's losses on the device."""
         done, total = runner.iter + 1, runner.max_iters
-        self._pending.append({key: value.detach() for key, value in (outputs or {}).items()})
+        self._pending.append({name: value.detach() for name, value in (outputs or {}).items() if "loss" in name})
         if done % self._interval == 0 or done == total:
             self._flush(done)
         if done == total or time.monotonic() - self._told >= 1.0:
@@ -113,7 +110,7 @@ class Losses(Hook):
         for name in names:
             values = torch.stack([step[name].float().cpu() for step in self._pending if name in step]).tolist()
             point[name] = sum(values) / len(values)
-            if "loss" in name and not math.isfinite(point[name]):
+            if not math.isfinite(point[name]):
                 first = next(i for i, value in enumerate(values) if not math.isfinite(value))
                 iteration = done - len(self._pending) + first + 1
                 raise FloatingPointError(f"training diverged: {name} is {values[first]} at iteration {iteration}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.contract.errors import StoreError
-from harness.modelling.mm import build
+from harness.modelling.mm import build, place
+from harness.modelling.preprocess import Uint8Preprocessor
 
 if TYPE_CHECKING:
     from harness.contract.arrays import Image, Mask
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 WEIGHTS = "segmenter.pth"
 CONFIG = "segmenter.json"
+
+_MASK_WINDOW = 64
+_PROBABILITY_WINDOW = 4
+"""Images read at a time, to batch those of one size; masks are small, probabilities are not."""
+_CPU_PIXELS, _GPU_PIXELS = 1 << 19, 1 << 22
+"""Image pixels of a batch."""
 
 
 def load_segmenter(folder: Path, device: str = "cpu") -> nn.Module:
@@ -42,11 +49,14 @@ def load_segmenter(folder: Path, device: str = "cpu") -> nn.Module:
         import_module(module)
     model = build(cfg["model"])
     model.load_state_dict(state)
-    return model.eval().to(device=device, memory_format=torch.channels_last)
+    assert isinstance(model.data_preprocessor, Uint8Preprocessor)
+    place(model, device)
+    model.eval()
+    return model
 
 
 def predict_probabilities(
-    folder: Path, images: Sequence[Image], *, settings: TestSettings, device: str = "cpu"
+    folder: Path, images: Iterable[Image], *, settings: TestSettings, device: str = "cpu"
 ) -> Iterator[npt.NDArray[np.float32]]:
     """Class probabilities of each image, in order.
 
@@ -60,8 +70,9 @@ def predict_probabilities(
         (C, H, W) float32, the softmax averaged over the views.
     """
     model = load_segmenter(folder, device)
-    for scores in _scores(model, images, settings, device, probabilities=True):
-        yield scores.float().cpu().numpy()
+    source = iter(images)
+    while window := list(islice(source, _PROBABILITY_WINDOW)):
+        yield from _predicted(model, window, settings, lambda scores: scores.float().cpu().numpy(), softmax=True)
 
 
 def predict(
@@ -79,57 +90,58 @@ def predict(
         (id, mask), mask (H, W) uint8 class indices.
     """
     model = load_segmenter(folder, device)
+    softmax = len(settings.scales) > 1 or settings.flip
     source = iter(items)
-    while window := list(islice(source, _WINDOW)):
-        masks = _scores(model, [image for _, image in window], settings, device, probabilities=False)
-        for (image_id, _), scores in zip(window, masks, strict=True):
-            yield image_id, scores.argmax(0).to(torch.uint8).cpu().numpy()
+    while window := list(islice(source, _MASK_WINDOW)):
+        images = [image for _, image in window]
+        masks = _predicted(model, images, settings, _most_probable, softmax=softmax)
+        yield from ((image_id, mask) for (image_id, _), mask in zip(window, masks, strict=True))
 
 
-_WINDOW = 64
+def _most_probable(scores: Tensor) -> Mask:
+    return scores.argmax(0).to(torch.uint8).cpu().numpy()
 
 
-def _scores(
-    model: nn.Module, images: Iterable[Image], settings: TestSettings, device: str, *, probabilities: bool
-) -> Iterator[Tensor]:
-    """(C, H, W) scores of each image in order: probabilities, or logits where one view makes them enough."""
-    softmax = probabilities or len(settings.scales) > 1 or settings.flip
-    source = iter(images)
-    while window := list(islice(source, _WINDOW)):
-        groups: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for index, image in enumerate(window):
-            groups[image.shape[0], image.shape[1]].append(index)
-        done: dict[int, Tensor] = {}
-        for size, members in groups.items():
-            step = max(_batch_pixels(device) // (size[0] * size[1]), 1)
-            for start in range(0, len(members), step):
-                chosen = members[start : start + step]
-                batch = torch.from_numpy(np.stack([window[i] for i in chosen]))
-                done.update(zip(chosen, _batch_scores(model, batch, settings, softmax=softmax), strict=True))
-        for index in range(len(window)):
-            yield done.pop(index)
-
-
-def _batch_pixels(device: str) -> int:
-    return 1 << 22 if device.startswith("cuda") else 1 << 19
+def _predicted(
+    model: nn.Module,
+    images: Sequence[Image],
+    settings: TestSettings,
+    finish: Callable[[Tensor], npt.NDArray[Any]],
+    *,
+    softmax: bool,
+) -> list[npt.NDArray[Any]]:
+    """``finish`` of the (C, H, W) scores of each image, in order; images of one size share batches."""
+    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, image in enumerate(images):
+        groups[image.shape[:2]].append(index)
+    limit = _GPU_PIXELS if next(model.parameters()).is_cuda else _CPU_PIXELS
+    found: dict[int, npt.NDArray[Any]] = {}
+    for (height, width), members in groups.items():
+        step = max(limit // (height * width), 1)
+        for start in range(0, len(members), step):
+            chosen = members[start : start + step]
+            batch = torch.from_numpy(np.stack([images[i] for i in chosen]))
+            scores = _scores(model, batch, settings, softmax=softmax)
+            found.update((i, finish(one)) for i, one in zip(chosen, scores, strict=True))
+    return [found[index] for index in range(len(images))]
 
 
 @torch.inference_mode()
-def _batch_scores(model: Any, images: Tensor, settings: TestSettings, *, softmax: bool) -> Tensor:
-    """(B, H, W, 3) uint8 of one size -> (B, C, H, W)."""
+def _scores(model: Any, images: Tensor, settings: TestSettings, *, softmax: bool) -> Tensor:
+    """(B, H, W, 3) uint8 -> (B, C, H, W): probabilities, or logits of the single view where the largest is enough."""
     x = model.data_preprocessor.normalise(images)
     height, width = x.shape[2:]
     meta = [{"img_shape": (height, width), "ori_shape": (height, width), "pad_shape": (height, width)}] * len(x)
-    total: Tensor | None = None
+    total: Any = None
     for scale in settings.scales:
         factor = scale * (settings.base / max(height, width) if settings.base else 1.0)
         size = (max(round(height * factor), 1), max(round(width * factor), 1))
         view = x if size == (height, width) else functional.interpolate(x, size, mode="bilinear", align_corners=False)
         for mirrored in (False, True) if settings.flip else (False,):
             logits = model.encode_decode(view.flip(-1) if mirrored else view, meta)
-            scores = logits.softmax(1) if softmax else logits
+            scores = logits.float().softmax(1) if softmax else logits
             scores = scores.flip(-1) if mirrored else scores
             total = scores if total is None else total.add_(scores)
-    assert total is not None
-    views = len(settings.scales) * (2 if settings.flip else 1)
-    return total / views if views > 1 else total
+    count = len(settings.scales) * (2 if settings.flip else 1)
+    mean: Tensor = total / count if count > 1 else total
+    return mean

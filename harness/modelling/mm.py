@@ -1,7 +1,7 @@
 """The door to the mm-stack: quiet import, default scope, building.
 
 mmengine looks names up in a process-wide *default scope* and writes to a process-wide *current logger*. Both are set
-and checked here and nowhere else.
+and checked here and nowhere else, and the rest of the package imports mmengine and mmseg through this module.
 """
 
 from __future__ import annotations
@@ -26,11 +26,45 @@ def quiet() -> Iterator[None]:
 
 
 with quiet():
+    from mmengine.config import Config
+    from mmengine.dist import get_dist_info, get_rank
+    from mmengine.hooks import Hook
     from mmengine.logging import MMLogger
+    from mmengine.model import BaseDataPreprocessor, BaseModel, MMDistributedDataParallel
+    from mmengine.optim import AmpOptimWrapper, OptimWrapper
     from mmengine.registry import DefaultScope
+    from mmengine.runner import CheckpointLoader, Runner
+    from mmengine.structures import PixelData
+    from mmseg.models.decode_heads import decode_head
     from mmseg.registry import DATA_SAMPLERS, MODELS
+    from mmseg.structures import SegDataSample
 
-__all__ = ["DATA_SAMPLERS", "MODELS", "build", "build_sampler", "distributed", "enter_scope", "plain", "quiet"]
+__all__ = [
+    "DATA_SAMPLERS",
+    "MODELS",
+    "AmpOptimWrapper",
+    "BaseDataPreprocessor",
+    "BaseModel",
+    "CheckpointLoader",
+    "Config",
+    "Hook",
+    "MMDistributedDataParallel",
+    "MMLogger",
+    "OptimWrapper",
+    "PixelData",
+    "Runner",
+    "SegDataSample",
+    "build",
+    "build_sampler",
+    "decode_head",
+    "distributed",
+    "enter_scope",
+    "get_dist_info",
+    "get_rank",
+    "place",
+    "plain",
+    "quiet",
+]
 
 SCOPE = "mmseg"
 
@@ -71,6 +105,12 @@ def build(cfg: Any) -> nn.Module:
         module = MODELS.build(plain(cfg, sync_bn=sync))
     assert isinstance(module, nn.Module)
     return module
+
+
+def place(module: nn.Module, device: str) -> None:
+    """Move ``module`` to ``device``, its convolutions in channels-last layout."""
+    module.to(device=device)
+    module.to(memory_format=torch.channels_last)
 
 
 def build_sampler(cfg: Mapping[str, Any], dataset: Any) -> Any:

@@ -10,12 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from mmengine.model import BaseDataPreprocessor
-from mmengine.structures import PixelData
-from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from harness.modelling.mm import MODELS
+from harness.modelling.mm import MODELS, BaseDataPreprocessor, PixelData, SegDataSample
 
 MEAN = (123.675, 116.28, 103.53)
 """ImageNet mean, RGB, 0-255."""

@@ -9,11 +9,10 @@ from itertools import count, islice
 from typing import Any, Protocol
 
 import numpy as np
-from mmengine.dist import get_dist_info
 from torch.utils.data import Sampler
 
 from harness.contract.errors import PluginError
-from harness.modelling.mm import DATA_SAMPLERS
+from harness.modelling.mm import DATA_SAMPLERS, get_dist_info
 
 
 @DATA_SAMPLERS.register_module(force=True)

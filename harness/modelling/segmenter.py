@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from mmengine.config import Config
 from torch import nn
 
 from harness.contract.errors import ConfigError, PluginError
 from harness.modelling import mm, preprocess
 from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone
+from harness.modelling.mm import Config
 from harness.modelling.weights import load_weights
 
 if TYPE_CHECKING:

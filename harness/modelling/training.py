@@ -15,22 +15,19 @@ import contextlib
 import itertools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import torch
-from mmengine.logging import MMLogger
-from mmengine.model import MMDistributedDataParallel
-from mmengine.optim import AmpOptimWrapper, OptimWrapper
-from mmengine.runner import Runner
 from torch import nn
 
 from harness.contract.errors import ConfigError
 from harness.modelling import mm
 from harness.modelling.hooks import Checkpoint, FrozenNorms, Losses, PolyRate, StepSeeds
+from harness.modelling.mm import AmpOptimWrapper, MMDistributedDataParallel, MMLogger, OptimWrapper, Runner, decode_head
 from harness.modelling.sampler import StreamLoader
 
 if TYPE_CHECKING:
@@ -83,7 +80,7 @@ def train(
     torch.set_num_threads(threads)
     cv2.setNumThreads(0)
     device = _join_group(device)
-    model = model.to(device=device, memory_format=torch.channels_last)
+    mm.place(model, device)
     losses = Losses(progress)
     checkpoint = Checkpoint(work / CHECKPOINT, losses, seconds=checkpoint_seconds, iterations=checkpoint_iterations)
     hooks = [StepSeeds(seed), PolyRate(optim), losses, checkpoint]
@@ -99,7 +96,8 @@ def train(
         hooks=hooks,
     )
     try:
-        runner.train()
+        with _without_pixel_accuracy():
+            runner.train()
     finally:
         runner.close()
     return losses.points
@@ -134,7 +132,7 @@ class _BareRunner(Runner):
         """Nothing is drawn; the loop only sets attributes."""
         return SimpleNamespace()
 
-    def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> nn.Module:
+    def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> Any:
         """The model is on its device already."""
         if not self.distributed:
             return model
@@ -166,6 +164,17 @@ class _BareRunner(Runner):
 
     def dump_config(self) -> None:
         """The stage writes its own."""
+
+
+@contextlib.contextmanager
+def _without_pixel_accuracy() -> Iterator[None]:
+    """Mmseg's heads measure it each step, at full resolution and waiting for the device; here nothing reads it."""
+    measured = decode_head.accuracy
+    decode_head.accuracy = lambda logits, *args, **kwargs: logits.new_zeros(1)
+    try:
+        yield
+    finally:
+        decode_head.accuracy = measured
 
 
 def _join_group(device: str) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from harness.contract.errors import ConfigError
+from harness.modelling.mm import CheckpointLoader
 
 _CLASSIFIER_HEADS = ("fc", "head", "classifier")
 
