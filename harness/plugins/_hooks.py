@@ -50,7 +50,7 @@ def register(manager: pluggy.PluginManager, name: str, plugin: object) -> tuple[
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         unknown = [hook.name for hook in callers if not hook.has_spec()]
-        hints = ", ".join(f"{hook!r}{did_you_mean(hook, (*HOOKS, *OBSERVERS))}" for hook in unknown)
+        hints = ", ".join(f"{hook!r}{did_you_mean(hook, (*HOOKS, *OBSERVERS), most=1)}" for hook in unknown)
         raise PluginError(f"unknown hook {hints}" if unknown else sentence(error)) from None
     if not callers:
         raise PluginError("it implements no hook; mark its functions with @hookimpl")

@@ -59,9 +59,9 @@ def kind_of(record: AnyRecord) -> str:
     return next(kind for kind, cls in KINDS.items() if isinstance(record, cls))
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'cam'?`` or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=3)
+def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
+    """``; did you mean 'cam'?`` with at most ``most`` of the known names, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=most)
     return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
