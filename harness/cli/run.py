@@ -1,0 +1,215 @@
+"""``wsss run``, ``wsss plan`` and ``wsss status``: compute a benchmark, foresee it, watch it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from harness.contract.interfaces import Executor
+    from harness.engine.plan import Plan
+    from harness.plugins import PluginManager
+
+Config = Annotated[Path, typer.Argument(help="Benchmark file (YAML).", show_default=False)]
+Methods = Annotated[
+    str | None, typer.Option("--methods", help="Rows to keep, comma-separated, * and ? allowed; or registered methods.")
+]
+Backbones = Annotated[str | None, typer.Option("--backbones", help="Backbones to keep, alike.")]
+Seeds = Annotated[str | None, typer.Option("--seeds", help="Seeds in place of the file's, for example 0,1,2.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("-o", "--override", help="key=value, for example protocol.segmenter.optim.lr=0.01. Repeatable."),
+]
+PluginFiles = Annotated[list[Path] | None, typer.Option("--plugin", help="Plugin file. Repeatable.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder of store and records.")]
+Strict = Annotated[bool, typer.Option("--strict-plugins", help="A faulty plugin is an error.")]
+Jobs = Annotated[str, typer.Option("--jobs", help="Stages at a time, or auto: one a device, else by cores and memory.")]
+
+_RUNS = Path("runs")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    app.command("run")(run)
+    app.command("plan")(plan)
+    app.command("status")(status)
+
+
+def run(
+    config: Config,
+    methods: Methods = None,
+    backbones: Backbones = None,
+    seeds: Seeds = None,
+    override: Overrides = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    jobs: Jobs = "auto",
+    executor: Annotated[str, typer.Option("--executor", help="Where stages run: local, dask or a plugin's.")] = "local",
+    plugin: PluginFiles = None,
+    runs: Runs = _RUNS,
+    timeout: Annotated[float | None, typer.Option("--timeout", help="Seconds that one stage may take.")] = None,
+    strict_plugins: Strict = False,
+    table: Annotated[bool, typer.Option("--table/--no-table", help="Print the leaderboard at the end.")] = True,
+) -> None:
+    """Run a benchmark: compute what is missing, write a record for each cell, print the leaderboard.
+
+    Exit code 0 when every cell has numbers, 3 when some failed or timed out, 2 for wrong input.
+    """
+    from harness.cli.console import console
+    from harness.contract.errors import ConfigError
+    from harness.engine.progress import Board
+    from harness.engine.runner import run_plan
+
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"--device: {device!r} is none of auto, cpu, cuda")
+    overrides = [*(override or ()), *([f"timeout={timeout}"] if timeout is not None else ())]
+    selection = _Selection(config, methods, backbones, seeds, tuple(overrides), tuple(plugin or ()), strict_plugins)
+    prepared, manager = selection.plan(runs)
+    count = _jobs(jobs)
+    outcome = run_plan(
+        prepared,
+        runs=runs,
+        manager=manager,
+        make_executor=lambda: _executor(manager, executor, count, device),
+        board=Board(prepared, runs, console()),
+        device=device,
+    )
+    if table:
+        _print_table(outcome.records)
+    typer.echo(f"records: {outcome.records}")
+    if outcome.exit_code:
+        raise typer.Exit(outcome.exit_code)
+
+
+def plan(
+    config: Config,
+    methods: Methods = None,
+    backbones: Backbones = None,
+    seeds: Seeds = None,
+    override: Overrides = None,
+    plugin: PluginFiles = None,
+    runs: Runs = _RUNS,
+    strict_plugins: Strict = False,
+) -> None:
+    """Show what a run would compute, what is cached, the time that earlier stages suggest, and the disk used."""
+    from harness.cli.console import print_table
+    from harness.engine.forecast import forecast
+    from harness.engine.progress import duration
+    from harness.engine.store import Store
+
+    selection = _Selection(
+        config, methods, backbones, seeds, tuple(override or ()), tuple(plugin or ()), strict_plugins
+    )
+    prepared, manager = selection.plan(runs)
+    expected = forecast(prepared, Store(runs), manager)
+    print_table(
+        ("stage", "to compute", "cached", "expected"),
+        [
+            (line.name, str(line.missing), str(line.cached), "-" if line.seconds is None else duration(line.seconds))
+            for line in expected.lines
+        ],
+    )
+    typer.echo(f"cells: {len(prepared.cells)}, finished: {expected.finished_cells}")
+    typer.echo(
+        f"stages: {expected.missing} to compute ({expected.unknown} of them never timed), {expected.cached} cached; "
+        f"expected {duration(expected.seconds)} one after another"
+    )
+    typer.echo(f"disk: {expected.disk_mib:.1f} MiB in {runs}, {expected.free_mib / 1024:.1f} GiB free")
+    typer.echo(f"fingerprint: {prepared.fingerprint}")
+
+
+def status(runs: Runs = _RUNS) -> None:
+    """Show how far the sweeps of a runs folder are, from any terminal."""
+    from harness.cli.console import console
+    from harness.engine.progress import read_status, summary, table
+
+    sweeps = read_status(runs)
+    if not sweeps:
+        typer.echo(f"no sweep has run in {runs}")
+        return
+    for sweep in sweeps:
+        if sweep.finished:
+            typer.echo(f"{summary(sweep)} (finished; {runs / sweep.records})")
+        elif sweep.alive is False:
+            typer.echo(f"{summary(sweep)} (process {sweep.pid} is gone; `wsss run` again resumes it)")
+        else:
+            typer.echo(f"running as process {sweep.pid} on {sweep.host}")
+            console().print(table(sweep))
+
+
+@dataclass(frozen=True)
+class _Selection:
+    """What the user asked for, and how it becomes a plan."""
+
+    config: Path
+    methods: str | None
+    backbones: str | None
+    seeds: str | None
+    overrides: tuple[str, ...]
+    plugins: tuple[Path, ...]
+    strict: bool
+
+    def plan(self, runs: Path) -> tuple[Plan, PluginManager]:
+        from harness.data.digests import save_cache, set_cache
+        from harness.engine.config import load_benchmark
+        from harness.engine.plan import build_plan
+        from harness.plugins import manager as make_manager
+
+        manager = make_manager(plugin_files=self.plugins, config_dir=self.config.parent, strict=self.strict)
+        manager.require_files()
+        benchmark = load_benchmark(
+            self.config,
+            self.overrides,
+            methods=_names(self.methods),
+            backbones=_names(self.backbones),
+            seeds=_numbers(self.seeds),
+            registered={kind: manager.records(kind) for kind in ("method", "backbone")},
+        )
+        set_cache(runs / "digests.json")
+        prepared = build_plan(benchmark, manager)
+        save_cache()
+        return prepared, manager
+
+
+def _names(text: str | None) -> list[str] | None:
+    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _numbers(text: str | None) -> list[int] | None:
+    from harness.contract.errors import ConfigError
+
+    names = _names(text)
+    wrong = [name for name in names or () if not name.isdecimal()]
+    if wrong:
+        raise ConfigError(f"--seeds: {wrong[0]!r} is no number; write them like 0,1,2")
+    return None if names is None else [int(name) for name in names]
+
+
+def _jobs(text: str) -> int | None:
+    from harness.contract.errors import ConfigError
+
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigError(f"--jobs: {text!r} is neither auto nor a number of at least 1")
+    return int(text)
+
+
+def _executor(manager: PluginManager, name: str, jobs: int | None, device: str) -> Executor:
+    """The executor of that name; ``jobs`` and ``device`` go to the parameters of these names that it has."""
+    from harness.plugins import build_params, describe_params, resolve
+
+    record = manager.get("executor", name)
+    offered = {"jobs": jobs, "device": device}
+    params = {info.name: offered[info.name] for info in describe_params(record.params) if info.name in offered}
+    made: Executor = resolve(record.factory)(build_params(record, params, where="--executor"))
+    return made
+
+
+def _print_table(records: Path) -> None:
+    from harness.cli.console import console
+    from harness.leaderboard import build_board, load_runs, to_rich
+
+    console().print(to_rich(build_board(load_runs(records))))

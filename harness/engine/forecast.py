@@ -1,0 +1,97 @@
+"""What a run would compute, and how long equal stages took before."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from harness.engine.results import Records
+
+if TYPE_CHECKING:
+    from harness.engine.plan import Plan
+    from harness.engine.store import Store
+    from harness.plugins import PluginManager
+
+
+@dataclass
+class Line:
+    """Stages of one name: how many are missing and cached, and the time the missing ones may take."""
+
+    name: str
+    missing: int = 0
+    cached: int = 0
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What ``wsss plan`` shows.
+
+    Attributes:
+        unknown: Missing stages of which no equal one was ever timed.
+        seconds: Expected time of all others, one after another.
+    """
+
+    lines: tuple[Line, ...]
+    finished_cells: int
+    missing: int
+    cached: int
+    unknown: int
+    seconds: float
+    disk_mib: float
+    free_mib: float
+
+
+def forecast(plan: Plan, store: Store, manager: PluginManager) -> Forecast:
+    """Look up every stage of the plan in the store; nothing is computed or written."""
+    records = Records(plan, store, manager)
+    finished = [records.current(cell) for cell in plan.cells]
+    wanted = _wanted(plan, store, finished)
+    timed: dict[str, list[float]] = {}
+    for artifact in store.artifacts():
+        timed.setdefault(artifact.name, []).append(artifact.seconds)
+    lines: dict[str, Line] = {}
+    for key, spec in plan.stages.items():
+        line = lines.setdefault(spec.name, Line(spec.name))
+        if key in wanted:
+            line.missing += 1
+        else:
+            line.cached += 1
+    for line in lines.values():
+        if line.name in timed:
+            line.seconds = fmean(timed[line.name]) * line.missing
+    known = [line for line in lines.values() if line.seconds is not None]
+    return Forecast(
+        lines=tuple(lines.values()),
+        finished_cells=sum(finished),
+        missing=len(wanted),
+        cached=len(plan.stages) - len(wanted),
+        unknown=len(wanted) - sum(line.missing for line in known),
+        seconds=sum(line.seconds or 0.0 for line in known),
+        disk_mib=_size(store.runs) / 2**20,
+        free_mib=shutil.disk_usage(_existing(store.runs)).free / 2**20,
+    )
+
+
+def _wanted(plan: Plan, store: Store, finished: list[bool]) -> set[str]:
+    """Keys that a run would compute: what unfinished cells need and the store lacks."""
+    pending = [key for cell, done in zip(plan.cells, finished, strict=True) if not done for key in cell.targets]
+    wanted: set[str] = set()
+    while pending:
+        key = pending.pop()
+        if key not in wanted and not store.has(key):
+            wanted.add(key)
+            pending.extend(plan.stages[key].inputs.values())
+    return wanted
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())

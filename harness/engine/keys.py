@@ -1,0 +1,193 @@
+"""Keys: the name of an artifact is a hash of everything that may change it, and of nothing else.
+
+* Keys are hashed from canonical JSON, never from ``repr`` or pickles.
+* Paths never enter a key or a fingerprint; the content of the files that they name does.
+* Backbone and seed are axes of a benchmark: they enter stage keys, not the fingerprint.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import json
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.contract.errors import ConfigError, PluginError
+from harness.contract.supervision import Need
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from harness.contract.interfaces import Dataset
+    from harness.contract.protocol import Protocol
+    from harness.contract.run_record import DatasetInfo
+
+KEY_VERSION = 1
+"""Raised when the engine changes what a stage computes from equal inputs; part of every key."""
+
+SPLITS = ("train", "val")
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys, without blanks, NaN or infinity; floats in their shortest exact form.
+
+    Raises:
+        ConfigError: ``value`` holds something that JSON cannot hold.
+    """
+    try:
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"a setting cannot be hashed: {error}") from None
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON of ``value``."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def stage_key(inputs: Mapping[str, Any]) -> str:
+    """Key of a stage: the hash of its key inputs (see ``harness.engine.plan``)."""
+    return digest({"version": KEY_VERSION, **inputs})
+
+
+def derive_seed(seed: int, axis: str) -> int:
+    """A 31-bit seed from the run's seed and an axis such as ``"init"``: alike for every method."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{axis}".encode()).digest()[:4], "big") >> 1
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@cache
+def code_sha256(module: str) -> str:
+    """Hash of a module's source, or of every ``.py`` file of a package; the module itself is not imported.
+
+    Raises:
+        PluginError: There is no such module, or it has no source.
+    """
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not (spec.submodule_search_locations or spec.origin):
+        raise PluginError(f"module {module!r} is named as code of a stage but cannot be found")
+    if not spec.submodule_search_locations:
+        return file_sha256(Path(str(spec.origin)))
+    sources = {
+        path.relative_to(root).as_posix(): file_sha256(path)
+        for root in map(Path, spec.submodule_search_locations)
+        for path in sorted(root.rglob("*.py"))
+    }
+    return digest(sources)
+
+
+def code_of(run: str | Callable[..., Any]) -> str:
+    """``module:attribute`` of a lazy callable; workers import it under that name."""
+    if isinstance(run, str):
+        return run
+    return f"{run.__module__}:{run.__qualname__}"
+
+
+def settings_for_key(settings: Mapping[str, BaseModel]) -> dict[str, Any]:
+    """Protocol sections as they enter a key: content hashes in place of paths."""
+    return {name: _without_paths(section.model_dump(mode="json")) for name, section in settings.items()}
+
+
+def _without_paths(section: dict[str, Any]) -> dict[str, Any]:
+    hidden = {field.removesuffix("_sha256") for field, value in section.items() if field.endswith("_sha256") and value}
+    return {field: value for field, value in section.items() if field not in hidden}
+
+
+def data_for_key(dataset: Dataset, split: str, needs: Iterable[Need]) -> dict[str, Any]:
+    """Digests of exactly what a stage may see of ``split``: ids, images, and the declared kinds."""
+    auxiliary = dataset.auxiliary
+    seen: dict[str, Any] = {"classes": list(dataset.classes), **_digests(dataset, split, ("ids", "images"))}
+    for need in needs:
+        source = auxiliary if need.auxiliary else dataset
+        if source is None:
+            raise ConfigError(f"data set {dataset.name!r} has no auxiliary part, but {need.letters} is needed")
+        kinds: tuple[str, ...] = (need.kind.value,)
+        if need.auxiliary:
+            kinds = ("ids", "images", *kinds)
+            seen["auxiliary/classes"] = list(source.classes)
+        prefix = "auxiliary/" if need.auxiliary else ""
+        seen |= {prefix + kind: value for kind, value in _digests(source, split, kinds).items()}
+        if need.fraction < 1.0:
+            seen[f"{prefix}{need.kind.value}/fraction"] = need.fraction
+    return seen
+
+
+def _digests(dataset: Dataset, split: str, kinds: Iterable[str]) -> dict[str, str]:
+    known = dataset.digests(split)
+    missing = [kind for kind in kinds if kind not in known]
+    if missing:
+        raise ConfigError(f"data set {dataset.name!r} has no {missing[0]} for its {split} images")
+    return {f"{split}/{kind}": known[kind] for kind in kinds}
+
+
+def dataset_info(dataset: Dataset) -> DatasetInfo:
+    """The data set as records and the fingerprint show it."""
+    from harness.contract.run_record import DatasetInfo
+
+    digests = {split: sorted(dataset.digests(split).items()) for split in SPLITS}
+    return DatasetInfo(
+        name=dataset.name,
+        classes=list(dataset.classes),
+        images={split: len(dataset.ids(split)) for split in SPLITS},
+        digests={f"{split}/{kind}": value for split in SPLITS for kind, value in digests[split]},
+        show_images=dataset.show_images,
+    )
+
+
+def fingerprint(protocol: Protocol, data: DatasetInfo) -> str:
+    """Hash of everything that is alike for all rows of a table: protocol and data, without axes and paths."""
+    sections = {name: _without_paths(section) for name, section in protocol.model_dump(mode="json").items()}
+    return digest({"protocol": sections, "dataset": data.model_dump(mode="json", exclude={"show_images"})})
+
+
+def public_protocol(protocol: Protocol) -> dict[str, Any]:
+    """The protocol as records show it: the segmenter's file by its name, without its folder."""
+    sections: dict[str, Any] = protocol.model_dump(mode="json")
+    sections["segmenter"]["config"] = Path(protocol.segmenter.config).name
+    return sections
+
+
+def segmenter_config_sha256(path: Path) -> str:
+    """Hash of an mmseg configuration and of the files that it names in ``_base_``, without their paths.
+
+    Raises:
+        ConfigError: A file is missing or is no Python source.
+    """
+    return digest([file_sha256(file) for file in _with_bases(path, ())])
+
+
+def _with_bases(path: Path, above: tuple[Path, ...]) -> list[Path]:
+    if path in above:
+        raise ConfigError(f"{path}: _base_ leads back to the file itself")
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is no Python file ({error})") from None
+    found = [path]
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "_base_" for t in node.targets):
+            for base in _literal(node.value, path):
+                found += _with_bases((path.parent / base).resolve(), (*above, path))
+    return found
+
+
+def _literal(node: ast.expr, path: Path) -> list[str]:
+    try:
+        value = ast.literal_eval(node)
+    except ValueError:
+        raise ConfigError(f"{path}: _base_ must be a literal file name or a list of them") from None
+    return [value] if isinstance(value, str) else [str(item) for item in value]

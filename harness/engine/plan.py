@@ -1,0 +1,330 @@
+"""The plan: every cell (row x backbone x seed) as a graph of stages, equal stages of all cells merged by key.
+
+    shared stages -> [fit] -> generate -> refine ... -> segmenter -> predict -> score     (once a round)
+
+* A round's pseudo labels are scored on the training images, the last round's predictions on the scored validation
+  images. Only score stages see hidden masks that were not declared.
+* The seed enters the key of a stage that trains or draws random numbers, and of what is computed from it. Labels made
+  from supervision alone are made once for all seeds.
+* Planning imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from harness.contract.errors import PluginError
+from harness.contract.protocol import SECTIONS, BackboneSettings, Protocol
+from harness.contract.records import SharedStage
+from harness.contract.run_record import DatasetInfo
+from harness.contract.supervision import MASKS, Need
+from harness.engine.keys import (
+    code_of,
+    code_sha256,
+    data_for_key,
+    dataset_info,
+    fingerprint,
+    settings_for_key,
+    stage_key,
+)
+from harness.engine.rows import Part, ResolvedRound, ResolvedRow, build_data, resolve_backbones, resolve_rows
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from harness.contract.interfaces import Dataset
+    from harness.engine.config import Benchmark
+    from harness.plugins import PluginManager
+
+COMPONENT_CODE = ("harness.data", "harness.maps", "harness.modelling")
+"""What a component may call: part of the key of every stage that runs one."""
+
+MODELLING = "harness.modelling.stages"
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """One node of the graph; picklable, and all that a worker needs to know of it.
+
+    Attributes:
+        key: Content key.
+        name: For people and time estimates, for example ``generate cam``.
+        kind: ``shared``, ``fit``, ``generate``, ``refine``, ``segmenter``, ``predict``, ``score_labels`` or
+            ``score_predictions``.
+        part: The component that runs, if any.
+        run: ``module:attribute`` of a shared stage.
+        params: Parameters of a shared stage.
+        needs: Supervision of the training images that the stage sees.
+        settings: Protocol sections that it may read.
+        inputs: Upstream keys by the name under which the stage finds them.
+        seed: The run's seed if it enters the key, else ``None``.
+        key_inputs: What the key was hashed from.
+        modelling: Module whose ``train_segmenter``, ``predict`` and ``predict_probabilities`` are used.
+    """
+
+    key: str
+    name: str
+    kind: str
+    part: Part | None
+    run: str | None
+    params: Mapping[str, Any]
+    needs: tuple[Need, ...]
+    settings: Mapping[str, BaseModel]
+    inputs: Mapping[str, str]
+    seed: int | None
+    num_classes: int
+    key_inputs: Mapping[str, Any]
+    modelling: str = MODELLING
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One record to be: a row with a backbone and a seed.
+
+    Attributes:
+        stages: (role, key) in order of the work; roles of rounds begin with ``r1/``.
+        pseudo: Keys of the stages that score each round's pseudo labels.
+        val: Key of the stage that scores the predictions.
+    """
+
+    row: ResolvedRow
+    backbone: BackboneSettings
+    seed: int
+    stages: tuple[tuple[str, str], ...]
+    pseudo: tuple[str, ...]
+    val: str
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Keys that the record is made of."""
+        return (*self.pseudo, self.val)
+
+    @property
+    def stem(self) -> str:
+        """File name of the record without suffix."""
+        return f"{self.row.label}--{self.backbone.name}--s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All stages and cells of a benchmark."""
+
+    benchmark: Benchmark
+    fingerprint: str
+    dataset: DatasetInfo
+    stages: Mapping[str, StageSpec]
+    cells: tuple[Cell, ...]
+
+    @property
+    def folder(self) -> str:
+        """Folder of the records below ``runs/records``."""
+        return f"{self.benchmark.name}-{self.fingerprint[:8]}"
+
+
+def build_plan(
+    benchmark: Benchmark, manager: PluginManager, *, dataset: Dataset | None = None, modelling: str = MODELLING
+) -> Plan:
+    """Resolve everything that the benchmark names and lay out its stages.
+
+    Args:
+        benchmark: What to run.
+        manager: Plugins that the names are looked up in.
+        dataset: The benchmark's data set, if it was opened before.
+        modelling: Module that trains segmenters and predicts.
+
+    Raises:
+        ConfigError: A name, parameter or file of the benchmark is wrong.
+        DataError: The data set is missing or damaged.
+        PluginError: A plugin fails to say what it needs.
+    """
+    rows, backbones = resolve_rows(benchmark, manager), resolve_backbones(benchmark, manager)
+    dataset = dataset or build_data(benchmark, manager)
+    info = dataset_info(dataset)
+    stages: dict[str, StageSpec] = {}
+    cells = [
+        _Layout(stages, dataset, benchmark.protocol, backbone, seed, modelling).cell(row)
+        for seed in benchmark.seeds
+        for backbone in backbones
+        for row in rows
+    ]
+    return Plan(benchmark, fingerprint(benchmark.protocol, info), info, stages, tuple(cells))
+
+
+@dataclass
+class _Layout:
+    """Lays out one cell; nodes that exist already are reused."""
+
+    stages: dict[str, StageSpec]
+    dataset: Dataset
+    protocol: Protocol
+    backbone: BackboneSettings
+    seed: int
+    modelling: str
+    roles: dict[str, str] = field(default_factory=dict)
+
+    def cell(self, row: ResolvedRow) -> Cell:
+        pseudo: list[str] = []
+        previous: dict[str, str] = {}
+        for number, item in enumerate(row.rounds, start=1):
+            labels = self._labels(item, f"r{number}", previous)
+            segmenter = self._segmenter(item, f"r{number}", labels, previous)
+            pseudo.append(self._score(f"r{number}/score labels", "score_labels", labels))
+            previous = {"previous_labels": labels, "previous_segmenter": segmenter}
+        predictions = self._add(
+            "predict",
+            "predict",
+            "predict",
+            inputs={"segmenter": previous["previous_segmenter"]},
+            reads=("test",),
+            code=COMPONENT_CODE,
+            params={"dev_fraction": self.protocol.scoring.dev_fraction},
+            split="val",
+        )
+        val = self._score("score predictions", "score_predictions", predictions, split="val")
+        used = self._upstream((*pseudo, val))
+        stages = tuple((role, key) for role, key in self.roles.items() if key in used)
+        return Cell(row, self.backbone, self.seed, stages, tuple(pseudo), val)
+
+    def _upstream(self, targets: Iterable[str]) -> set[str]:
+        """The targets and everything that they are computed from."""
+        found: set[str] = set()
+        pending = list(targets)
+        while pending:
+            key = pending.pop()
+            if key not in found:
+                found.add(key)
+                pending.extend(self.stages[key].inputs.values())
+        return found
+
+    def _labels(self, item: ResolvedRound, prefix: str, previous: Mapping[str, str]) -> str:
+        """Generator and refiners of one round; the key of its pseudo labels."""
+        part = item.generator
+        before = dict(previous) if part.uses_previous else {}
+        more = ("test",) if before else ()
+        fit = {"fit": self._component(part, "fit", prefix, before, reads=more)} if part.fits else {}
+        labels = self._component(part, "generate", prefix, {**before, **fit}, reads=more)
+        for refiner in item.refiners:
+            labels = self._component(refiner, "refine", prefix, {"labels": labels})
+        return labels
+
+    def _segmenter(self, item: ResolvedRound, prefix: str, labels: str, previous: Mapping[str, str]) -> str:
+        inputs = {"labels": labels}
+        if item.warm_start:
+            inputs["warm_start"] = previous["previous_segmenter"]
+        return self._component(item.segmenter, "segmenter", prefix, inputs, reads=("backbone", "segmenter"))
+
+    def _component(
+        self, part: Part, kind: str, prefix: str, inputs: Mapping[str, str], reads: tuple[str, ...] = ()
+    ) -> str:
+        shared = {stage.name: self._shared(stage) for stage in part.uses}
+        name = f"{kind} {part.name}"
+        return self._add(
+            f"{prefix}/{name}",
+            name,
+            kind,
+            part=part,
+            needs=part.needs,
+            inputs={**shared, **inputs},
+            reads=(*part.reads, *reads),
+            code=COMPONENT_CODE,
+            trains=kind in ("fit", "segmenter") or part.random,
+        )
+
+    def _shared(self, stage: SharedStage) -> str:
+        upstream = {below.name: self._shared(below) for below in stage.after}
+        run = code_of(stage.run)
+        return self._add(
+            stage.name,
+            stage.name,
+            "shared",
+            run=run,
+            params=stage.params,
+            needs=stage.needs,
+            inputs=upstream,
+            reads=stage.reads,
+            code=(_unit(run), *stage.code),
+            trains=True,
+        )
+
+    def _score(self, role: str, kind: str, scored: str, split: str = "train") -> str:
+        scoring = self.protocol.scoring
+        rules = scoring.model_dump(include={"version", "absent_class", "pseudo_ignore"})
+        return self._add(
+            role,
+            kind.replace("_", " "),
+            kind,
+            needs=(MASKS,),
+            inputs={"scored": scored},
+            params={**rules, **({"dev_fraction": scoring.dev_fraction} if split == "val" else {})},
+            code=("harness.data", "harness.maps", "harness.scoring"),
+            split=split,
+        )
+
+    def _add(
+        self,
+        role: str,
+        name: str,
+        kind: str,
+        *,
+        inputs: Mapping[str, str],
+        code: Iterable[str],
+        reads: Iterable[str] = (),
+        part: Part | None = None,
+        run: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        needs: tuple[Need, ...] = (),
+        trains: bool = False,
+        split: str = "train",
+    ) -> str:
+        settings = self._settings(reads, name)
+        params = params or {}
+        seeded = trains or any(self.stages[key].seed is not None for key in inputs.values())
+        seed = self.seed if seeded else None
+        sources = {module: code_sha256(module) for module in code}
+        key_inputs = {
+            "stage": kind,
+            "component": [part.kind, part.name, part.source] if part else run,
+            "params": dict(part.params) if part else dict(params),
+            "source": sources,
+            "upstream": dict(inputs),
+            "data": data_for_key(self.dataset, split, needs),
+            "settings": settings_for_key(settings),
+            "seed": seed,
+        }
+        key = stage_key(key_inputs)
+        if key not in self.stages:
+            self.stages[key] = StageSpec(
+                key=key,
+                name=name,
+                kind=kind,
+                part=part,
+                run=run,
+                params=dict(params),
+                needs=needs,
+                settings=settings,
+                inputs=dict(inputs),
+                seed=seed,
+                num_classes=len(self.dataset.classes),
+                key_inputs=key_inputs,
+                modelling=self.modelling,
+            )
+        self.roles[role] = key
+        return key
+
+    def _settings(self, reads: Iterable[str], name: str) -> dict[str, BaseModel]:
+        unknown = sorted(set(reads) - set(SECTIONS))
+        if unknown:
+            raise PluginError(f"{name}: reads={unknown[0]!r} is no protocol section (sections: {', '.join(SECTIONS)})")
+        return {
+            section: self.backbone if section == "backbone" else getattr(self.protocol, section)
+            for section in SECTIONS
+            if section in set(reads)
+        }
+
+
+def _unit(run: str) -> str:
+    """The package whose source stands for ``run``: the plugin's, or the sub-package of the harness."""
+    module = run.partition(":")[0].split(".")
+    return ".".join(module[: 2 if module[0] == "harness" else 1])

@@ -1,0 +1,251 @@
+"""Rows of a benchmark, resolved against the registered plugins: every component with validated parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.contract.errors import ConfigError, PluginError
+from harness.contract.protocol import BackboneSettings
+from harness.contract.records import Card, MethodRecord, Round, SharedStage, Use
+from harness.contract.supervision import Need, letters
+from harness.engine.config import BackboneConfig, Benchmark, Component, Row, weights_file
+from harness.plugins import (
+    PluginManager,
+    build_params,
+    component_needs,
+    component_uses,
+    method_rounds,
+    params_dict,
+    resolve,
+)
+
+if TYPE_CHECKING:
+    from harness.contract.interfaces import Dataset
+
+
+@dataclass(frozen=True)
+class Part:
+    """One component of a row.
+
+    Attributes:
+        kind: ``generator``, ``refiner`` or ``segmenter``.
+        params: Validated parameters as JSON, defaults included.
+        needs: Supervision that the component itself declares.
+        uses: Shared stages that it reads.
+        reads: Protocol sections that it may read.
+        plugin: Name of the plugin that ships it.
+        source: Hash of that plugin's source.
+    """
+
+    kind: str
+    name: str
+    params: Mapping[str, Any]
+    needs: tuple[Need, ...]
+    uses: tuple[SharedStage, ...]
+    reads: tuple[str, ...]
+    plugin: str
+    source: str
+    fits: bool = False
+    random: bool = False
+    uses_previous: bool = False
+    card: Card | None = None
+
+    @property
+    def use(self) -> dict[str, Any]:
+        """``{"name", "params"}``, as records show it."""
+        return {"name": self.name, "params": dict(self.params)}
+
+
+@dataclass(frozen=True)
+class ResolvedRound:
+    """A round whose components are known."""
+
+    generator: Part
+    refiners: tuple[Part, ...]
+    segmenter: Part
+    warm_start: bool
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All components in order."""
+        return (self.generator, *self.refiners, self.segmenter)
+
+
+@dataclass(frozen=True)
+class ResolvedRow:
+    """A row whose rounds are known.
+
+    Attributes:
+        label: Name of the table row.
+        method: Name of the method, the label for a row that is written out as rounds.
+        params: Validated parameters of the method.
+        record: The method's record, if there is one.
+        recombined: True when components of the method were replaced; its reported numbers do not apply then.
+    """
+
+    label: str
+    method: str
+    params: Mapping[str, Any]
+    rounds: tuple[ResolvedRound, ...]
+    record: MethodRecord | None = None
+    recombined: bool = False
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Components of all rounds."""
+        return tuple(part for item in self.rounds for part in item.parts)
+
+    @property
+    def supervision(self) -> str:
+        """Letters of everything that the row's components and their shared stages declare."""
+        return letters(need for part in self.parts for need in all_needs(part))
+
+    @property
+    def reconstruction(self) -> bool:
+        """Whether the method or one of its components is a reconstruction."""
+        cards = [self.record.card if self.record else None, *(part.card for part in self.parts)]
+        return any(card.reconstruction for card in cards if card)
+
+    @property
+    def reported(self) -> list[dict[str, Any]]:
+        """Published numbers of the method; none when its components were replaced."""
+        card = self.record.card if self.record else None
+        return [asdict(item) for item in card.reported] if card and not self.recombined else []
+
+
+def all_needs(part: Part) -> Iterable[Need]:
+    """Supervision of a component and of the shared stages below it."""
+    yield from part.needs
+    pending = list(part.uses)
+    while pending:
+        stage = pending.pop()
+        yield from stage.needs
+        pending.extend(stage.after)
+
+
+def resolve_rows(benchmark: Benchmark, manager: PluginManager) -> list[ResolvedRow]:
+    """Every row of the benchmark with its components.
+
+    Raises:
+        ConfigError: An unknown name or a wrong parameter; names file and field.
+    """
+    return [_resolve(row, manager, f"{benchmark.path}: methods.{row.name}") for row in benchmark.methods]
+
+
+def _resolve(row: Row, manager: PluginManager, where: str) -> ResolvedRow:
+    if row.rounds is not None:
+        rounds = tuple(
+            Round(_use(item.generator), tuple(map(_use, item.refiners)), _use(item.segmenter), item.warm_start)
+            for item in row.rounds
+        )
+        return ResolvedRow(row.name, row.name, {}, _resolve_rounds(rounds, manager, where))
+    record: Any = _get(manager, "method", str(row.method), where)
+    params = build_params(record, row.params, where=where)
+    rounds = _replaced(method_rounds(record, params), row)
+    return ResolvedRow(
+        row.name,
+        record.name,
+        params_dict(params),
+        _resolve_rounds(rounds, manager, where),
+        record,
+        recombined=row.segmenter is not None or row.refiners is not None,
+    )
+
+
+def _use(component: Component) -> Use:
+    return Use(component.name, component.params)
+
+
+def _replaced(rounds: tuple[Round, ...], row: Row) -> tuple[Round, ...]:
+    """The method's rounds with the row's segmenter and refiners in the last one."""
+    last = rounds[-1]
+    segmenter = last.segmenter if row.segmenter is None else _use(row.segmenter)
+    refiners = last.refiners if row.refiners is None else tuple(map(_use, row.refiners))
+    return (*rounds[:-1], Round(last.generator, refiners, segmenter, last.warm_start))
+
+
+def _resolve_rounds(rounds: tuple[Round, ...], manager: PluginManager, where: str) -> tuple[ResolvedRound, ...]:
+    if rounds[0].warm_start:
+        raise ConfigError(f"{where}: the first round cannot warm-start, there is no segmenter before it")
+    return tuple(
+        ResolvedRound(
+            _part(manager, "generator", item.generator, where),
+            tuple(_part(manager, "refiner", use, where) for use in item.refiners),
+            _part(manager, "segmenter", item.segmenter, where),
+            item.warm_start,
+        )
+        for item in rounds
+    )
+
+
+def _part(manager: PluginManager, kind: str, use: Use, where: str) -> Part:
+    record: Any = _get(manager, kind, use.name, where)
+    params = build_params(record, use.params, where=where)
+    plugin = manager.provider(kind, use.name).name
+    return Part(
+        kind=kind,
+        name=record.name,
+        params=params_dict(params),
+        needs=component_needs(record, params),
+        uses=component_uses(record, params),
+        reads=record.reads,
+        plugin=plugin,
+        source=plugin_source(manager, plugin),
+        fits=getattr(record, "fits", False),
+        random=getattr(record, "random", False),
+        uses_previous=getattr(record, "uses_previous", False),
+        card=record.card,
+    )
+
+
+@cache
+def plugin_source(manager: PluginManager, plugin: str) -> str:
+    """Source hash of a plugin, read once a manager."""
+    return manager.source_sha256(plugin)
+
+
+def _get(manager: PluginManager, kind: str, name: str, where: str) -> Any:
+    try:
+        return manager.get(kind, name)
+    except PluginError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def resolve_backbones(benchmark: Benchmark, manager: PluginManager) -> list[BackboneSettings]:
+    """The benchmark's backbones with their initial weights found and hashed.
+
+    Raises:
+        ConfigError: An unknown backbone, or weights that do not exist.
+    """
+    return [_backbone(config, benchmark.path, manager) for config in benchmark.backbones]
+
+
+def _backbone(config: BackboneConfig, path: Path, manager: PluginManager) -> BackboneSettings:
+    record: Any = _get(manager, "backbone", config.name, f"{path}: backbones")
+    chosen = config.weights if "weights" in config.model_fields_set else record.init
+    trained_on = config.trained_on if config.weights or config.trained_on else record.trained_on
+    if chosen is None:
+        return BackboneSettings(name=config.name)
+    weights, sha256 = weights_file(chosen, path, f"backbones.{config.name}.weights")
+    return BackboneSettings(name=config.name, weights=weights, trained_on=trained_on, weights_sha256=sha256)
+
+
+def build_data(benchmark: Benchmark, manager: PluginManager) -> Dataset:
+    """The benchmark's data set; readers may come from any plugin of ``manager``."""
+    return open_data(manager, benchmark.dataset.name, benchmark.dataset.params, where=f"{benchmark.path}: dataset")
+
+
+def open_data(manager: PluginManager, name: str, params: Mapping[str, Any], *, where: str) -> Dataset:
+    """A data set by the name of its reader.
+
+    Raises:
+        ConfigError: Unknown reader or wrong parameter.
+        DataError: The data are missing or damaged.
+    """
+    record: Any = _get(manager, "dataset", name, where)
+    dataset: Dataset = resolve(record.factory)(build_params(record, params, where=f"{where}.params"))
+    return dataset

@@ -1,0 +1,219 @@
+"""Runs one stage in a worker: lock, look, compute, check, publish.
+
+* Every outcome is a ``Result``, also a failure: an exception never travels between processes.
+* What a stage writes goes to its own log file, below the level of Python, so that libraries land there too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from harness.contract.errors import StoreError, WsssError
+from harness.engine.context import StageContext
+from harness.engine.environment import environment
+from harness.engine.executors import worker_threads
+from harness.engine.keys import canonical, derive_seed
+from harness.engine.peak import PeakMemory
+from harness.engine.plan import StageSpec
+from harness.engine.reads import ReadLog
+from harness.engine.store import Artifact, Store, explain, writing
+from harness.engine.work import RUN, Stage
+
+if TYPE_CHECKING:
+    from harness.contract.interfaces import Dataset
+    from harness.plugins import PluginManager, PluginSpec
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage and all that a worker needs to run it; picklable.
+
+    Attributes:
+        runs: Folder of the store.
+        plugins: How to build the same plugin manager.
+        dataset: Name and parameters of the data set.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        slot: Number of the worker.
+    """
+
+    spec: StageSpec
+    runs: Path
+    plugins: PluginSpec
+    dataset: tuple[str, Mapping[str, Any]]
+    device: str = "auto"
+    slot: int = 0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a stage.
+
+    Attributes:
+        status: ``busy`` when another process computes it, ``missing`` when inputs turned out to be damaged.
+        error: Exception class and sentence of a failure.
+        missing: Keys of damaged inputs.
+    """
+
+    status: Literal["done", "cached", "busy", "missing", "failed"]
+    seconds: float | None = None
+    peak_mib: float | None = None
+    error: tuple[str, str] | None = None
+    missing: tuple[str, ...] = ()
+
+
+def log_path(spec: StageSpec) -> Path:
+    """Log file of a stage, relative to the runs folder."""
+    return Path("logs", f"{re.sub('[^A-Za-z0-9_.-]+', '-', spec.name)}-{spec.key[:12]}.log")
+
+
+def report_path(runs: Path, key: str) -> Path:
+    """Progress file of a running stage."""
+    return runs / "status" / "stages" / f"{key}.json"
+
+
+def execute(job: Job) -> Result:
+    """Compute the artifact of a stage unless it is there; called in a worker process."""
+    store, spec = Store(job.runs), job.spec
+    try:
+        with store.lock(spec.key) as mine:
+            if not mine:
+                return Result("busy")
+            if store.open(spec.key, held=True):
+                return Result("cached")
+            missing = tuple(key for key in spec.inputs.values() if store.open(key) is None)
+            if missing:
+                return Result("missing", missing=missing)
+            return _compute(job, store)
+    except WsssError as error:
+        return Result("failed", error=(type(error).__name__, str(error)))
+
+
+def _compute(job: Job, store: Store) -> Result:
+    spec = job.spec
+    report = report_path(job.runs, spec.key)
+    log = job.runs / log_path(spec)
+    with writing(log):
+        report.parent.mkdir(parents=True, exist_ok=True)
+        log.parent.mkdir(parents=True, exist_ok=True)
+    built = store.build(spec.key)
+    try:
+        with _logged(log) as file:
+            try:
+                artifact = _measured(job, store, built)
+            except BaseException as error:
+                traceback.print_exc(file=file)
+                shutil.rmtree(built, ignore_errors=True)
+                if not isinstance(error, Exception | SystemExit):
+                    raise
+                return Result("failed", error=_failure(error))
+    finally:
+        report.unlink(missing_ok=True)
+    return Result("done", artifact.seconds, artifact.peak_mib)
+
+
+def _measured(job: Job, store: Store, built: Path) -> Artifact:
+    """Run the stage, measure it and publish what it wrote."""
+    spec, begun = job.spec, time.monotonic()
+    ctx = StageContext(
+        spec,
+        out=built,
+        work=store.work(spec.key),
+        inputs={name: store.folder(key) for name, key in spec.inputs.items()},
+        device=job.device,
+        slot=job.slot,
+        threads=worker_threads(),
+        report=report_path(job.runs, spec.key),
+    )
+    reads = ReadLog(job.runs / "work" / f"{spec.key}.reads")
+    with PeakMemory() as peak:
+        _fix_global_seeds(spec)
+        manager, dataset = _worker_state(job)
+        RUN[spec.kind](Stage(spec, ctx, manager, dataset, reads))
+    meter = reads.finish()
+    seconds = time.monotonic() - begun
+    artifact = store.publish(
+        built,
+        lambda files: Artifact(
+            key=spec.key,
+            name=spec.name,
+            kind=spec.kind,
+            inputs=spec.key_inputs,
+            files=files,
+            seconds=seconds,
+            peak_mib=peak.mib,
+            device=ctx.device_name,
+            meter=meter,
+            environment=environment(),
+        ),
+    )
+    reads.remove()
+    return artifact
+
+
+def _fix_global_seeds(spec: StageSpec) -> None:
+    """Seed the generators that plugins might use in passing; what is random on purpose asks ``ctx.seed``."""
+    seed = derive_seed(spec.seed or 0, "global")
+    random.seed(seed)
+    import numpy as np
+
+    np.random.seed(seed)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(seed)
+
+
+def _worker_state(job: Job) -> tuple[PluginManager, Dataset]:
+    """Plugins and data set of this process, made once."""
+    from harness.plugins import manager_from_spec
+
+    manager = manager_from_spec(job.plugins)
+    name, params = job.dataset
+    return manager, _dataset(job.plugins, name, canonical(params))
+
+
+@lru_cache(maxsize=2)
+def _dataset(plugins: PluginSpec, name: str, params: str) -> Dataset:
+    from harness.engine.rows import open_data
+    from harness.plugins import manager_from_spec
+
+    return open_data(manager_from_spec(plugins), name, json.loads(params), where="dataset")
+
+
+def _failure(error: BaseException) -> tuple[str, str]:
+    """Exception class and one sentence; a full disk is told as such wherever it struck."""
+    reason = explain(error) if isinstance(error, OSError) else None
+    if reason is not None:
+        name = getattr(error, "filename", None)
+        return StoreError.__name__, f"{name or 'runs folder'}: cannot be written, {reason}"
+    return type(error).__name__, " ".join(str(error).split()) or "no message"
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[IO[str]]:
+    """Send everything that the process prints to ``path``, also what libraries print below Python."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    with path.open("a", encoding="utf-8") as file:
+        try:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+            yield file
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for handle, copy in zip((1, 2), kept, strict=True):
+                os.dup2(copy, handle)
+                os.close(copy)

@@ -1,0 +1,276 @@
+"""The artifact store: content-keyed folders that several processes and machines may share.
+
+* An artifact is a folder with ``artifact.json``; it is built under a temporary name and renamed, so it is there whole
+  or not at all. Whatever a kill leaves behind is swept by the next holder of the key's lock.
+* Locks belong to the operating system and end with the process, also after ``kill -9``.
+* Content is verified by checksum before its first use in a process; what fails is set aside and computed again.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import filelock
+
+from harness.contract.errors import StoreError
+from harness.engine.keys import digest, file_sha256
+
+VERSION = 1
+MANIFEST = "artifact.json"
+SYNC_EACH = 64
+"""Up to this many files are synced one by one; larger artifacts rely on one sync of the system and on checksums."""
+
+_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
+_DENIED = {errno.EROFS: "the file system is read-only", errno.EACCES: "no permission", errno.EPERM: "no permission"}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What ``artifact.json`` says.
+
+    Attributes:
+        name: Stage name for people, for example ``generate cam``.
+        inputs: What the key was hashed from.
+        files: Relative path to ``{"sha256", "size"}``.
+        device: ``cpu`` or the name of the accelerator.
+        meter: Ids of the images whose supervision the stage read, by kind.
+        environment: Library versions and platform that computed it.
+    """
+
+    key: str
+    name: str
+    kind: str
+    inputs: Mapping[str, Any]
+    files: Mapping[str, Mapping[str, Any]]
+    seconds: float
+    peak_mib: float | None
+    device: str
+    meter: Mapping[str, list[str]] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    version: int = VERSION
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(entry["size"] for entry in self.files.values())
+
+
+class Store:
+    """Artifacts, work folders, locks and logs below one ``runs`` folder.
+
+    Args:
+        runs: The folder; created when something is first written.
+    """
+
+    def __init__(self, runs: Path) -> None:
+        self.runs = Path(runs)
+        self._verified: dict[Path, tuple[int, int]] = {}
+
+    def folder(self, key: str) -> Path:
+        """Where the artifact of ``key`` lies, or would lie."""
+        return self.runs / "store" / key[:2] / key
+
+    def work(self, key: str) -> Path:
+        """Scratch folder of a stage; it survives a kill and goes away when the artifact is published."""
+        return self.runs / "work" / key
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[bool]:
+        """Hold the lock of ``key``; yields ``False`` when another process holds it."""
+        path = self.runs / "locks" / f"{key}.lock"
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            guard = filelock.FileLock(path)
+            with suppress(filelock.Timeout):
+                guard.acquire(timeout=0)
+        try:
+            yield guard.is_locked
+        finally:
+            guard.release()
+
+    def has(self, key: str) -> bool:
+        """Whether there is an artifact of ``key``; says nothing of its soundness."""
+        return (self.folder(key) / MANIFEST).exists()
+
+    def find(self, key: str) -> Artifact | None:
+        """The artifact of ``key`` if its manifest is sound; files are not read."""
+        try:
+            text = (self.folder(key) / MANIFEST).read_text(encoding="utf-8")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, UnicodeDecodeError):
+            return None
+        return _parse(text, key)
+
+    def open(self, key: str, *, held: bool = False) -> Artifact | None:
+        """The artifact of ``key`` after its content was verified; a damaged one is set aside and ``None`` returned.
+
+        Args:
+            key: Key of the stage.
+            held: True when the caller holds the lock of ``key``.
+        """
+        artifact = self.find(key)
+        if artifact is not None and self._sound(artifact):
+            return artifact
+        if self.folder(key).exists():
+            if held:
+                self._set_aside(key)
+            else:
+                with self.lock(key) as mine:
+                    if mine and ((artifact := self.find(key)) is None or not self._sound(artifact)):
+                        self._set_aside(key)
+        return None
+
+    def build(self, key: str) -> Path:
+        """A fresh folder to build the artifact of ``key`` in; call it with the lock held."""
+        folder = self.folder(key)
+        with writing(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            for stale in folder.parent.glob(f".{key}-*"):
+                shutil.rmtree(stale, ignore_errors=True)
+            self.work(key).mkdir(parents=True, exist_ok=True)
+            fresh = folder.parent / f".{key}-{uuid4().hex[:8]}"
+            fresh.mkdir()
+        return fresh
+
+    def publish(self, built: Path, describe: Callable[[Mapping[str, Any]], Artifact]) -> Artifact:
+        """Turn a built folder into the artifact; call it with the lock held.
+
+        Args:
+            built: Folder from ``build``.
+            describe: Makes the manifest from the files' digests.
+
+        Raises:
+            StoreError: The disk is full or read-only; the built folder is gone then.
+        """
+        try:
+            with writing(built):
+                paths = sorted(path for path in built.rglob("*") if path.is_file())
+                files = {
+                    path.relative_to(built).as_posix(): {"sha256": file_sha256(path), "size": path.stat().st_size}
+                    for path in paths
+                }
+                artifact = describe(files)
+                content = {f.name: getattr(artifact, f.name) for f in fields(artifact)}
+                manifest = built / MANIFEST
+                manifest.write_text(json.dumps({**content, "sha256": digest(content)}), encoding="utf-8")
+                _sync([*paths, manifest])
+                built.rename(self.folder(artifact.key))
+                _sync([self.folder(artifact.key).parent])
+        except BaseException:
+            shutil.rmtree(built, ignore_errors=True)
+            raise
+        for path in paths:
+            self._remember(self.folder(artifact.key) / path.relative_to(built))
+        shutil.rmtree(self.work(artifact.key), ignore_errors=True)
+        return artifact
+
+    def artifacts(self) -> Iterator[Artifact]:
+        """Every artifact whose manifest is sound."""
+        for manifest in sorted((self.runs / "store").glob(f"??/*/{MANIFEST}")):
+            artifact = self.find(manifest.parent.name)
+            if artifact is not None:
+                yield artifact
+
+    def _sound(self, artifact: Artifact) -> bool:
+        folder = self.folder(artifact.key)
+        for name, entry in artifact.files.items():
+            path = folder / name
+            try:
+                state = _state(path)
+                if self._verified.get(path) == state:
+                    continue
+                if state[0] != entry["size"] or file_sha256(path) != entry["sha256"]:
+                    return False
+            except OSError:
+                return False
+            self._verified[path] = state
+        return True
+
+    def _remember(self, path: Path) -> None:
+        self._verified[path] = _state(path)
+
+    def _set_aside(self, key: str) -> None:
+        """Move a damaged artifact out of the way; call it with the lock held."""
+        aside = self.runs / "corrupt" / f"{key}-{uuid4().hex[:8]}"
+        with writing(aside):
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            self.folder(key).rename(aside)
+        log.warning("damaged artifact %s: moved to %s, it will be computed again", key[:12], aside)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a full disk, a read-only file system or a missing permission into one ``StoreError`` sentence."""
+    try:
+        yield
+    except OSError as error:
+        reason = explain(error)
+        if reason is None:
+            raise
+        raise StoreError(f"{path}: cannot be written, {reason}") from error
+
+
+def explain(error: OSError) -> str | None:
+    """Why nothing can be written, or ``None`` when the error is of another kind."""
+    return _FULL.get(error.errno or 0) or _DENIED.get(error.errno or 0)
+
+
+def write_atomically(path: Path, data: str | bytes) -> None:
+    """Write a file under a temporary name, sync it and rename it.
+
+    Raises:
+        StoreError: The disk is full or read-only; no part of the file remains.
+    """
+    content = data.encode() if isinstance(data, str) else data
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.write_bytes(content)
+            _sync([temporary])
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def _parse(text: str, key: str) -> Artifact | None:
+    """The manifest, or ``None`` when it is damaged, of another key or of another version."""
+    try:
+        content = json.loads(text)
+        recorded = content.pop("sha256")
+        artifact = Artifact(**content)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
+    sound = artifact.key == key and artifact.version == VERSION and digest(asdict(artifact)) == recorded
+    return artifact if sound else None
+
+
+def _state(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns
+
+
+def _sync(paths: list[Path]) -> None:
+    if len(paths) > SYNC_EACH:
+        os.sync()
+        return
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
