@@ -94,7 +94,10 @@ def names(records: Iterable[tuple[str, AnyRecord]]) -> dict[str, tuple[str, ...]
 
 def sentence(error: BaseException) -> str:
     """The error's message on one line."""
-    return " ".join(str(error).split())
+    try:
+        return " ".join(str(error).split())
+    except Exception:
+        return "(its message cannot be printed)"
 
 
 def _refuse_unmarked(plugin: object) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import traceback as tracebacks
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -112,8 +114,9 @@ class PluginManager:
         self._silenced: set[str] = set()
         self._pluggy = pluggy.PluginManager(PROJECT)
         self._pluggy.add_hookspecs(hookspecs)
-        for candidate in discover(self.spec):
-            self._load(candidate)
+        with redirect_stdout(sys.stderr):  # what a plugin prints must not end up in --json
+            for candidate in discover(self.spec):
+                self._load(candidate)
 
     def get(self, kind: str, name: str) -> Any:
         """The record ``name`` of ``kind``; its type follows from ``kind``.

@@ -101,7 +101,7 @@ def module_file(module: str | None) -> str | None:
         return getattr(sys.modules[module], "__file__", None)
     try:
         found = importlib.util.find_spec(module)
-    except (ImportError, AttributeError, ValueError):
+    except (Exception, SystemExit):  # looking for a.b imports a, which is the plugin's code
         return None
     return found.origin if found is not None and found.has_location else None
 
@@ -159,11 +159,18 @@ def _entry_points(env: str | None) -> Iterator[Candidate]:
     found = importlib.metadata.entry_points(group=GROUP)
     for entry in sorted(found, key=lambda entry: (entry.name, entry.value)):
         if wanted is None or entry.name in wanted:
-            dist = entry.dist
-            name, version = (dist.name, dist.version) if dist is not None else (None, None)
-            yield Candidate(entry.name, "entry point", entry.load, name, version, entry.module)
+            module = entry.value.partition(":")[0].strip()
+            yield Candidate(entry.name, "entry point", entry.load, *_shipped(entry), module)
     for name in sorted(set(wanted or ()) - set(found.names)):
         yield Candidate(name, "entry point", _missing(name, sorted(found.names)))
+
+
+def _shipped(entry: importlib.metadata.EntryPoint) -> tuple[str | None, str | None]:
+    """Distribution and version of ``entry``, as far as its metadata can be read."""
+    try:
+        return (entry.dist.name, entry.dist.version) if entry.dist is not None else (None, None)
+    except Exception:
+        return None, None
 
 
 def _missing(name: str, installed: list[str]) -> Callable[[], object]:

@@ -37,6 +37,10 @@ BROKEN = {
     "failing import": ("import not_installed_anywhere", "import failed: ModuleNotFoundError: No module named"),
     "syntax error": ("def broken(:", "import failed: SyntaxError"),
     "exit at import": ("raise SystemExit(3)", "import failed: SystemExit: 3"),
+    "error that cannot be printed": (
+        "class E(Exception):\n    def __str__(self):\n        raise ValueError\nraise E",
+        "import failed: E: (its message cannot be printed)",
+    ),
     "unsupported contract": (
         "@hookimpl\ndef wsss_methods():\n    yield MethodRecord('x', (Round(Use('good')),), contract=99)",
         "method 'x' was written for contract 99, wsss",
@@ -74,7 +78,8 @@ BROKEN = {
         "method 'x': rounds must be a tuple of one or more Round",
     ),
     "shared stage with a bad callable": (
-        "@hookimpl\ndef wsss_generators():\n    yield GeneratorRecord('x', 'a:b', uses=(SharedStage('s', run='nope'),))",
+        "stage = SharedStage('s', run='nope')\n"
+        "@hookimpl\ndef wsss_generators():\n    yield GeneratorRecord('x', 'a:b', uses=(stage,))",
         "generator 'x': uses must be a tuple of SharedStage",
     ),
     "one name twice": (
@@ -200,3 +205,28 @@ def test_two_plugins_make_the_same_mistake_and_each_is_quarantined(site, good):
     two = site.write("two.py", "# another\n@hookimpl\ndef wsss_metrix():\n    yield 1")
     states = site.manager(one, two, builtins=(good,)).plugins()
     assert [state.status for state in states] == ["ok", "quarantined", "quarantined"]
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("not a module!", "import failed"),
+        ("", "import failed"),
+        ("bad_parent.hooks", "import failed: RuntimeError: parent"),
+        ("good_builtin:absent", "import failed: AttributeError"),
+    ],
+)
+def test_a_faulty_entry_point_is_quarantined_alone(site, good, value, reason):
+    site.write("bad_parent/__init__.py", "raise RuntimeError('parent')")
+    site.write("bad_parent/hooks.py", "")
+    site.install("faulty-dist", "0.1", {"faulty": value})
+    first, faulty = site.manager(builtins=(good,), env="faulty").plugins()
+    assert (first.status, faulty.status) == ("ok", "quarantined")
+    assert faulty.reason.startswith(reason)
+    assert faulty.distribution == "faulty-dist"
+
+
+def test_what_a_plugin_prints_while_it_loads_goes_to_standard_error(site, capsys):
+    site.manager(site.write("loud.py", "print('hello')"))
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "hello\n")
