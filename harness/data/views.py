@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.contract import Box, ConfigError, Dataset, Need, Supervision, SupervisionError, View, union
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Meter:
-    """Counts reads, and of how many different images, by kind (``images``, ``tags``, ``masks``, ``masks(aux)``, ...)."""
+    """Counts reads, and of how many different images, by kind: ``images``, ``tags``, ``masks``, ``masks(aux)``, ..."""
 
     def __init__(self) -> None:
         self._reads: dict[str, int] = {}
@@ -81,36 +82,27 @@ class DatasetView(View):
         meter: Where accesses are counted; a new one by default.
     """
 
+    _suffix = ""
+
     def __init__(self, dataset: Dataset, split: str, needs: Collection[Need], meter: Meter | None = None) -> None:
-        self._open(dataset, dataset.ids(split), {need.kind: need for need in union(needs) if not need.auxiliary})
-        self.meter = Meter() if meter is None else meter
-        self._auxiliary = self._auxiliary_view(needs)
-
-    def _open(self, dataset: Dataset, ids: tuple[str, ...], needs: Mapping[Supervision, Need]) -> None:
-        self._dataset = dataset
-        self.ids = ids
+        self.ids = dataset.ids(split)
         self.classes = dataset.classes
-        self._suffix = ""
+        self.meter = Meter() if meter is None else meter
+        self._dataset = dataset
+        self._known = frozenset(self.ids)
         self._allowed = {
-            kind: frozenset(ids) if need.fraction == 1.0 else choose_fraction(ids, need.fraction)
-            for kind, need in needs.items()
+            need.kind: self._known if need.fraction == 1.0 else choose_fraction(self.ids, need.fraction)
+            for need in union(needs)
+            if not need.auxiliary
         }
-        self._known = frozenset(ids)
         self.mask_ids = self._allowed.get(Supervision.MASKS, frozenset())
+        declared = [replace(need, auxiliary=False) for need in union(needs) if need.auxiliary]
+        self._auxiliary = self._auxiliary_view(declared) if declared else None
 
-    def _auxiliary_view(self, needs: Collection[Need]) -> DatasetView | None:
-        declared = {need.kind: need for need in union(needs) if need.auxiliary}
-        auxiliary = self._dataset.auxiliary
-        if not declared:
-            return None
-        if auxiliary is None:
-            raise ConfigError(
-                f"data set {self._dataset.name!r}: field auxiliary: the method needs an auxiliary data set"
-            )
-        view = DatasetView.__new__(DatasetView)
-        view._open(auxiliary, auxiliary.ids("train"), declared)
-        view.meter, view._suffix, view._auxiliary = self.meter, "(aux)", None
-        return view
+    def _auxiliary_view(self, needs: Collection[Need]) -> DatasetView:
+        if self._dataset.auxiliary is None:
+            raise ConfigError(f"data set {self._dataset.name!r} has no auxiliary data set, see its field auxiliary")
+        return _AuxiliaryView(self._dataset.auxiliary, "train", needs, self.meter)
 
     def image(self, image_id: str) -> Image:
         """(H, W, 3) uint8, RGB, 0-255."""
@@ -178,3 +170,9 @@ class DatasetView(View):
     def _count(self, kind: str, image_id: str) -> None:
         self._require_known(image_id)
         self.meter.count(kind + self._suffix, image_id)
+
+
+class _AuxiliaryView(DatasetView):
+    """The auxiliary part of a view; counts apart."""
+
+    _suffix = "(aux)"

@@ -1,0 +1,145 @@
+"""The synthetic data set: generated scenes with exact masks, tags, boxes and saliency. Nothing is read from disk."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import ndimage
+
+from harness.contract import Box, DataError, Dataset
+from harness.data.boxes import mask_tags
+from harness.data.digests import combine
+from harness.data.params import SyntheticParams
+from harness.data.scenes import VERSION, Kind, Scene, draw_saliency, draw_scene
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from harness.contract.arrays import Image, Mask
+
+_CACHE_BYTES = 128 * 2**20
+
+
+class GeneratedScenes(Dataset):
+    """Scenes drawn when they are asked for; equal arguments give equal pixels in every process.
+
+    An image depends on seed, size, kinds and its own id, not on how many images there are: a longer data set begins
+    with the shorter one. The first creatures of successive images go round the classes.
+
+    Args:
+        name: Name of the data set.
+        kinds: Kinds of creature; the n-th is class n + 1.
+        counts: Images of each split.
+        shape: (H, W) of every image.
+        seed: Another seed, other scenes.
+    """
+
+    show_images = True
+
+    def __init__(
+        self, name: str, *, kinds: range, counts: Mapping[str, int], shape: tuple[int, int], seed: int
+    ) -> None:
+        self.name = name
+        self.classes = ("background", *(Kind.number(kind).name for kind in kinds))
+        self._kinds, self._shape, self._seed = kinds, shape, seed
+        self._ids = {split: tuple(f"{split}_{n:05d}" for n in range(count)) for split, count in counts.items()}
+        self._number = {image_id: n for ids in self._ids.values() for n, image_id in enumerate(ids)}
+        self._drawn: OrderedDict[str, Scene] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_drawn": OrderedDict()}
+
+    def ids(self, split: str) -> tuple[str, ...]:
+        """Image ids of ``train`` or ``val``."""
+        return self._ids[split]
+
+    def image(self, image_id: str) -> Image:
+        """(H, W, 3) uint8, RGB, 0-255."""
+        return self._scene(image_id).image.copy()
+
+    def size(self, image_id: str) -> tuple[int, int]:
+        """(H, W)."""
+        return self._shape
+
+    def mask(self, image_id: str) -> Mask:
+        """(H, W) uint8 class indices; exact, without ignored pixels."""
+        scene = self._scene(image_id)
+        mask: Mask = self._classes_of(scene)[scene.instances]
+        return mask
+
+    def tags(self, image_id: str) -> tuple[int, ...]:
+        """Ascending foreground class indices of what is visible."""
+        return mask_tags(self.mask(image_id))
+
+    def boxes(self, image_id: str) -> tuple[Box, ...]:
+        """One box for the visible part of each creature."""
+        scene = self._scene(image_id)
+        classes = self._classes_of(scene)[1:]
+        extents = ndimage.find_objects(scene.instances, max_label=len(scene.kinds))
+        return tuple(
+            Box(int(cls), columns.start, rows.start, columns.stop, rows.stop)
+            for cls, (rows, columns) in zip(classes, extents, strict=True)
+        )
+
+    def saliency(self, image_id: str) -> npt.NDArray[np.float32]:
+        """(H, W) float32 in [0, 1]; misses some creatures and shows some clutter."""
+        return draw_saliency(self._random(image_id, "saliency"), self._scene(image_id))
+
+    def digests(self, split: str) -> Mapping[str, str]:
+        """Hashes by kind of what determines the content."""
+        recipe = (VERSION, self._seed, self._shape, self._kinds.start, self._kinds.stop)
+        kinds = ("ids", "images", "tags", "boxes", "masks", "saliency")
+        return {kind: combine([kind, str(recipe), *self.ids(split)]) for kind in kinds}
+
+    def _classes_of(self, scene: Scene) -> Mask:
+        """Instance number -> class index."""
+        return np.array([0, *(kind - self._kinds.start + 1 for kind in scene.kinds)], dtype=np.uint8)
+
+    def _random(self, image_id: str, purpose: str) -> np.random.Generator:
+        if image_id not in self._number:
+            raise DataError(f"data set {self.name!r}: no image {image_id!r}")
+        digest = hashlib.sha256(f"{VERSION}:{self._seed}:{self._kinds.start}:{purpose}:{image_id}".encode()).digest()
+        return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+    def _scene(self, image_id: str) -> Scene:
+        """The scene, drawn or remembered; what was not used for long is forgotten."""
+        if image_id in self._drawn:
+            self._drawn.move_to_end(image_id)
+            return self._drawn[image_id]
+        rng = self._random(image_id, "scene")
+        first = self._kinds[self._number[image_id] % len(self._kinds)]
+        scene = draw_scene(rng, self._shape, self._kinds, first=first)
+        self._drawn[image_id] = scene
+        if len(self._drawn) > max(_CACHE_BYTES // scene.nbytes, 1):
+            self._drawn.popitem(last=False)
+        return scene
+
+
+class SyntheticDataset(GeneratedScenes):
+    """The synthetic benchmark data set, perhaps with an auxiliary one of other kinds."""
+
+    def __init__(self, params: SyntheticParams) -> None:
+        seed, shape = params.seed, params.shape
+        super().__init__(
+            "synthetic",
+            kinds=range(params.classes),
+            counts={"train": params.train, "val": params.val},
+            shape=shape,
+            seed=seed,
+        )
+        others = range(params.classes, params.classes + params.auxiliary_classes)
+        counts = {"train": params.auxiliary_train, "val": 0}
+        self._auxiliary = (
+            GeneratedScenes("synthetic_auxiliary", kinds=others, counts=counts, shape=shape, seed=seed)
+            if others
+            else None
+        )
+
+    @property
+    def auxiliary(self) -> GeneratedScenes | None:
+        """Scenes with other kinds of creature, or ``None``."""
+        return self._auxiliary
