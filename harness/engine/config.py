@@ -138,7 +138,7 @@ def load_benchmark(
     """
     path, known = Path(path), registered or {}
     where = str(path)
-    raw = load_yaml(path)
+    raw = _unshared(load_yaml(path))
     raw.setdefault("name", path.stem)
     raw["dataset"] = _dataset(raw.get("dataset"), path)
     rows, general = _split_overrides(overrides)
@@ -152,6 +152,13 @@ def load_benchmark(
     benchmark = benchmark.model_copy(update={"protocol": _with_hashes(benchmark.protocol, path)})
     benchmark._path = path
     return benchmark
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which YAML aliases are values of their own, so that an override changes one place only."""
+    if isinstance(value, dict):
+        return {key: _unshared(item) for key, item in value.items()}
+    return [_unshared(item) for item in value] if isinstance(value, list) else value
 
 
 def _dataset(value: object, path: Path) -> object:

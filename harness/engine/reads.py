@@ -10,12 +10,16 @@ import json
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from harness.data.views import Meter
 
 
 class ReadLog(Meter):
     """A meter that appends each first read to a file, and begins with what an interrupted attempt had read.
+
+    A context manager: leaving it closes the file. A copy in another process appends to the same file.
 
     Args:
         path: The file; one JSON pair (kind, image id) a line.
@@ -34,22 +38,32 @@ class ReadLog(Meter):
     def count(self, kind: str, image_id: str) -> None:
         """Note one read; only the first of an image is written."""
         with self._lock:
+            super().count(kind, image_id)
             images = self._seen.setdefault(kind, set())
             if image_id not in images:
                 images.add(image_id)
                 self._file.write(json.dumps([kind, image_id]) + "\n")
 
-    def finish(self) -> dict[str, list[str]]:
-        """Ids that were read, by kind, sorted; also those that copies in other processes noted in the file."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._file.close()
+
+    def ids(self) -> dict[str, list[str]]:
+        """Ids that were read, by kind, sorted; also those that copies in other processes noted in the file."""
         read: dict[str, set[str]] = {}
         for kind, image_id in _lines(self._path):
             read.setdefault(kind, set()).add(image_id)
         return {kind: sorted(read[kind]) for kind in sorted(read)}
 
+    def __reduce__(self) -> tuple[type[ReadLog], tuple[Path]]:
+        return ReadLog, (self._path,)
+
     def remove(self) -> None:
-        """Delete the file, after the artifact holds its content."""
-        self._file.close()
+        """Delete the file, once the artifact holds its content."""
         self._path.unlink(missing_ok=True)
 
 

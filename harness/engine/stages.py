@@ -137,12 +137,10 @@ def _measured(job: Job, store: Store, built: Path) -> Artifact:
         threads=worker_threads(),
         report=report_path(job.runs, spec.key),
     )
-    reads = ReadLog(job.runs / "work" / f"{spec.key}.reads")
-    with PeakMemory() as peak:
+    with ReadLog(job.runs / "work" / f"{spec.key}.reads") as reads, PeakMemory() as peak:
         _fix_global_seeds(spec)
         manager, dataset = _worker_state(job)
         RUN[spec.kind](Stage(spec, ctx, manager, dataset, reads))
-    meter = reads.finish()
     seconds = time.monotonic() - begun
     artifact = store.publish(
         built,
@@ -155,7 +153,7 @@ def _measured(job: Job, store: Store, built: Path) -> Artifact:
             seconds=seconds,
             peak_mib=peak.mib,
             device=ctx.device_name,
-            meter=meter,
+            meter=reads.ids(),
             environment=environment(),
         ),
     )

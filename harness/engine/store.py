@@ -213,18 +213,16 @@ class Store:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn a full disk, a read-only file system or a missing permission into one ``StoreError`` sentence."""
+    """Turn what the file system refuses into one ``StoreError`` sentence."""
     try:
         yield
     except OSError as error:
-        reason = explain(error)
-        if reason is None:
-            raise
+        reason = explain(error) or (error.strerror or str(error)).lower()
         raise StoreError(f"{path}: cannot be written, {reason}") from error
 
 
 def explain(error: OSError) -> str | None:
-    """Why nothing can be written, or ``None`` when the error is of another kind."""
+    """Why nothing can be written any more, or ``None`` when the error is of another kind."""
     return _FULL.get(error.errno or 0) or _DENIED.get(error.errno or 0)
 
 

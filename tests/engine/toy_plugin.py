@@ -1,0 +1,214 @@
+"""A data set, methods and components of a few lines; loaded as a plugin file."""
+
+import hashlib
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.contract import (
+    BACKGROUND,
+    TAGS,
+    BackboneRecord,
+    Box,
+    Dataset,
+    DatasetRecord,
+    Generator,
+    GeneratorRecord,
+    MethodRecord,
+    PseudoLabel,
+    Refiner,
+    RefinerRecord,
+    Round,
+    Segmenter,
+    SegmenterRecord,
+    SharedStage,
+    SoftScores,
+    Use,
+    hookimpl,
+)
+
+SIZE = 8
+
+
+def note(line: str) -> None:
+    """Append a line to the file that a test counts in."""
+    path = os.environ.get("TOY_COUNTER")
+    if path:
+        with Path(path).open("a") as file:
+            file.write(line + "\n")
+
+
+def nap() -> None:
+    time.sleep(float(os.environ.get("TOY_SLEEP", "0")))
+
+
+@dataclass(frozen=True)
+class ToyParams:
+    train: int = 4
+    val: int = 3
+    masks: int = 0
+    tags: int = 0
+
+
+class ToyDataset(Dataset):
+    name = "toy"
+    classes = ("background", "one", "two")
+
+    def __init__(self, params: ToyParams) -> None:
+        self.params = params
+
+    def ids(self, split):
+        return tuple(f"{split}{number}" for number in range(getattr(self.params, split)))
+
+    def _draw(self, what, image_id, high, shape):
+        seed = int.from_bytes(hashlib.sha256(f"{what}{image_id}".encode()).digest()[:4], "big")
+        return np.random.default_rng(seed).integers(0, high, shape).astype(np.uint8)
+
+    def image(self, image_id):
+        return self._draw("image", image_id, 256, (SIZE, SIZE, 3))
+
+    def size(self, image_id):
+        return SIZE, SIZE
+
+    def mask(self, image_id):
+        return self._draw(f"mask{self.params.masks}", image_id, 3, (SIZE, SIZE))
+
+    def tags(self, image_id):
+        return (1, 2)
+
+    def boxes(self, image_id):
+        return (Box(1, 1, 1, 4, 4),)
+
+    def digests(self, split):
+        ids = json.dumps(self.ids(split))
+        kinds = {"ids": ids, "images": ids, "tags": f"{ids}{self.params.tags}", "boxes": ids}
+        kinds["masks"] = f"{ids}{self.params.masks}"
+        return {kind: hashlib.sha256(f"{kind}{text}".encode()).hexdigest() for kind, text in kinds.items()}
+
+
+@dataclass(frozen=True)
+class FillParams:
+    cls: int = 1
+    mode: str = "fine"
+
+
+class Fill(Generator):
+    def __init__(self, params: FillParams) -> None:
+        if params.mode == "factory":
+            raise RuntimeError("this factory never works")
+        self.params = params
+
+    def fit(self, view, ctx):
+        note(f"fit {ctx.seed('init')}")
+        (ctx.out / "weights").write_text("w")
+
+    def generate(self, view, ctx):
+        note("generate")
+        nap()
+        mode = self.params.mode
+        for image_id in view.ids:
+            view.tags(image_id)
+            if mode == "raise":
+                raise ValueError("deliberate\nfailure")
+            if mode == "hang":
+                time.sleep(600)
+            if mode == "die":
+                os.kill(os.getpid(), 9)
+            if mode == "skip" and image_id == view.ids[-1]:
+                return
+            if mode == "full":
+                raise OSError(28, "No space left on device", "masks/a.png")
+            if mode == "masks":
+                view.mask(image_id)
+            if mode == "settings":
+                ctx.settings["segmenter"]
+            if mode == "seed":
+                ctx.seed("noise")
+            size = (SIZE, SIZE + 1) if mode == "size" else view.size(image_id)
+            mask = np.full(size, 77 if mode == "class" else self.params.cls, np.uint8)
+            mask[:2] = BACKGROUND
+            scores = SoftScores((1, 2), np.full((2, 4, 4), 0.5, np.float16), (SIZE, SIZE))
+            yield PseudoLabel(image_id, mask, scores)
+
+
+class Again(Generator):
+    def __init__(self, params: object) -> None: ...
+
+    def generate(self, view, ctx):
+        assert ctx.previous.checkpoint.exists()
+        for image_id, probabilities in zip(
+            view.ids, ctx.previous.predict([view.image(i) for i in view.ids]), strict=True
+        ):
+            before = ctx.previous.label(image_id).mask
+            yield PseudoLabel(image_id, np.maximum(before, probabilities.argmax(0).astype(np.uint8)))
+
+
+class Erase(Refiner):
+    def __init__(self, params: object) -> None: ...
+
+    def refine(self, labels, view, ctx):
+        note("refine")
+        for label in labels:
+            mask = label.mask.copy()
+            mask[-1] = 255
+            yield PseudoLabel(label.image_id, mask)
+
+
+class Plain(Segmenter):
+    def __init__(self, params: object) -> None: ...
+
+
+def learn(params, view, ctx):
+    note(f"learn {ctx.seed('init')}")
+    nap()
+    for image_id in view.ids:
+        view.tags(image_id)
+    (ctx.out / "model").write_text(f"{ctx.seed('init')} {ctx.settings['backbone'].name}")
+
+
+LEARN = SharedStage("learn", learn, needs=(TAGS,), reads=("backbone", "classifier"))
+
+
+@hookimpl
+def wsss_datasets():
+    yield DatasetRecord("toy", ToyDataset, params=ToyParams)
+
+
+@hookimpl
+def wsss_backbones():
+    yield BackboneRecord("net", factory=dict)
+    yield BackboneRecord("wide", factory=dict)
+
+
+@hookimpl
+def wsss_generators():
+    yield GeneratorRecord("fill", Fill, params=FillParams, needs=(TAGS,))
+    yield GeneratorRecord("learnt", Fill, params=FillParams, needs=(TAGS,), uses=(LEARN,))
+    yield GeneratorRecord("fitted", Fill, params=FillParams, needs=(TAGS,), fits=True)
+    yield GeneratorRecord("again", Again, uses_previous=True)
+
+
+@hookimpl
+def wsss_refiners():
+    yield RefinerRecord("erase", Erase)
+
+
+@hookimpl
+def wsss_segmenters():
+    yield SegmenterRecord("plain", Plain)
+    yield SegmenterRecord("other", Plain)
+
+
+@hookimpl
+def wsss_methods():
+    yield MethodRecord(
+        "fill", lambda p: (Round(Use("fill", {"cls": p.cls, "mode": p.mode})),), params=FillParams, reference=True
+    )
+    yield MethodRecord("learnt", (Round(Use("learnt")),))
+    yield MethodRecord("learnt_erase", (Round(Use("learnt"), (Use("erase"),)),))
+    yield MethodRecord("fitted", (Round(Use("fitted")),))
+    yield MethodRecord("twice", (Round(Use("fill")), Round(Use("again"), warm_start=True)))

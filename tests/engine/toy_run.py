@@ -1,0 +1,17 @@
+"""Runs a toy benchmark in a process of its own: ``python toy_run.py CONFIG RUNS JOBS``."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+def main() -> int:
+    from conftest import make_plan, run_toy
+
+    config, runs, jobs = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+    return run_toy(*make_plan(config), runs, jobs=jobs).exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
