@@ -7,12 +7,11 @@ Norm layers are written as ``SyncBN``: ``harness.modelling.mm.build`` turns them
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Any
 
 from harness.contract import BackboneRecord, ConfigError
 from harness.modelling import records
-from harness.plugins import resolve
+from harness.plugins import did_you_mean, resolve
 
 FROM_CONFIG = "config"
 """The backbone name that keeps the ``backbone`` of the segmenter configuration."""
@@ -34,9 +33,7 @@ def find_backbone(name: str) -> BackboneRecord:
     """
     if name in _known:
         return _known[name]
-    close = get_close_matches(name, _known, n=1)
-    hint = f", did you mean {close[0]!r}?" if close else ""
-    raise ConfigError(f"backbone {name!r} is unknown{hint} (known: {', '.join(sorted(_known))})")
+    raise ConfigError(f"backbone.name: {name!r} is unknown{did_you_mean(name, _known)} (known: {', '.join(_known)})")
 
 
 def backbone_config(record: BackboneRecord, output_stride: int) -> dict[str, Any]:

@@ -52,12 +52,12 @@ class PolyRate(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Set the learning rate of every parameter group."""
         factor = self.factor(runner.iter)
-        for group in runner.optim_wrapper.param_groups:
+        for group in runner.optim_wrapper.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
 
 
 class FrozenNorms(Hook):
-    """Keeps BatchNorm of ``module`` in evaluation mode; ``freeze`` keeps the affine part."""
+    """Keeps statistics and affine part of every BatchNorm in ``module``."""
 
     def __init__(self, module: nn.Module) -> None:
         self._norms = [m for m in module.modules() if isinstance(m, _BatchNorm)]

@@ -50,6 +50,8 @@ def build_config(settings: SegmenterSettings, backbone: BackboneSettings, num_cl
     for key in ("decode_head", "auxiliary_head"):
         heads = model.get(key)
         for head in heads if isinstance(heads, list) else [heads]:
+            if head is not None and not isinstance(head, dict):
+                raise ConfigError(f"{settings.config}: model.{key} must be a dictionary")
             if head is not None:
                 _fill_head(head, channels, num_classes, where=f"{settings.config}: model.{key}")
     return Config({"model": model, "train_dataloader": {"sampler": {"type": "ShuffleStream"}}})
@@ -111,6 +113,8 @@ def _read_model(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(f"segmenter.config: {path}: no such file") from None
     except Exception as error:  # a configuration is a program: whatever it raises is the user's to know
+        with mm.quiet():
+            error.__traceback__ = None  # mmengine leaves a file open in these frames
         raise ConfigError(f"segmenter.config: {path}: cannot be read ({type(error).__name__}: {error})") from None
     model = cfg.get("model")
     if not model or "decode_head" not in model:
@@ -134,6 +138,8 @@ def _fill_head(head: dict[str, Any], channels: Sequence[int], num_classes: int, 
 
 
 def _probe_channels(backbone: dict[str, Any]) -> tuple[int, ...]:
+    network = mm.build(backbone)
+    network.eval()  # of an mmseg backbone it returns nothing
     with torch.no_grad():
-        levels = mm.build(backbone).eval()(torch.zeros(1, 3, 64, 64))
+        levels = network(torch.zeros(1, 3, 64, 64))
     return tuple(level.shape[1] for level in levels)

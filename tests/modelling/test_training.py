@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.contract import ConfigError
+from harness.contract.protocol import AugmentSettings, OptimSettings
+from harness.modelling import mm, training
+from harness.modelling.dataset import TrainingSet
+from harness.modelling.hooks import PolyRate
+from harness.modelling.segmenter import build_config, initial_model
+from harness.modelling.training import train
+
+State = dict[str, torch.Tensor]
+
+
+class Interrupted(Exception):
+    pass
+
+
+def dataset(view: Any, **kwargs: Any) -> TrainingSet:
+    return TrainingSet(
+        view.ids,
+        view.image,
+        settings=AugmentSettings(crop=32),
+        seed=3,
+        maps=lambda image_id: [view.masks[image_id]],
+        **kwargs,
+    )
+
+
+def run(view: Any, settings: dict[str, Any], work: Path, optim: OptimSettings, **kwargs: Any) -> tuple[State, Any]:
+    work.mkdir(parents=True, exist_ok=True)
+    cfg = build_config(settings["segmenter"], settings["backbone"], 3)
+    model = initial_model(cfg, cfg, seed=1, weights=None)
+    data = kwargs.pop("data", None) or dataset(view)
+    curve = train(model, data, optim, work=work, device="cpu", seed=7, **kwargs)
+    return {key: value.clone() for key, value in model.state_dict().items()}, curve
+
+
+def equal(one: State, other: State) -> bool:
+    return all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+@pytest.fixture(params=["sgd", "adamw"])
+def schedule(request: pytest.FixtureRequest) -> OptimSettings:
+    lr = 0.05 if request.param == "sgd" else 1e-3
+    return OptimSettings(iterations=7, batch_size=4, optimizer=request.param, lr=lr, warmup=2)
+
+
+def test_the_same_seed_gives_the_same_bytes_and_a_stop_and_resume_too(
+    view: Any, settings: dict[str, Any], tmp_path: Path, schedule: OptimSettings
+) -> None:
+    whole, curve = run(view, settings, tmp_path / "whole", schedule)
+    again, _ = run(view, settings, tmp_path / "again", schedule, data=dataset(view, cache_bytes=0))
+    assert equal(whole, again)
+
+    data = dataset(view)
+    original = data.sample
+
+    def killed(position: int, index: int) -> Any:
+        if position == 5 * 4:
+            raise Interrupted
+        return original(position, index)
+
+    data.sample = killed  # type: ignore[method-assign]
+    with pytest.raises(Interrupted):
+        run(view, settings, tmp_path / "stopped", schedule, data=data, checkpoint_iterations=3)
+    assert (tmp_path / "stopped" / training.CHECKPOINT).exists()
+    resumed, resumed_curve = run(view, settings, tmp_path / "stopped", schedule)
+    assert equal(whole, resumed)
+    assert curve == resumed_curve
+    assert [point["iteration"] for point in curve] == [7]
+
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_training, conftest
+from harness.contract.protocol import BackboneSettings, OptimSettings, SegmenterSettings, AugmentSettings
+from harness.modelling.hooks import Checkpoint
+save = Checkpoint.save
+def once(self, runner, done):
+    save(self, runner, done)
+    os.kill(os.getpid(), signal.SIGKILL)
+Checkpoint.save = once
+optim = OptimSettings(iterations=7, batch_size=4, lr=0.05)
+settings = {"backbone": BackboneSettings(name="tiny"), "segmenter": SegmenterSettings(
+    config=str(conftest.CONFIGS / "fcn.py"), optim=optim, augment=AugmentSettings(crop=32))}
+test_training.run(conftest.FakeView(), settings, Path(sys.argv[2]), optim, checkpoint_iterations=4)
+"""
+
+
+def test_kill_9_then_the_same_command_ends_with_the_same_bytes(
+    view: Any, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    optim = OptimSettings(iterations=7, batch_size=4, lr=0.05)
+    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(tmp_path / "killed")]
+    child = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert child.returncode == -signal.SIGKILL, child.stderr
+    whole, curve = run(view, settings, tmp_path / "whole", optim)
+    resumed, resumed_curve = run(view, settings, tmp_path / "killed", optim)
+    assert equal(whole, resumed)
+    assert curve == resumed_curve
+
+
+def test_dropout_and_data_follow_their_seeds(view: Any, settings: dict[str, Any], tmp_path: Path) -> None:
+    optim = OptimSettings(iterations=2, batch_size=4, lr=0.05)
+    one, _ = run(view, settings, tmp_path / "one", optim)
+    torch.manual_seed(99)
+    same, _ = run(view, settings, tmp_path / "same", optim)
+    assert equal(one, same)
+
+
+def test_training_learns_and_says_how_far_it_is(view: Any, settings: dict[str, Any], tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    optim = OptimSettings(iterations=60, batch_size=4, lr=0.05, head_lr_mult=1.0)
+    _, curve = run(view, settings, tmp_path / "w", optim, progress=lambda done, total: told.append((done, total)))
+    assert [point["iteration"] for point in curve] == [50, 60]
+    assert curve[1]["loss"] < curve[0]["loss"] < 1.1
+    assert told[-1] == (60, 60)
+
+
+def test_no_iterations_leave_the_model_alone(view: Any, settings: dict[str, Any], tmp_path: Path) -> None:
+    state, curve = run(view, settings, tmp_path / "w", OptimSettings(iterations=0))
+    cfg = build_config(settings["segmenter"], settings["backbone"], 3)
+    assert equal(state, initial_model(cfg, cfg, seed=1, weights=None).state_dict())
+    assert curve == []
+
+
+def test_a_loss_that_is_not_finite_is_an_error_that_says_when(
+    view: Any, settings: dict[str, Any], tmp_path: Path
+) -> None:
+    optim = OptimSettings(iterations=20, batch_size=4, lr=1e18)
+    with pytest.raises(FloatingPointError, match=r"training diverged: loss is (nan|inf) at iteration \d+"):
+        run(view, settings, tmp_path / "w", optim)
+
+
+def test_frozen_norms_keep_statistics_and_affine_part(view: Any, settings: dict[str, Any], tmp_path: Path) -> None:
+    optim = OptimSettings(iterations=3, batch_size=4, lr=0.05, freeze_bn=True)
+    cfg = build_config(settings["segmenter"], settings["backbone"], 3)
+    before = initial_model(cfg, cfg, seed=1, weights=None).state_dict()
+    after, _ = run(view, settings, tmp_path / "w", optim)
+    norms = {key.rpartition(".")[0] for key in before if key.endswith("running_mean") and key.startswith("backbone.")}
+    assert norms
+    for key, value in before.items():
+        frozen = key.rpartition(".")[0] in norms
+        assert frozen == torch.equal(value, after[key]), key
+
+
+def test_the_console_stays_silent_and_the_scratch_folder_holds_a_log(
+    view: Any, settings: dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run(view, settings, tmp_path / "w", OptimSettings(iterations=1, batch_size=4))
+    captured = capfd.readouterr()
+    assert captured.out == captured.err == ""
+    assert [path.name for path in (tmp_path / "w").iterdir()] == [training.LOG]
+
+
+def test_the_rate_warms_up_and_falls_to_zero() -> None:
+    rate = PolyRate(OptimSettings(iterations=100, warmup=9, power=0.9))
+    factors = [rate.factor(i) for i in range(101)]
+    assert factors[0] == pytest.approx(0.1)
+    assert factors[9] == pytest.approx(0.91**0.9)
+    assert all(a > b for a, b in pairwise(factors[9:]))
+    assert factors[100] == 0.0
+
+
+def test_heads_learn_faster_and_norms_of_adamw_do_not_decay(settings: dict[str, Any]) -> None:
+    cfg = build_config(settings["segmenter"], settings["backbone"], 3)
+    model = initial_model(cfg, cfg, seed=1, weights=None)
+    optim = OptimSettings(iterations=1, optimizer="adamw", lr=0.1, head_lr_mult=10.0, weight_decay=0.01)
+    wrapper = training._optimizer(model, optim, "cpu")
+    found = {id(p): (g["lr"], g["weight_decay"]) for g in wrapper.optimizer.param_groups for p in g["params"]}
+    for name, parameter in model.named_parameters():
+        rate = 0.1 if name.startswith("backbone.") else 1.0
+        assert found[id(parameter)] == (rate, 0.0 if parameter.ndim == 1 else 0.01)
+
+
+def test_mmengine_scope_is_mmseg_and_its_head_is_put_back(view: Any, settings: dict[str, Any], tmp_path: Path) -> None:
+    measured = mm.decode_head.accuracy
+    run(view, settings, tmp_path / "w", OptimSettings(iterations=1, batch_size=4))
+    mm.enter_scope()
+    assert mm.DefaultScope.get_current_instance().scope_name == "mmseg"
+    assert mm.decode_head.accuracy is measured
+
+
+WORKER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import torch, test_training, conftest
+from harness.contract.protocol import BackboneSettings, OptimSettings, SegmenterSettings, AugmentSettings
+optim = OptimSettings(iterations=3, batch_size=4, lr=0.05)
+settings = {"backbone": BackboneSettings(name="tiny"), "segmenter": SegmenterSettings(
+    config=str(conftest.CONFIGS / "fcn.py"), optim=optim, augment=AugmentSettings(crop=32))}
+state, curve = test_training.run(conftest.FakeView(), settings, Path(sys.argv[2]), optim)
+torch.save(state, Path(sys.argv[2]) / f"{torch.distributed.get_rank()}.pth")
+torch.distributed.destroy_process_group()
+"""
+
+
+@pytest.fixture
+def two_processes(tmp_path: Path) -> list[State]:
+    (tmp_path / "ddp").mkdir()
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    arguments = [str(Path(__file__).parent), str(tmp_path / "ddp")]
+    done = subprocess.run(
+        command + arguments, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    return [torch.load(tmp_path / "ddp" / f"{rank}.pth") for rank in (0, 1)]
+
+
+def test_processes_under_torchrun_share_each_batch_and_end_equal(two_processes: list[State]) -> None:
+    first, second = two_processes
+    for key, value in first.items():
+        if "running" not in key:
+            torch.testing.assert_close(value, second[key], rtol=0, atol=0)
+
+
+def test_a_batch_that_does_not_divide_is_refused(view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mm, "distributed", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 3)
+    with pytest.raises(ConfigError, match=r"optim\.batch_size: 4 does not divide among 3 processes"):
+        training._loader(dataset(view), None, 4, seed=0, device="cpu")
