@@ -36,7 +36,7 @@ class Defect:
 
     Attributes:
         kind: What was being read: ``list``, ``image``, ``mask``, ``tags``, ``boxes`` or ``saliency``.
-        split: ``train``, ``val`` or ``auxiliary``.
+        split: ``train``, ``val`` or ``auxiliary train``.
         image_id: Image concerned, ``None`` for a list as a whole.
         message: One sentence that names the file.
     """

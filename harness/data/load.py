@@ -267,7 +267,14 @@ def _kind(value: object) -> str:
     return names.get(type(value), "a number")
 
 
-def build_dataset(name: str, params: Mapping[str, Any], *, where: str, plugins: PluginManager | None = None) -> Dataset:
+def build_dataset(
+    name: str,
+    params: Mapping[str, Any],
+    *,
+    where: str,
+    plugins: PluginManager | None = None,
+    lenient: bool = False,
+) -> Dataset:
     """The registered data set ``name`` with ``params``.
 
     Args:
@@ -275,6 +282,8 @@ def build_dataset(name: str, params: Mapping[str, Any], *, where: str, plugins: 
         params: Its parameters, not yet validated.
         where: File that they came from, for messages.
         plugins: Where to look the name up; default: the plugins of this process.
+        lenient: Make the data set with its class method ``lenient``, where it has one, which leaves defective
+            images out instead of raising and says so in ``defects``.
 
     Raises:
         PluginError: No such data set is registered; the message suggests the closest name.
@@ -284,5 +293,8 @@ def build_dataset(name: str, params: Mapping[str, Any], *, where: str, plugins: 
     from harness.plugins import manager, resolve
 
     record = (plugins or manager()).get("dataset", name)
-    dataset: Dataset = resolve(record.factory)(validate(record.params, params, where=f"{where}: params"))
+    factory = resolve(record.factory)
+    if lenient:
+        factory = getattr(factory, "lenient", factory)
+    dataset: Dataset = factory(validate(record.params, params, where=f"{where}: params"))
     return dataset

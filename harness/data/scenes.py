@@ -162,9 +162,8 @@ def _weights(length: int, cells: int) -> Plane:
 def _smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], rows: int, columns: int | None = None) -> Plane:
     """(H, W) float32, about -1 to 1, with ``rows`` x ``columns`` hills and valleys."""
     columns = rows if columns is None else columns
-    knots = rng.uniform(-1.0, 1.0, (rows + 1, columns + 1)).astype(np.float32)
-    noise: Plane = _weights(shape[0], rows) @ knots @ _weights(shape[1], columns).T
-    return noise
+    knots: Plane = rng.uniform(-1.0, 1.0, (rows + 1, columns + 1)).astype(np.float32)
+    return np.asarray(_weights(shape[0], rows) @ knots @ _weights(shape[1], columns).T, dtype=np.float32)
 
 
 def _backdrop(rng: np.random.Generator, shape: tuple[int, int], habitat: int) -> Plane:
@@ -182,11 +181,11 @@ def _backdrop(rng: np.random.Generator, shape: tuple[int, int], habitat: int) ->
     }[habitat % 4]()
     slope = np.linspace(0.08, -0.08, height, dtype=np.float32)[:, None]
     light = (hills + 0.08 * grain + slope)[:, :, None]
-    canvas: Plane = np.broadcast_to(base, (*shape, 3))
+    canvas: Plane = np.tile(base, (*shape, 1))
     if rng.random() < 0.6:
         soil = _colour(rng.uniform(0.04, 0.11), rng.uniform(0.35, 0.55), value + rng.uniform(-0.05, 0.1))
         bare: Plane = np.clip(6 * (_smooth_noise(rng, shape, 3) - 0.25), 0.0, 0.85)[:, :, None]
-        canvas = canvas + bare * (soil - canvas)
+        canvas = np.asarray(canvas + bare * (soil - canvas), dtype=np.float32)
     return canvas + light * np.array([0.9, 1.0, 1.1], dtype=np.float32)
 
 

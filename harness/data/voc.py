@@ -65,6 +65,11 @@ class VocDataset(Dataset):
         auxiliary = params.auxiliary if isinstance(params, VocParams) else None
         self._auxiliary = None if auxiliary is None else VocDataset(auxiliary, strict=strict)
 
+    @classmethod
+    def lenient(cls, params: VocLayout) -> VocDataset:
+        """The data set without what is defective, see ``strict``."""
+        return cls(params, strict=False)
+
     def _annotations(self, source: str) -> Annotations | None:
         if source == "masks":
             return None

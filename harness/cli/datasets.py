@@ -1,0 +1,123 @@
+"""``wsss datasets list`` and ``wsss datasets check``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli.console import console, print_json, print_table
+from harness.cli.plugins import Json, PluginFiles, load_plugins
+from harness.contract import ConfigError
+
+if TYPE_CHECKING:
+    from harness.data.check import CheckReport
+    from harness.data.files import Defect
+    from harness.plugins import PluginManager
+
+app = typer.Typer(help="List and check data sets.", no_args_is_help=True)
+
+CONFIGS = Path("configs/datasets")
+"""Where data set configurations lie, from the folder that the command runs in."""
+
+_SHOWN = 20
+
+
+@app.command("list")
+def list_datasets(plugin: PluginFiles = None, json: Json = False) -> None:
+    """List the registered data set readers and the configurations in configs/datasets."""
+    manager = load_plugins(plugin)
+    readers = [
+        {"name": name, "summary": record.summary, "plugin": manager.provider("dataset", name).name}
+        for name, record in manager.records("dataset").items()
+    ]
+    configs = [_config_row(path) for path in sorted(CONFIGS.glob("*.yaml"))]
+    if json:
+        print_json({"readers": readers, "configs": configs})
+        return
+    print_table(("reader", "summary", "plugin"), [(r["name"], r["summary"], r["plugin"]) for r in readers])
+    if configs:
+        print_table(("configuration", "reader", "file"), [(c["name"], c["reader"], c["file"]) for c in configs])
+
+
+@app.command("check")
+def check_dataset(
+    name: Annotated[str, typer.Argument(metavar="NAME_OR_YAML", help="A YAML file, its name, or a reader's name.")],
+    override: Annotated[
+        list[str] | None, typer.Option("-o", metavar="KEY=VALUE", help="Change a parameter (repeatable).")
+    ] = None,
+    plugin: PluginFiles = None,
+    json: Json = False,
+) -> None:
+    """Read every image and label of a data set; exit 2 when anything is defective."""
+    from harness.data.check import check
+    from harness.data.load import build_dataset
+
+    manager = load_plugins(plugin)
+    reader, params, where = _configuration(name, manager, override or ())
+    dataset = build_dataset(reader, params, where=where, plugins=manager, lenient=True)
+    report = check(dataset)
+    if json:
+        print_json(report.as_dict())
+    else:
+        _print_report(report)
+    if not report.clean:
+        raise typer.Exit(2)
+
+
+def _configuration(name: str, manager: PluginManager, overrides: Sequence[str]) -> tuple[str, dict[str, Any], str]:
+    """Reader, parameters, and where they come from."""
+    from harness.data.load import apply_overrides, expand_env, validate
+
+    path = Path(name) if name.endswith((".yaml", ".yml")) else CONFIGS / f"{name}.yaml"
+    if path == Path(name) or path.is_file():
+        config = _read_config(path)
+        reader, params, where = config["name"], config["params"], str(path)
+    else:
+        manager.get("dataset", name)
+        reader, params, where = name, {}, f"data set {name}"
+    changed = apply_overrides(params, overrides)
+    return reader, validate(dict[str, Any], expand_env(changed, where=where, field="params"), where=where), where
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    from harness.data.load import load_yaml
+
+    config = {"params": {}, **load_yaml(path)}
+    if (
+        set(config) != {"name", "params"}
+        or not isinstance(config["name"], str)
+        or not isinstance(config["params"], dict)
+    ):
+        raise ConfigError(f"{path}: a data set has the fields name (of a reader) and params (a mapping), nothing else")
+    return config
+
+
+def _config_row(path: Path) -> dict[str, str]:
+    try:
+        reader = _read_config(path)["name"]
+    except ConfigError as error:
+        reader = str(error)
+    return {"name": path.stem, "reader": reader, "file": str(path)}
+
+
+def _print_report(report: CheckReport) -> None:
+    for split in report.splits:
+        pixels = max(sum(count.pixels for count in split.classes) + split.ignored_pixels, 1)
+        console().print(
+            f"{report.name} {split.split}: {split.images} images, {split.ignored_pixels / pixels:.1%} ignored"
+        )
+        rows = [(c.name, str(c.images), str(c.tagged), str(c.boxes), f"{c.pixels / pixels:.2%}") for c in split.classes]
+        print_table(("class", "in masks of", "tagged", "boxes", "pixels"), rows)
+    _print_list("notice", report.notices)
+    _print_list("defect", report.defects)
+    console().print("no defects" if report.clean else f"{len(report.defects)} defects")
+
+
+def _print_list(word: str, items: Sequence[Defect]) -> None:
+    for item in items[:_SHOWN]:
+        console().print(f"{word}: {item.split}: {item.message}", soft_wrap=True)
+    if len(items) > _SHOWN:
+        console().print(f"{word}: and {len(items) - _SHOWN} more, see --json")

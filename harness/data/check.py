@@ -1,0 +1,226 @@
+"""Reads a whole data set and lists everything that is wrong with it, instead of stopping at the first defect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from harness.contract import IGNORE, DataError, Dataset
+from harness.data.boxes import mask_tags
+from harness.data.files import Defect
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ClassCount:
+    """How often one class occurs.
+
+    Attributes:
+        name: Class name.
+        images: Images whose mask shows it.
+        tagged: Images that are tagged with it.
+        boxes: Boxes of it.
+        pixels: Pixels of it.
+    """
+
+    name: str
+    images: int
+    tagged: int
+    boxes: int
+    pixels: int
+
+
+@dataclass(frozen=True)
+class SplitReport:
+    """One split.
+
+    Attributes:
+        split: ``train``, ``val`` or ``auxiliary train``.
+        images: Images whose files are all there.
+        classes: Counts by class index.
+        ignored_pixels: Pixels that are neither trained on nor scored.
+    """
+
+    split: str
+    images: int
+    classes: tuple[ClassCount, ...]
+    ignored_pixels: int
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What ``check`` found.
+
+    Attributes:
+        name: Name of the data set.
+        splits: One report a split.
+        defects: What must be repaired.
+        notices: What is worth knowing: tags and mask that disagree, classes that never occur.
+    """
+
+    name: str
+    splits: tuple[SplitReport, ...]
+    defects: tuple[Defect, ...]
+    notices: tuple[Defect, ...]
+
+    @property
+    def clean(self) -> bool:
+        """True without defects."""
+        return not self.defects
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as nested dictionaries and lists."""
+        return asdict(self) | {"clean": self.clean}
+
+
+def check(dataset: Dataset, *, progress: Callable[[int, int], None] | None = None) -> CheckReport:
+    """Read every image and every label of ``dataset``.
+
+    Args:
+        dataset: Best made with ``build_dataset(..., lenient=True)``, so that missing files are reported too.
+        progress: Told images done and images in all.
+    """
+    parts = list(_parts(dataset))
+    total = sum(len(part.ids(split)) for _, part, split in parts)
+    defects: list[Defect] = []
+    notices: list[Defect] = []
+    reports = []
+    done = 0
+    for label, part, split in parts:
+        reader = _SplitReader(label, part)
+        for image_id in part.ids(split):
+            reader.read(image_id)
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        report = reader.report(len(part.ids(split)))
+        reports.append(report)
+        listed = [defect for defect in getattr(part, "defects", ()) if defect.split == split]
+        defects += [Defect(d.kind, label, d.image_id, d.message) for d in listed] + reader.defects
+        notices += reader.notices
+        if not part.ids(split) and not listed:
+            defects.append(Defect("list", label, None, f"data set {part.name!r}: {label} holds no image"))
+    unique = {(d.split, d.image_id, d.message): d for d in defects}
+    return CheckReport(dataset.name, tuple(reports), tuple(unique.values()), tuple(notices))
+
+
+def _parts(dataset: Dataset) -> Iterator[tuple[str, Dataset, str]]:
+    for split in ("train", "val"):
+        yield split, dataset, split
+    if dataset.auxiliary is not None:
+        yield "auxiliary train", dataset.auxiliary, "train"
+
+
+class _SplitReader:
+    """Reads image by image, keeping counts and what is wrong."""
+
+    def __init__(self, split: str, dataset: Dataset) -> None:
+        self._split, self._dataset = split, dataset
+        count = len(dataset.classes)
+        self._images, self._tagged, self._boxes = (np.zeros(count, dtype=np.int64) for _ in range(3))
+        self._pixels = np.zeros(IGNORE + 1, dtype=np.int64)
+        self._no_saliency = _no_saliency(dataset)
+        self.defects: list[Defect] = []
+        self.notices: list[Defect] = []
+
+    def read(self, image_id: str) -> None:
+        """Read everything about one image."""
+        size = self._try("image", image_id, self._dataset.size)
+        image = self._try("image", image_id, self._dataset.image)
+        if size is None or image is None:
+            return
+        if image.shape != (*size, 3):
+            self._defect("image", image_id, f"has shape {image.shape}, but its size is given as {size}")
+        shown = self._mask(image_id, size)
+        tags = self._try("tags", image_id, self._dataset.tags)
+        if tags is not None and self._in_range("tags", image_id, tags):
+            self._tagged[list(tags)] += 1
+            if shown is not None:
+                self._compare(image_id, set(tags), set(shown))
+        self._read_boxes(image_id, size)
+        self._saliency(image_id, size)
+
+    def _mask(self, image_id: str, size: tuple[int, int]) -> tuple[int, ...] | None:
+        """Foreground classes that the mask shows; ``None`` for a defective mask."""
+        mask = self._try("mask", image_id, self._dataset.mask)
+        if mask is None:
+            return None
+        if mask.shape != size:
+            self._defect("mask", image_id, f"mask has shape {mask.shape}, the image {size}")
+            return None
+        shown = mask_tags(mask)
+        if not self._in_range("mask", image_id, shown):
+            return None
+        self._pixels += np.bincount(mask.ravel(), minlength=IGNORE + 1)
+        self._images[[*shown, *([0] if (mask == 0).any() else [])]] += 1
+        return shown
+
+    def _read_boxes(self, image_id: str, size: tuple[int, int]) -> None:
+        boxes = self._try("boxes", image_id, self._dataset.boxes)
+        if boxes is None or not self._in_range("boxes", image_id, tuple(box.cls for box in boxes)):
+            return
+        for box in boxes:
+            self._boxes[box.cls] += 1
+            if not (0 <= box.x0 < box.x1 <= size[1] and 0 <= box.y0 < box.y1 <= size[0]):
+                self._defect("boxes", image_id, f"{box} does not lie in the {size[1]}x{size[0]} image")
+
+    def _saliency(self, image_id: str, size: tuple[int, int]) -> None:
+        try:
+            saliency = self._dataset.saliency(image_id)
+        except DataError as error:
+            if str(error) != self._no_saliency:
+                self.defects.append(Defect("saliency", self._split, image_id, str(error)))
+            return
+        if saliency.shape != size:
+            self._defect("saliency", image_id, f"saliency has shape {saliency.shape}, the image {size}")
+
+    def _compare(self, image_id: str, tags: set[int], shown: set[int]) -> None:
+        for classes, text in ((tags - shown, "tagged {}, but the mask shows none"), (shown - tags, "{} not tagged")):
+            if classes:
+                names = ", ".join(self._dataset.classes[cls] for cls in sorted(classes))
+                message = f"image {image_id!r}: {text.format(names)}"
+                self.notices.append(Defect("tags", self._split, image_id, message))
+
+    def _in_range(self, kind: str, image_id: str, classes: tuple[int, ...]) -> bool:
+        wrong = sorted({cls for cls in classes if not 0 < cls < len(self._dataset.classes)})
+        if wrong:
+            self._defect(
+                kind, image_id, f"{kind}: class {wrong[0]} is none of the {len(self._dataset.classes)} classes"
+            )
+        return not wrong
+
+    def _try(self, kind: str, image_id: str, read: Callable[[str], T]) -> T | None:
+        try:
+            return read(image_id)
+        except DataError as error:
+            self.defects.append(Defect(kind, self._split, image_id, str(error)))
+            return None
+
+    def _defect(self, kind: str, image_id: str, text: str) -> None:
+        message = f"data set {self._dataset.name!r}: image {image_id!r}: {text}"
+        self.defects.append(Defect(kind, self._split, image_id, message))
+
+    def report(self, images: int) -> SplitReport:
+        """The counts; classes that never occur become a notice."""
+        columns = zip(self._images, self._tagged, self._boxes, self._pixels[: len(self._images)], strict=True)
+        counts = tuple(
+            ClassCount(name, *map(int, numbers)) for name, numbers in zip(self._dataset.classes, columns, strict=True)
+        )
+        absent = [count.name for count in counts if not count.images]
+        if images and absent:
+            message = f"no mask of {self._split} shows {', '.join(absent)}"
+            self.notices.append(Defect("mask", self._split, None, message))
+        return SplitReport(self._split, images, counts, int(self._pixels[IGNORE]))
+
+
+def _no_saliency(dataset: Dataset) -> str:
+    """What a data set without saliency maps says."""
+    try:
+        Dataset.saliency(dataset, "")
+    except DataError as error:
+        return str(error)
+    return ""
