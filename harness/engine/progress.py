@@ -19,8 +19,7 @@ from harness.engine.stages import report_path
 from harness.engine.store import write_atomically
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+    from rich.console import Console, Group
 
     from harness.engine.plan import Cell, Plan
 
@@ -109,7 +108,7 @@ class Board:
             if self._console is not None and self._console.is_terminal:
                 from rich.live import Live
 
-                with Live(get_renderable=self.table, console=self._console, refresh_per_second=4):
+                with Live(get_renderable=lambda: table(self.sweep), console=self._console, refresh_per_second=4):
                     yield
             else:
                 yield
@@ -146,10 +145,6 @@ class Board:
             self._printed = now
             self._console.print(summary(self.sweep), highlight=False)
 
-    def table(self) -> Table:
-        """One line a cell."""
-        return table(self.sweep)
-
     def _write(self) -> None:
         with suppress(WsssError, OSError):
             write_atomically(self._path, json.dumps(asdict(self.sweep)))
@@ -176,10 +171,12 @@ def summary(sweep: Sweep) -> str:
     return f"{sweep.benchmark}: {', '.join(parts)}" + (f"; now {', '.join(running)}" if running else "")
 
 
-def table(sweep: Sweep) -> Table:
+def table(sweep: Sweep) -> Group:
     """A line for each cell, the running ones first, as many as fit."""
+    from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
+    from rich.text import Text
 
     grid = Table.grid(padding=(0, 1))
     order = {"running": 0, "failed": 1, "timeout": 1, "waiting": 2, "ok": 3}
@@ -190,14 +187,14 @@ def table(sweep: Sweep) -> Table:
         left = cell.remaining(now)
         grid.add_row(
             cell.name,
-            f"[{_COLOURS.get(cell.status, 'dim')}]{cell.status}[/]",
+            Text(cell.status, style=_COLOURS.get(cell.status, "dim")),
             ProgressBar(total=1.0, completed=share, width=20),
             f"{cell.done}/{cell.total}",
-            cell.stage or cell.note,
+            Text(cell.stage or cell.note, overflow="ellipsis", no_wrap=True),
             f"{duration(left)} left" if left is not None else "",
         )
-    grid.add_row(summary(sweep) + (f" ({len(cells) - MOST_LINES} more)" if len(cells) > MOST_LINES else ""))
-    return grid
+    hidden = f" ({len(cells) - MOST_LINES} more)" if len(cells) > MOST_LINES else ""
+    return Group(grid, Text(summary(sweep) + hidden))
 
 
 _COLOURS: Mapping[str, str] = {"ok": "green", "running": "cyan", "failed": "red", "timeout": "red"}

@@ -3,9 +3,9 @@
 import math
 
 import pytest
-from conftest import make_plan
 from hypothesis import given
 from hypothesis import strategies as st
+from toy import make_plan
 
 from harness.contract import ConfigError, PluginError
 from harness.engine.keys import canonical, code_sha256, derive_seed, digest, segmenter_config_sha256, stage_key
@@ -72,7 +72,7 @@ def test_a_segmenter_configuration_counts_with_its_bases_and_without_its_place(t
     assert write(tmp_path / "two", "a = 1") == one
     assert write(tmp_path / "three", "a = 2") != one
     (tmp_path / "one" / "bases" / "base.py").unlink()
-    with pytest.raises(ConfigError, match="base.py: cannot be read"):
+    with pytest.raises(ConfigError, match=r"base\.py: cannot be read"):
         segmenter_config_sha256(tmp_path / "one" / "model.py")
 
 

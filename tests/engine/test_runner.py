@@ -4,7 +4,7 @@ import shutil
 from concurrent.futures import Future
 
 import pytest
-from conftest import flip_byte, make_plan, records, run_toy, without_measurements
+from toy import flip_byte, make_plan, records, run_toy, without_measurements
 
 from harness.contract.interfaces import Executor
 from harness.contract.run_record import RunRecord

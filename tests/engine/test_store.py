@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import flip_byte
+from toy import flip_byte
 
 from harness.contract import StoreError
 from harness.engine import store as store_module
@@ -23,7 +23,8 @@ def publish(store, key=KEY, content="content"):
         (built / "sub").mkdir()
         (built / "sub" / "file").write_text(content)
         return store.publish(
-            built, lambda files: Artifact(key, "fill", "generate", {"a": 1}, files, 1.5, 20.25, "cpu", {"tags": ["x"]}, {})
+            built,
+            lambda files: Artifact(key, "fill", "generate", {"a": 1}, files, 1.5, 20.25, "cpu", {"tags": ["x"]}, {}),
         )
 
 

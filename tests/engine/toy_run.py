@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 
 def main() -> int:
-    from conftest import make_plan, run_toy
+    from toy import make_plan, run_toy
 
     config, runs, jobs = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     return run_toy(*make_plan(config), runs, jobs=jobs).exit_code

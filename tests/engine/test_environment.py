@@ -1,0 +1,33 @@
+"""What a cell was computed with, when its stages were computed in different environments."""
+
+from harness.engine.environment import environment, merged
+from harness.engine.peak import PeakMemory
+
+
+def test_equal_fields_stay_single_and_different_ones_are_listed():
+    assert merged([{"torch": "2", "python": "3.11"}, {"torch": "3", "python": "3.11"}, {"torch": "2"}]) == {
+        "torch": ["2", "3"],
+        "python": "3.11",
+    }
+
+
+def test_the_environment_names_versions_and_nothing_that_changes_from_run_to_run():
+    assert {"python", "platform", "commit", "torch", "numpy", "harness"} <= environment().keys()
+    assert environment() is environment()
+
+
+def test_peak_memory_sees_what_was_freed_again():
+    with PeakMemory() as small:
+        pass
+    with PeakMemory() as large:
+        block = bytearray(64 * 2**20)
+        block[::4096] = b"x" * len(block[::4096])
+        del block
+    assert large.mib > small.mib + 32
+
+
+def test_peak_memory_is_sampled_where_the_system_keeps_no_mark(monkeypatch, tmp_path):
+    monkeypatch.setattr("harness.engine.peak._CLEAR", tmp_path / "none" / "clear_refs")
+    with PeakMemory() as peak:
+        pass
+    assert peak.mib > 0
