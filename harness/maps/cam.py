@@ -90,7 +90,7 @@ def infer_cams(
         plane a present class; K is 0 for an image without tags.
     """
     device = torch.device(device)
-    limit = batch_pixels or (1 << 23 if device.type == "cuda" else 1 << 20)
+    limit = batch_pixels or (1 << 23 if device.type == "cuda" else 1 << 18)
     normalise = {"max": max_normalise, "minmax": minmax_normalise}[settings.normalise]
     for window in _windows(items, window_pixels):
         images = [_Accumulator(item, settings, device) for item in window]
