@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,7 +60,8 @@ def check_dataset(
     manager = load_plugins(plugin)
     reader, params, where = _configuration(name, manager, override or ())
     dataset = build_dataset(reader, params, where=where, plugins=manager, lenient=True)
-    report = check(dataset)
+    with _progress() as progress:
+        report = check(dataset, progress=progress)
     if json:
         print_json(report.as_dict())
     else:
@@ -103,8 +106,20 @@ def _config_row(path: Path) -> dict[str, str]:
     return {"name": path.stem, "reader": reader, "file": str(path)}
 
 
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal, nothing elsewhere."""
+    from rich.progress import Progress
+
+    with Progress(console=console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("reading")
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 def _print_report(report: CheckReport) -> None:
     for split in report.splits:
+        if not split.images:
+            continue
         pixels = max(sum(count.pixels for count in split.classes) + split.ignored_pixels, 1)
         console().print(
             f"{report.name} {split.split}: {split.images} images, {split.ignored_pixels / pixels:.1%} ignored"

@@ -25,20 +25,23 @@ def mask_tags(mask: Mask) -> tuple[int, ...]:
     return tuple(int(cls) for cls in np.flatnonzero(counts[1:IGNORE]) + 1)
 
 
-def mask_boxes(mask: Mask) -> tuple[Box, ...]:
+def mask_boxes(mask: Mask, min_pixels: int = 1) -> tuple[Box, ...]:
     """One box for each 8-connected component of each foreground class, by class, then from the top down.
 
     Args:
         mask: (H, W) uint8 class indices, 0 = background, 255 = ignore.
+        min_pixels: Smaller components are specks and make no box.
     """
     boxes = []
     for cls, extent in enumerate(ndimage.find_objects(mask, max_label=IGNORE - 1), start=1):
         if extent is None:
             continue
         components, _ = ndimage.label(mask[extent] == cls, structure=_EIGHT_NEIGHBOURS)
+        pixels = np.bincount(components.ravel())
         top, left = extent[0].start, extent[1].start
         boxes += [
             Box(cls, left + columns.start, top + rows.start, left + columns.stop, top + rows.stop)
-            for rows, columns in ndimage.find_objects(components)
+            for number, (rows, columns) in enumerate(ndimage.find_objects(components), start=1)
+            if pixels[number] >= min_pixels
         ]
     return tuple(boxes)

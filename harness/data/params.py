@@ -36,6 +36,7 @@ class VocLayout(_Params):
     boxes: str = Field(
         "masks", description="'masks' (connected components of each class), 'xml', or the path of a JSON file"
     )
+    min_box_pixels: int = Field(1, ge=1, description="smaller components of a mask are specks and make no box")
     fallback_boxes: Literal["none", "masks"] = Field(
         "none", description="'masks' derives the boxes of classes for which the box source has not one box"
     )
@@ -59,9 +60,7 @@ class VocLayout(_Params):
     def _names_lead_to_classes(self) -> VocLayout:
         for name, target in self.names.items():
             if target not in self.classes:
-                raise ValueError(
-                    f"names.{name} is {target!r}, which is not one of the classes {', '.join(self.classes)}"
-                )
+                raise ValueError(f"names.{name} must be one of the classes {', '.join(self.classes)}, got {target!r}")
         return self
 
     def class_ids(self) -> dict[str, tuple[int, ...]]:

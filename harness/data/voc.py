@@ -215,7 +215,7 @@ class VocDataset(Dataset):
 
     def _derive(self, image_id: str) -> tuple[tuple[int, ...], tuple[Box, ...]]:
         mask = self.mask(image_id)
-        return mask_tags(mask), mask_boxes(mask)
+        return mask_tags(mask), mask_boxes(mask, self._params.min_box_pixels)
 
     def digests(self, split: str) -> Mapping[str, str]:
         """Content hashes by kind; tags and boxes are hashed as what they say, wherever they come from."""
@@ -238,7 +238,8 @@ class VocDataset(Dataset):
         components: list[list[int]] = []
         if self._tag_source is None or self._box_source is None or self._lacking:
             path = self._folders["mask"].path(image_id)
-            text = digests.cached(path, f"derived {meaning}", lambda: json.dumps(self._derive(image_id)))
+            kind = f"derived {meaning} {self._params.min_box_pixels}"
+            text = digests.cached(path, kind, lambda: json.dumps(self._derive(image_id)))
             shown, components = json.loads(text)
         tags = shown if self._tag_source is None else self.tags(image_id)
         if self._box_source is None:

@@ -1,0 +1,156 @@
+"""A method sees the images and what it declared, nothing else, and every access is counted."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.contract import (
+    BOXES,
+    MASKS,
+    SALIENCY,
+    TAGS,
+    ConfigError,
+    Dataset,
+    Need,
+    Supervision,
+    SupervisionError,
+    masks,
+)
+from harness.data.params import SyntheticParams
+from harness.data.synthetic import SyntheticDataset
+from harness.data.views import DatasetView, Meter, choose_fraction, dev_split
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return SyntheticDataset(SyntheticParams(train=10, val=2, size=32, auxiliary_classes=2, auxiliary_train=3))
+
+
+READS = {
+    "tags": (TAGS, lambda view, image_id: view.tags(image_id)),
+    "boxes": (BOXES, lambda view, image_id: view.boxes(image_id)),
+    "saliency": (SALIENCY, lambda view, image_id: view.saliency(image_id)),
+    "masks": (MASKS, lambda view, image_id: view.mask(image_id)),
+}
+
+
+@pytest.mark.parametrize("kind", READS)
+def test_only_what_is_declared_can_be_read(dataset: Dataset, kind: str) -> None:
+    need, read = READS[kind]
+    image_id = dataset.ids("train")[0]
+    others = [other for other, _ in READS.values() if other != need]
+    with pytest.raises(SupervisionError, match=rf"{kind} of image '{image_id}' were read .* add {need.kind.name} to"):
+        read(DatasetView(dataset, "train", others), image_id)
+    view = DatasetView(dataset, "train", [need])
+    expected = {"masks": dataset.mask}.get(kind) or getattr(dataset, kind)
+    np.testing.assert_array_equal(read(view, image_id), expected(image_id))
+    assert view.meter.as_dict() == {kind: {"reads": 1, "images": 1}}
+
+
+def test_images_and_sizes_are_free_and_images_are_counted(dataset: Dataset) -> None:
+    view = DatasetView(dataset, "train", [])
+    first, second = view.ids[:2]
+    for image_id in (first, first, second):
+        view.image(image_id)
+        assert view.size(image_id) == (32, 32)
+    assert view.meter.as_dict() == {"images": {"reads": 3, "images": 2}}
+    assert view.classes == dataset.classes
+    assert view.mask_ids == frozenset()
+
+
+def test_only_the_images_of_the_split_exist(dataset: Dataset) -> None:
+    view = DatasetView(dataset, "train", [MASKS])
+    for read in (view.image, view.size, view.mask):
+        with pytest.raises(SupervisionError, match="'val_00000' is not among the 10 images"):
+            read("val_00000")
+    assert view.meter.as_dict() == {}
+
+
+def test_a_fraction_of_the_masks_is_that_fraction(dataset: Dataset) -> None:
+    view = DatasetView(dataset, "train", [masks(0.2)])
+    assert view.mask_ids == choose_fraction(dataset.ids("train"), 0.2)
+    inside, outside = sorted(view.mask_ids)[0], sorted(set(view.ids) - view.mask_ids)[0]
+    view.mask(inside)
+    with pytest.raises(SupervisionError, match=rf"'{outside}' .* declared for 2 of 10 images, not for this one"):
+        view.mask(outside)
+    assert view.meter.as_dict() == {"masks": {"reads": 1, "images": 1}}
+
+
+def test_the_auxiliary_data_set_needs_a_declaration_of_its_own(dataset: Dataset) -> None:
+    with pytest.raises(SupervisionError, match="auxiliary=True"):
+        _ = DatasetView(dataset, "train", [MASKS]).auxiliary
+    view = DatasetView(dataset, "train", [TAGS, Need(Supervision.MASKS, auxiliary=True)])
+    image_id = view.auxiliary.ids[0]
+    view.auxiliary.mask(image_id)
+    view.auxiliary.image(image_id)
+    with pytest.raises(SupervisionError, match=r"tags\(aux\) .* add Need\(Supervision\.TAGS, auxiliary=True\)"):
+        view.auxiliary.tags(image_id)
+    with pytest.raises(SupervisionError, match="masks of image"):
+        view.mask(view.ids[0])
+    assert set(view.meter.as_dict()) == {"masks(aux)", "images(aux)"}
+
+
+def test_a_missing_auxiliary_data_set_is_a_configuration_error() -> None:
+    plain = SyntheticDataset(SyntheticParams(train=1, val=1, size=32))
+    with pytest.raises(ConfigError, match="'synthetic' has no auxiliary data set"):
+        DatasetView(plain, "train", [Need(Supervision.MASKS, auxiliary=True)])
+
+
+def test_a_pickled_view_reads_the_same_and_keeps_the_rules(dataset: Dataset) -> None:
+    view = DatasetView(dataset, "train", [TAGS])
+    copy = pickle.loads(pickle.dumps(view))
+    assert copy.tags(view.ids[0]) == dataset.tags(view.ids[0])
+    with pytest.raises(SupervisionError):
+        copy.boxes(view.ids[0])
+    view.meter.merge(copy.meter)
+    assert view.meter.as_dict() == {"tags": {"reads": 1, "images": 1}}
+
+
+def test_merging_meters_counts_an_image_once() -> None:
+    one, other = Meter(), Meter()
+    one.count("tags", "a")
+    other.count("tags", "a")
+    other.count("tags", "b")
+    one.merge(other)
+    assert one.as_dict() == {"tags": {"reads": 3, "images": 2}}
+
+
+ids = st.lists(st.text("abc123_", min_size=1, max_size=6), unique=True, min_size=1, max_size=30)
+
+
+@given(ids, st.floats(0.01, 1.0), st.randoms())
+def test_the_fraction_is_a_hash_and_ignores_order(ids: list[str], fraction: float, random: object) -> None:
+    chosen = choose_fraction(ids, fraction)
+    assert len(chosen) == max(int(fraction * len(ids) + 0.5), 1)
+    largest_in = max(hashlib.sha256(f"mask:{i}".encode()).digest() for i in chosen)
+    assert all(hashlib.sha256(f"mask:{i}".encode()).digest() > largest_in for i in set(ids) - chosen)
+    shuffled = ids[:]
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert choose_fraction(shuffled, fraction) == chosen
+    assert choose_fraction(ids, fraction / 2) <= chosen
+
+
+@given(ids, st.floats(0.0, 0.9))
+def test_dev_and_scored_part_the_ids_in_order(ids: list[str], fraction: float) -> None:
+    try:
+        dev, scored = dev_split(ids, fraction)
+    except ConfigError:
+        assert len(ids) < 6
+        return
+    assert scored
+    assert sorted(dev + scored) == sorted(ids)
+    assert list(dev) == [i for i in ids if i in dev]
+    assert list(scored) == [i for i in ids if i in scored]
+    assert bool(dev) == (fraction > 0)
+
+
+def test_without_a_dev_fraction_everything_is_scored() -> None:
+    assert dev_split(("a", "b"), 0.0) == ((), ("a", "b"))
+    with pytest.raises(ConfigError, match="leaves none to score"):
+        dev_split(("a",), 0.5)

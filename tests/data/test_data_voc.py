@@ -1,0 +1,295 @@
+"""A VOC folder is read as it stands, and every defect is one sentence that names the file."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from harness.contract import Box, DataError
+from harness.data.voc import VocDataset
+
+
+def fails(voc: Any, **changes: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        VocDataset(voc.params(**changes))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_images_masks_sizes_and_ids(voc: Any) -> None:
+    dataset = VocDataset(voc.params())
+    assert dataset.ids("train") == ("a", "b", "c")
+    assert dataset.ids("val") == ("d",)
+    assert dataset.classes == ("background", "cat", "person")
+    assert dataset.image("a").shape == (12, 16, 3)
+    assert dataset.image("a").dtype == np.uint8
+    assert dataset.size("a") == (12, 16)
+    assert dataset.auxiliary is None
+    assert not dataset.show_images
+    mask = dataset.mask("b")
+    assert mask.dtype == np.uint8
+    np.testing.assert_array_equal(mask, np.select([voc.plane(1) == k for k in (8, 15, 255)], [1, 2, 255], 0))
+
+
+def test_tags_and_boxes_of_masks(voc: Any) -> None:
+    dataset = VocDataset(voc.params())
+    assert dataset.tags("a") == (1,)
+    assert dataset.tags("b") == (1, 2)
+    assert dataset.boxes("b") == (Box(1, 1, 1, 5, 4), Box(2, 2, 7, 5, 10))
+    assert dataset.boxes("a") == (Box(1, 1, 1, 4, 4), Box(1, 2, 7, 5, 10))
+
+
+def test_small_components_make_no_box_where_asked(voc: Any) -> None:
+    plane = voc.plane(0)
+    plane[11, 15] = 8
+    voc.mask("a", plane)
+    assert len(VocDataset(voc.params()).boxes("a")) == 3
+    assert len(VocDataset(voc.params(min_box_pixels=2)).boxes("a")) == 2
+
+
+def test_grey_and_sixteen_bit_masks_are_read_alike(voc: Any) -> None:
+    expected = VocDataset(voc.params()).mask("a")
+    path = voc.root / "SegmentationClass" / "a.png"
+    for stored in (np.uint8, np.uint16):
+        Image.fromarray(voc.plane(0).astype(stored)).save(path)
+        np.testing.assert_array_equal(VocDataset(voc.params()).mask("a"), expected)
+
+
+def test_classes_may_merge_ids_and_ignore_or_drop_the_rest(voc: Any) -> None:
+    merged = VocDataset(voc.params(classes={"background": 0, "animal": [8, 15]}))
+    assert set(np.unique(merged.mask("b"))) == {0, 1, 255}
+    background = VocDataset(voc.params(classes={"background": 0, "cat": 8}, other="background"))
+    assert set(np.unique(background.mask("b"))) == {0, 1, 255}
+    ignore = VocDataset(voc.params(classes={"background": 0, "cat": 8}, other="ignore"))
+    assert (ignore.mask("b")[voc.plane(1) == 15] == 255).all()
+
+
+def test_an_unknown_mask_id_names_file_image_and_id(voc: Any) -> None:
+    dataset = VocDataset(voc.params(classes={"background": 0, "cat": 8}))
+    with pytest.raises(DataError, match=r"b\.png: image 'b': mask id 15 is in no class"):
+        dataset.mask("b")
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"classes": {"background": 0, "cat": 8, "dog": [8]}}, "mask id 8 belongs to both classes.cat and classes.dog"),
+        ({"classes": {"background": 0, "cat": 255}}, "mask id 255 belongs to both ignore_ids and classes.cat"),
+        ({"classes": {"background": 0, "cat": 300}}, "mask id 300 of classes.cat lies outside 0..255"),
+        ({"names": {"pussycat": "dog"}}, "names.pussycat must be one of the classes"),
+    ],
+)
+def test_contradicting_classes_are_refused(voc: Any, changes: dict[str, Any], part: str) -> None:
+    with pytest.raises(ValidationError, match=part):
+        voc.params(**changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("a\nb\na\n", "train.txt: line 3: a is already on line 1"),
+        ("a\n\nb\n", "train.txt: line 2: blank line"),
+        ("a\nb 1\n", "train.txt: line 2: an id holds no blanks, got 'b 1'"),
+        ("a\n../b\n", "train.txt: line 2: an id must stay inside the image folder"),
+        ("", "train.txt: the list is empty"),
+        ("a\nq\n", "JPEGImages/q.jpg: no such file (nor .jpeg, .png)"),
+        ("a\nd\n", "val.txt: d is in the training list too"),
+    ],
+)
+def test_a_bad_list_names_file_and_line(voc: Any, text: str, part: str) -> None:
+    voc.list("train.txt", text)
+    assert part in fails(voc)
+
+
+def test_windows_line_ends_and_a_byte_order_mark_are_fine(voc: Any) -> None:
+    (voc.root / "train.txt").write_bytes(b"\xef\xbb\xbfa\r\nb\r\n\r\n")
+    assert VocDataset(voc.params()).ids("train") == ("a", "b")
+
+
+def test_missing_files_are_named_when_the_data_set_is_made(voc: Any) -> None:
+    assert "none.txt: no such file" in fails(voc, train="none.txt")
+    assert "nowhere" in fails(voc, root="/nowhere")
+    assert "saliency" in fails(voc, saliency="saliency")
+    (voc.root / "SegmentationClass" / "b.png").unlink()
+    assert "SegmentationClass/b.png: no such file" in fails(voc)
+
+
+def test_two_images_of_one_id_are_ambiguous(voc: Any) -> None:
+    Image.new("RGB", (16, 12)).save(voc.root / "JPEGImages" / "a.png")
+    assert "ambiguous, there are a.jpg and a.png" in fails(voc)
+
+
+def test_lenient_leaves_out_what_is_defective_and_keeps_the_reasons(voc: Any) -> None:
+    (voc.root / "SegmentationClass" / "b.png").unlink()
+    voc.list("train.txt", "a\nb\nc\na\n")
+    dataset = VocDataset.lenient(voc.params())
+    assert dataset.ids("train") == ("a", "c")
+    assert [defect.kind for defect in dataset.defects] == ["list", "mask"]
+
+
+@pytest.mark.parametrize("kept", [0, 20, 0.6])
+def test_a_truncated_image_or_mask_is_named(voc: Any, kept: float) -> None:
+    dataset = VocDataset(voc.params())
+    for path, read in (
+        (voc.root / "JPEGImages" / "a.jpg", dataset.image),
+        (voc.root / "SegmentationClass" / "a.png", dataset.mask),
+    ):
+        data = path.read_bytes()
+        path.write_bytes(data[: int(kept if kept > 1 else kept * len(data))])
+        with pytest.raises(DataError, match=path.name):
+            read("a")
+        path.write_bytes(data)
+
+
+def test_a_mask_of_another_size_names_both_files(voc: Any) -> None:
+    voc.mask("a", np.zeros((5, 7), dtype=np.uint8))
+    with pytest.raises(DataError, match=r"a\.png: 7x5 pixels, but the image .*a\.jpg has 16x12"):
+        VocDataset(voc.params()).mask("a")
+
+
+def test_a_colour_mask_is_refused(voc: Any) -> None:
+    voc.mask("a", np.zeros((12, 16, 3), dtype=np.uint8))
+    with pytest.raises(DataError, match=r"a\.png: a palette or grey image is needed, this one has mode RGB"):
+        VocDataset(voc.params()).mask("a")
+
+
+def test_grey_images_become_rgb(voc: Any) -> None:
+    Image.new("L", (16, 12), 7).save(voc.root / "JPEGImages" / "a.jpg")
+    assert VocDataset(voc.params()).image("a").shape == (12, 16, 3)
+
+
+def test_ids_may_hold_folders(voc: Any) -> None:
+    for kind, suffix in (("JPEGImages", "jpg"), ("SegmentationClass", "png")):
+        (voc.root / kind / "town").mkdir()
+        (voc.root / kind / f"a.{suffix}").rename(voc.root / kind / "town" / f"a.{suffix}")
+    voc.list("train.txt", "town/a\nb\n")
+    assert VocDataset(voc.params()).mask("town/a").shape == (12, 16)
+
+
+def test_xml_boxes_are_one_based_inclusive(voc: Any, write_xml: Any) -> None:
+    for image_id in "abcd":
+        write_xml(image_id, ("cat", 2, 2, 4.5, 4))
+    write_xml("b", ("person", 3, 8, 5, 10), ("cat", 1, 1, 99, 99))
+    dataset = VocDataset(voc.params(boxes="xml", tags="xml"))
+    assert dataset.boxes("a") == (Box(1, 1, 1, 5, 4),)
+    assert dataset.boxes("b") == (Box(2, 2, 7, 5, 10), Box(1, 0, 0, 16, 12))
+    assert dataset.tags("b") == (1, 2)
+
+
+def test_xml_names_follow_names_and_other(voc: Any, write_xml: Any) -> None:
+    for image_id in "abcd":
+        write_xml(image_id, ("pussycat", 2, 2, 4, 4), ("sofa", 1, 1, 3, 3))
+    with pytest.raises(DataError, match=r"a\.xml: 'sofa' is none of the classes"):
+        VocDataset(voc.params(boxes="xml", names={"pussycat": "cat"})).boxes("a")
+    dataset = VocDataset(voc.params(boxes="xml", tags="xml", names={"pussycat": "cat"}, other="background"))
+    assert dataset.boxes("a") == (Box(1, 1, 1, 4, 4),)
+    assert dataset.tags("a") == (1,)
+
+
+def test_bad_xml_is_named(voc: Any, write_xml: Any) -> None:
+    for image_id in "abc":
+        write_xml(image_id, ("cat", 2, 2, 4, 4))
+    assert "d.xml: no such file" in fails(voc, boxes="xml")
+    for text, part in (("<annotation>", "no valid XML"), ("<a><object><name>cat</name></object></a>", "bndbox needs")):
+        (voc.root / "Annotations" / "d.xml").write_text(text)
+        with pytest.raises(DataError, match=part):
+            VocDataset(voc.params(boxes="xml")).boxes("d")
+
+
+def annotations(voc: Any, **boxes: list[list[Any]]) -> None:
+    images = [
+        {
+            "id": image_id,
+            "tags": ["person", "cat"],
+            "boxes": [{"cls": box[0], "bbox_xyxy": box[1:]} for box in boxes.get(image_id, [])],
+        }
+        for image_id in "abcd"
+    ]
+    (voc.root / "annotations.json").write_text(json.dumps({"classes": [], "images": images}))
+
+
+def test_json_boxes_grow_to_whole_pixels_and_end_at_the_border(voc: Any) -> None:
+    annotations(voc, a=[["cat", 1.2, 2.9, 3.1, 5.0], ["person", -4, 0, 99.5, 3.5]])
+    dataset = VocDataset(voc.params(boxes="annotations.json", tags="annotations.json"))
+    assert dataset.boxes("a") == (Box(1, 1, 2, 4, 5), Box(2, 0, 0, 16, 4))
+    assert dataset.boxes("b") == ()
+    assert dataset.tags("a") == (1, 2)
+
+
+def test_classes_without_any_box_take_them_from_masks(voc: Any) -> None:
+    annotations(voc, a=[["cat", 1, 1, 3, 3]])
+    dataset = VocDataset(voc.params(boxes="annotations.json", fallback_boxes="masks"))
+    assert dataset.boxes("a") == (Box(1, 1, 1, 3, 3),)
+    assert dataset.boxes("b") == (Box(2, 2, 7, 5, 10),)
+
+
+@pytest.mark.parametrize("box", [[20, 1, 30, 3], [3, 1, 3, 3], [float("nan"), 1, 3, 3]])
+def test_a_box_that_covers_nothing_is_named(voc: Any, box: list[float]) -> None:
+    annotations(voc, a=[["cat", *box]])
+    with pytest.raises(DataError, match=r"annotations\.json: image 'a': box cat .* covers no pixel"):
+        VocDataset(voc.params(boxes="annotations.json")).boxes("a")
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("{", "no valid JSON"),
+        ("{}", "the top level needs the key 'images'"),
+        ('{"images": 3}', "images: a list is needed"),
+        ('{"images": [{"id": "a", "boxes": [{"cls": "cat", "bbox_xyxy": [1]}]}]}', "images.0: wrong or missing field"),
+        ('{"images": [{"id": "a"}]}', "no entry with id 'b'"),
+    ],
+)
+def test_bad_json_annotations_are_named(voc: Any, text: str, part: str) -> None:
+    (voc.root / "annotations.json").write_text(text)
+    message = fails(voc, boxes="annotations.json")
+    assert "annotations.json: " in message
+    assert part in message
+
+
+def test_saliency_maps_are_fractions(voc: Any) -> None:
+    with pytest.raises(DataError, match="'tiny' has no saliency maps"):
+        VocDataset(voc.params()).saliency("a")
+    (voc.root / "saliency").mkdir()
+    for image_id in "abcd":
+        Image.new("L", (16, 12), 51).save(voc.root / "saliency" / f"{image_id}.png")
+    saliency = VocDataset(voc.params(saliency="saliency")).saliency("a")
+    assert saliency.dtype == np.float32
+    np.testing.assert_allclose(saliency, 0.2)
+
+
+def test_the_auxiliary_data_set_has_other_classes(voc: Any) -> None:
+    auxiliary = {
+        "name": "aux",
+        "root": str(voc.root),
+        "train": "val.txt",
+        "classes": {"background": [0, 8], "horse": 15},
+    }
+    dataset = VocDataset(voc.params(auxiliary=auxiliary))
+    assert dataset.auxiliary is not None
+    assert dataset.auxiliary.ids("train") == ("d",)
+    assert dataset.auxiliary.ids("val") == ()
+    with pytest.raises(ValidationError, match=r"auxiliary\.classes must differ from classes, both hold person"):
+        voc.params(auxiliary=auxiliary | {"classes": {"background": 0, "person": 15}})
+
+
+def test_a_pickled_data_set_reads_the_same(voc: Any) -> None:
+    annotations(voc, a=[["cat", 1, 1, 3, 3]])
+    dataset = VocDataset(voc.params(boxes="annotations.json", fallback_boxes="masks"))
+    copy = pickle.loads(pickle.dumps(dataset))
+    assert copy.boxes("b") == dataset.boxes("b")
+    assert copy.digests("train") == dataset.digests("train")
+
+
+def test_the_working_folder_does_not_matter_later(voc: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(voc.root.parent)
+    dataset = VocDataset(voc.params(root="voc"))
+    monkeypatch.chdir("/")
+    assert dataset.image("a").shape == (12, 16, 3)
