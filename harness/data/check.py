@@ -104,8 +104,8 @@ def check(dataset: Dataset, *, progress: Callable[[int, int], None] | None = Non
         notices += reader.notices
         if not part.ids(split) and not listed:
             defects.append(Defect("list", label, None, f"data set {part.name!r}: {label} holds no image"))
-    unique = {(d.split, d.image_id, d.message): d for d in defects}
-    return CheckReport(dataset.name, tuple(reports), tuple(unique.values()), tuple(notices))
+    unique = {(d.split, d.image_id, d.message): d for d in reversed(defects)}
+    return CheckReport(dataset.name, tuple(reports), tuple(reversed(unique.values())), tuple(notices))
 
 
 def _parts(dataset: Dataset) -> Iterator[tuple[str, Dataset, str]]:

@@ -1,0 +1,95 @@
+"""`wsss datasets` lists what there is and ends with 2 where a data set is defective."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from harness.cli.datasets import app
+from harness.contract import ConfigError, PluginError, WsssError
+from harness.data.load import expand_env, load_yaml, validate
+from harness.data.params import SyntheticParams, VocParams
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "datasets"
+
+
+@pytest.fixture(autouse=True)
+def _builtins_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WSSS_PLUGINS", "")
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*words: str) -> Any:
+    result = CliRunner().invoke(app, list(words))
+    if isinstance(result.exception, WsssError):
+        raise result.exception
+    return result
+
+
+def write(voc: Any, **changes: Any) -> str:
+    params = voc.params(**changes).model_dump(exclude_defaults=True)
+    file = voc.root / "tiny.yaml"
+    file.write_text(yaml.safe_dump({"name": "voc", "params": params}, sort_keys=False))
+    return str(file)
+
+
+def test_list_names_readers_and_configurations(tmp_path: Path) -> None:
+    folder = tmp_path / "configs" / "datasets"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text("name: synthetic\n")
+    assert "mine" in run("list").stdout
+    listed = json.loads(run("list", "--json").stdout)
+    assert {reader["name"] for reader in listed["readers"]} >= {"voc", "synthetic"}
+    assert listed["configs"] == [{"name": "mine", "reader": "synthetic", "file": "configs/datasets/mine.yaml"}]
+
+
+def test_check_of_a_sound_data_set_ends_with_0(voc: Any) -> None:
+    result = run("check", write(voc))
+    assert result.exit_code == 0
+    assert "no defects" in result.stdout
+
+
+def test_check_of_a_defective_data_set_ends_with_2_and_names_all(voc: Any) -> None:
+    file = write(voc)
+    for name in "ab":
+        (voc.root / "SegmentationClass" / f"{name}.png").unlink()
+    result = run("check", file)
+    assert result.exit_code == 2
+    assert "a.png: no such file" in result.stdout
+    assert "2 defects" in result.stdout
+    as_json = run("check", file, "--json")
+    assert as_json.exit_code == 2
+    assert len(json.loads(as_json.stdout)["defects"]) == 2
+
+
+def test_a_reader_may_be_named_and_its_parameters_changed() -> None:
+    report = json.loads(run("check", "synthetic", "-o", "train=3", "-o", "size=[32, 40]", "--json").stdout)
+    assert [split["images"] for split in report["splits"]] == [3, 32]
+
+
+def test_bad_input_is_one_sentence(voc: Any) -> None:
+    with pytest.raises(ConfigError, match=r"tiny\.yaml: params: tran: unknown field, did you mean 'train'\?"):
+        run("check", write(voc), "-o", "tran=x")
+    with pytest.raises(ConfigError, match=r"none\.yaml: no such file"):
+        run("check", "none.yaml")
+    with pytest.raises(PluginError, match="synthetc"):
+        run("check", "synthetc")
+    (voc.root / "odd.yaml").write_text("name: voc\nparam: {}\n")
+    with pytest.raises(ConfigError, match=r"odd\.yaml: a data set has the fields name"):
+        run("check", str(voc.root / "odd.yaml"))
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_configuration_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WSSS_DATA", "/data")
+    config = expand_env(load_yaml(path), where=str(path))
+    model = {"voc": VocParams, "synthetic": SyntheticParams}[config["name"]]
+    params = validate(model, config["params"], where=str(path))
+    if isinstance(params, VocParams):
+        assert params.name == path.stem
+        assert params.root.startswith("/data/")
