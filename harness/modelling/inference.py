@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.contract.errors import StoreError
+from harness.contract.errors import ConfigError, StoreError
 from harness.modelling.mm import build, place
 from harness.modelling.preprocess import Uint8Preprocessor
 
@@ -69,6 +69,7 @@ def predict_probabilities(
     Yields:
         (C, H, W) float32, the softmax averaged over the views.
     """
+    _refuse_crf(settings)
     model = load_segmenter(folder, device)
     source = iter(images)
     while window := list(islice(source, _PROBABILITY_WINDOW)):
@@ -89,6 +90,7 @@ def predict(
     Yields:
         (id, mask), mask (H, W) uint8 class indices.
     """
+    _refuse_crf(settings)
     model = load_segmenter(folder, device)
     softmax = len(settings.scales) > 1 or settings.flip
     source = iter(items)
@@ -96,6 +98,11 @@ def predict(
         images = [image for _, image in window]
         masks = _predicted(model, images, settings, _most_probable, softmax=softmax)
         yield from ((image_id, mask) for (image_id, _), mask in zip(window, masks, strict=True))
+
+
+def _refuse_crf(settings: TestSettings) -> None:
+    if settings.crf:
+        raise ConfigError("test.crf: predictions are not refined by a dense CRF, set it to false")
 
 
 def _most_probable(scores: Tensor) -> Mask:
@@ -114,7 +121,8 @@ def _predicted(
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, image in enumerate(images):
         groups[image.shape[:2]].append(index)
-    limit = _GPU_PIXELS if next(model.parameters()).is_cuda else _CPU_PIXELS
+    on_gpu = model.data_preprocessor.mean.is_cuda  # type: ignore[union-attr]
+    limit = _GPU_PIXELS if on_gpu else _CPU_PIXELS
     found: dict[int, npt.NDArray[Any]] = {}
     for (height, width), members in groups.items():
         step = max(limit // (height * width), 1)

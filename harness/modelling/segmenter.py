@@ -61,14 +61,14 @@ def configure(segmenter: Segmenter, cfg: Config, view: View, ctx: Context) -> Co
     """What the method makes of ``cfg``, with the protocol's part put back.
 
     Raises:
-        PluginError: The method returns no configuration or changes the backbone.
+        PluginError: The method returns no configuration or changes the backbone (a model without one is allowed).
     """
     name = type(segmenter).__name__
     changed = segmenter.configure(Config(mm.plain(cfg.to_dict(), sync_bn=True)), view, ctx)
     if not isinstance(changed, Config) or "model" not in changed:
         raise PluginError(f"segmenter {name}: configure must return the configuration, got {type(changed).__name__}")
     model = mm.plain(changed.model, sync_bn=True)
-    if model.get("backbone") != mm.plain(cfg.model.backbone, sync_bn=True):
+    if model.get("backbone") not in (None, mm.plain(cfg.model.backbone, sync_bn=True)):
         raise PluginError(f"segmenter {name}: configure changed model.backbone, which is the protocol's")
     model["data_preprocessor"] = mm.plain(cfg.model.data_preprocessor)
     model["test_cfg"] = mm.plain(cfg.model.test_cfg)

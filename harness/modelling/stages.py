@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from harness.contract.arrays import IGNORE
 from harness.contract.errors import ConfigError, DataError, PluginError
 from harness.modelling import classifier, inference, mm
 from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone
@@ -82,6 +83,8 @@ def train_segmenter(
 ) -> None:
     """Train the method's segmenter on ``labels`` into ``ctx.out``.
 
+    Images whose label is 255 everywhere hold nothing to learn from and are left out.
+
     Args:
         segmenter: The method's component.
         labels: Pseudo labels of every id of ``view``.
@@ -96,7 +99,7 @@ def train_segmenter(
     if warm_start is not None:
         _warm_start(model, warm_start)
     dataset = TrainingSet(
-        view.ids,
+        _labelled(labels, view),
         view.image,
         settings=settings.augment,
         seed=ctx.seed("augment"),
@@ -152,6 +155,14 @@ def _training_maps(segmenter: Segmenter, labels: Labels, view: View, ctx: Contex
         return [label.mask, *(extra[name] for name in names)]
 
     return maps
+
+
+def _labelled(labels: Labels, view: View) -> tuple[str, ...]:
+    """Ids with at least one labelled pixel."""
+    ids = tuple(image_id for image_id in view.ids if (labels.label(image_id).mask != IGNORE).any())
+    if not ids:
+        raise DataError("every pixel of every pseudo label is 255: there is nothing to train the segmenter on")
+    return ids
 
 
 def _warm_start(model: nn.Module, checkpoint: Path) -> None:

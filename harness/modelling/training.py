@@ -58,7 +58,7 @@ def train(
     Args:
         model: An mmengine model with a ``backbone``; its ``train_step`` takes the batches of ``dataset``.
         dataset: Training samples.
-        optim: Optimiser and schedule; 0 iterations leave the model as it is.
+        optim: Optimiser and schedule; 0 iterations, or a model without parameters, leave it as it is.
         work: Scratch folder for log and checkpoints; a checkpoint found there is resumed.
         device: ``cpu`` or ``cuda:N``; under torchrun each process takes its own.
         seed: Of data order and dropout.
@@ -75,7 +75,7 @@ def train(
         ConfigError: The batch size does not divide among the processes.
         FloatingPointError: A loss became infinite or NaN.
     """
-    if optim.iterations == 0:
+    if optim.iterations == 0 or not any(parameter.requires_grad for parameter in model.parameters()):
         return []
     torch.set_num_threads(threads)
     cv2.setNumThreads(0)

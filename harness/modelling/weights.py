@@ -12,14 +12,15 @@ from torch import Tensor, nn
 from harness.contract.errors import ConfigError
 from harness.modelling.mm import CheckpointLoader
 
-_CLASSIFIER_HEADS = ("fc", "head", "classifier")
+_CLASSIFIER_HEADS = ("fc", "head", "classifier", "conv2")
+"""Top-level layers of image classifiers behind the backbone; ``conv2`` is the last convolution of MobileNetV2."""
 
 
 def load_weights(backbone: nn.Module, source: str) -> None:
     """Load ``source`` into ``backbone``; every parameter and statistic must be there, and nothing else.
 
     Accepted are a flat state dictionary or one under ``state_dict``; the prefixes ``module.`` and ``backbone.`` and the
-    classification head of an image classifier (``fc``, ``head``, ``classifier``) are dropped.
+    layers of an image classifier behind the backbone are dropped.
 
     Args:
         backbone: The network.

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from harness.contract import StoreError
+from harness.contract import ConfigError, StoreError
 from harness.contract.protocol import TestSettings as Settings
 from harness.modelling import inference
 from harness.modelling.inference import predict, predict_probabilities
@@ -96,3 +96,8 @@ def test_normalisation_is_that_of_imagenet_in_rgb() -> None:
 def test_a_folder_without_segmenter_is_an_error(tmp_path: Any) -> None:
     with pytest.raises(StoreError, match="no readable segmenter"):
         next(predict(tmp_path, [], settings=Settings()))
+
+
+def test_a_setting_that_would_be_ignored_is_refused(tmp_path: Any) -> None:
+    with pytest.raises(ConfigError, match=r"test\.crf"):
+        next(predict(tmp_path, [], settings=Settings(crf=True)))

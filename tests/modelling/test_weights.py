@@ -27,7 +27,7 @@ def test_every_common_layout_of_a_weights_file_loads(
 ) -> None:
     path = tmp_path / "w.pth"
     saved = {prefix + key: value for key, value in state.items()}
-    saved[prefix + "fc.weight"] = torch.zeros(2, 2)
+    saved[prefix + "fc.weight"] = saved[prefix + "conv2.conv.weight"] = torch.zeros(2, 2)
     torch.save({"state_dict": saved, "meta": {"top1": 0.7}} if nested else saved, path)
     loaded = network()
     load_weights(loaded, str(path))
