@@ -122,6 +122,8 @@ class GeneratorRecord(_Record):
         reads: Protocol sections it may read through ``ctx.settings``.
         uses_previous: True when it needs the segmenter of the round before.
         fits: True when it trains something of its own (its ``fit`` is then a stage that resumes).
+        random: True when ``generate`` itself draws random numbers (``ctx.seed``); labels that are computed from
+            supervision alone are otherwise made once for all seeds.
     """
 
     needs: tuple[Need, ...] | Callable[[Any], tuple[Need, ...]] = ()
@@ -129,15 +131,20 @@ class GeneratorRecord(_Record):
     reads: tuple[str, ...] = ()
     uses_previous: bool = False
     fits: bool = False
+    random: bool = False
 
 
 @dataclass(frozen=True)
 class RefinerRecord(_Record):
-    """Turns pseudo labels into better ones; the factory returns a ``harness.contract.Refiner``."""
+    """Turns pseudo labels into better ones; the factory returns a ``harness.contract.Refiner``.
+
+    ``needs``, ``uses``, ``reads`` and ``random`` as in ``GeneratorRecord``.
+    """
 
     needs: tuple[Need, ...] | Callable[[Any], tuple[Need, ...]] = ()
     uses: tuple[SharedStage, ...] | Callable[[Any], tuple[SharedStage, ...]] = ()
     reads: tuple[str, ...] = ()
+    random: bool = False
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ class Plan:
 
 
 def build_plan(
-    benchmark: Benchmark, manager: PluginManager, *, dataset: Dataset | None = None, modelling: str = MODELLING
+    benchmark: Benchmark, manager: PluginManager, *, dataset: Dataset | None = None, modelling: str | None = None
 ) -> Plan:
     """Resolve everything that the benchmark names and lay out its stages.
 
@@ -132,7 +132,7 @@ def build_plan(
         benchmark: What to run.
         manager: Plugins that the names are looked up in.
         dataset: The benchmark's data set, if it was opened before.
-        modelling: Module that trains segmenters and predicts.
+        modelling: Module that trains segmenters and predicts; default ``MODELLING``.
 
     Raises:
         ConfigError: A name, parameter or file of the benchmark is wrong.
@@ -144,7 +144,7 @@ def build_plan(
     info = dataset_info(dataset)
     stages: dict[str, StageSpec] = {}
     cells = [
-        _Layout(stages, dataset, benchmark.protocol, backbone, seed, modelling).cell(row)
+        _Layout(stages, dataset, benchmark.protocol, backbone, seed, modelling or MODELLING).cell(row)
         for seed in benchmark.seeds
         for backbone in backbones
         for row in rows

@@ -126,7 +126,7 @@ def _compute(job: Job, store: Store) -> Result:
 
 def _measured(job: Job, store: Store, built: Path) -> Artifact:
     """Run the stage, measure it and publish what it wrote."""
-    spec, begun = job.spec, time.monotonic()
+    spec = job.spec
     ctx = StageContext(
         spec,
         out=built,
@@ -138,9 +138,11 @@ def _measured(job: Job, store: Store, built: Path) -> Artifact:
         report=report_path(job.runs, spec.key),
     )
     with ReadLog(job.runs / "work" / f"{spec.key}.reads") as reads, PeakMemory() as peak:
+        stage = Stage(spec, ctx, *_worker_state(job), reads)
+        stage.load()
         _fix_global_seeds(spec)
-        manager, dataset = _worker_state(job)
-        RUN[spec.kind](Stage(spec, ctx, manager, dataset, reads))
+        begun = time.monotonic()
+        RUN[spec.kind](stage)
     seconds = time.monotonic() - begun
     artifact = store.publish(
         built,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.arrays import IGNORE, PseudoLabel
-from harness.contract.errors import PluginError
+from harness.contract.errors import DataError, PluginError
 from harness.engine.context import StageContext, weights_of
 from harness.engine.plan import StageSpec
 from harness.engine.reads import ReadLog
@@ -52,6 +52,19 @@ class Stage:
         assert part is not None
         record: Any = self.manager.get(part.kind, part.name)
         return resolve(record.factory)(build_params(record, part.params, where=self.spec.name))
+
+    def load(self) -> None:
+        """Import what the stage will call, so that its time does not depend on what the worker ran before."""
+        from harness.plugins import resolve
+
+        part, kind = self.spec.part, self.spec.kind
+        if part is not None:
+            record: Any = self.manager.get(part.kind, part.name)
+            resolve(record.factory)
+        if self.spec.run is not None:
+            resolve(self.spec.run)
+        if kind in ("segmenter", "predict"):
+            self.modelling("predict")
 
     def modelling(self, name: str) -> Callable[..., Any]:
         """A function of the modelling module."""
@@ -97,8 +110,12 @@ def _write_labels(stage: Stage, labels: Iterable[PseudoLabel], view: View) -> No
     from harness.maps.labels import LabelWriter
 
     with LabelWriter(stage.ctx.out) as writer:
-        for label in checked(labels, view, stage.spec):
-            writer.write(label)
+        for done, label in enumerate(checked(labels, view, stage.spec), start=1):
+            try:
+                writer.write(label)
+            except DataError as error:
+                raise PluginError(f"{_maker(stage.spec)}: {error}") from error
+            stage.ctx.progress(done, len(view.ids))
 
 
 def checked(labels: Iterable[PseudoLabel], view: View, spec: StageSpec) -> Iterator[PseudoLabel]:
@@ -107,8 +124,7 @@ def checked(labels: Iterable[PseudoLabel], view: View, spec: StageSpec) -> Itera
     Raises:
         PluginError: They do not; names plugin, component and image.
     """
-    part = spec.part
-    where = f"plugin {part.plugin}: {part.kind} {part.name!r}" if part else spec.name
+    where = _maker(spec)
     waiting = set(view.ids)
     known = set(waiting)
     for label in labels:
@@ -124,6 +140,12 @@ def checked(labels: Iterable[PseudoLabel], view: View, spec: StageSpec) -> Itera
         yield label
     if waiting:
         raise PluginError(f"{where}: image {min(waiting)!r} got no label ({len(waiting)} of {len(known)} are missing)")
+
+
+def _maker(spec: StageSpec) -> str:
+    """Who made the labels of a stage, for messages."""
+    part = spec.part
+    return f"plugin {part.plugin}: {part.kind} {part.name!r}" if part else spec.name
 
 
 def _fault(label: PseudoLabel, size: tuple[int, int], num_classes: int) -> str | None:

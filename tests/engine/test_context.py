@@ -36,7 +36,7 @@ def test_only_declared_inputs_are_handed_out(specs, tmp_path):
 
 def test_seeds_are_alike_for_every_stage_of_a_run(specs, tmp_path):
     one = context(specs["learn"], tmp_path).seed("init")
-    assert context(specs["r1/segmenter plain"], tmp_path).seed("init") == one
+    assert context(specs["r1/segmenter toy"], tmp_path).seed("init") == one
 
 
 def test_progress_is_left_where_others_can_read_it(specs, tmp_path):

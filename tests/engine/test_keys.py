@@ -85,7 +85,7 @@ def changed(before, after, label="fill"):
     return {role for role in one if one[role] != two[role]}
 
 
-LATER = {"r1/segmenter plain", "predict", "score predictions"}
+LATER = {"r1/segmenter toy", "predict", "score predictions"}
 
 
 def test_a_method_parameter_changes_exactly_its_stage_and_what_follows(write_config):
@@ -93,6 +93,19 @@ def test_a_method_parameter_changes_exactly_its_stage_and_what_follows(write_con
     after, _ = make_plan(write_config(), ["methods.fill.cls=2"])
     assert changed(before, after) == {"r1/generate fill", "r1/score labels", *LATER}
     assert changed(before, after, "learnt") == changed(before, after, "learnt_erase") == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "expected"),
+    [
+        ("harness.scoring", {"r1/score labels", "score predictions"}),
+        ("harness.modelling", {"r1/generate learnt", "r1/score labels", *LATER}),
+    ],
+)
+def test_changed_source_changes_the_stages_that_call_it(write_config, module, expected):
+    before, _ = make_plan(write_config())
+    after, _ = make_plan(write_config(), code=lambda name: "changed" if name == module else name)
+    assert changed(before, after, "learnt") == expected
 
 
 def test_adding_a_method_changes_no_key(write_config):
@@ -131,7 +144,7 @@ def test_the_seed_changes_what_trains_and_what_follows_only(write_config):
     plan, _ = make_plan(write_config(), seeds=[0, 1])
     fill = [dict(cell.stages) for cell in plan.cells if cell.row.label == "fill"]
     assert fill[0]["r1/generate fill"] == fill[1]["r1/generate fill"]
-    assert fill[0]["r1/segmenter plain"] != fill[1]["r1/segmenter plain"]
+    assert fill[0]["r1/segmenter toy"] != fill[1]["r1/segmenter toy"]
     learnt = [dict(cell.stages) for cell in plan.cells if cell.row.label == "learnt"]
     assert not set(learnt[0].values()) & set(learnt[1].values())
 

@@ -24,7 +24,7 @@ def test_a_line_a_cell_with_stage_bar_and_time_left(write_config, tmp_path):
     report.write_text(json.dumps({"done": 1, "total": 4}))
     with board.shown():
         board.cell(plan.cells[1], status="failed", note="learn: ValueError: no")
-        board.stages(plan.cells[0], done=1, running="r1/segmenter plain", key="key", begun=1.0)
+        board.stages(plan.cells[0], done=1, running="r1/segmenter toy", key="key", begun=1.0)
         text = drawn(board.sweep)
         board.tick()
         (sweep,) = read_status(tmp_path)
@@ -32,9 +32,9 @@ def test_a_line_a_cell_with_stage_bar_and_time_left(write_config, tmp_path):
     assert sweep.alive
     assert not sweep.finished
     assert "fill--net--s0   running" in text
-    assert "r1/segmenter plain" in text
+    assert "r1/segmenter toy" in text
     assert "left" in text
-    assert "toy: 1 running, 1 failed; now r1/segmenter plain" in text
+    assert "toy: 1 running, 1 failed; now r1/segmenter toy" in text
     assert "learnt--net--s0: failed (learn: ValueError: no)" in stream.getvalue()
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from unittest import mock
 
 from harness.engine.config import load_benchmark
 from harness.engine.executors import LocalExecutor
@@ -31,11 +32,13 @@ def toy_manager():
     return manager_from_spec(PluginSpec(files=(str(PLUGIN),), env="", builtins=("harness.engine.records",)))
 
 
-def make_plan(config, overrides=(), **selection):
+def make_plan(config, overrides=(), *, code=str, **selection):
+    """Plan a benchmark; ``code`` stands for the hash of a module's source, so that a tree under work has stable keys."""
     manager = toy_manager()
     registered = {kind: manager.records(kind) for kind in ("method", "backbone")}
     benchmark = load_benchmark(config, overrides, registered=registered, **selection)
-    return build_plan(benchmark, manager, modelling="toy_modelling"), manager
+    with mock.patch("harness.engine.plan.code_sha256", code):
+        return build_plan(benchmark, manager, modelling="toy_modelling"), manager
 
 
 def run_toy(plan, manager, runs, *, jobs=1, executor=None):

@@ -199,16 +199,20 @@ def wsss_refiners():
 
 @hookimpl
 def wsss_segmenters():
-    yield SegmenterRecord("plain", Plain)
+    yield SegmenterRecord("toy", Plain)
     yield SegmenterRecord("other", Plain)
 
 
 @hookimpl
 def wsss_methods():
+    toy = Use("toy")
     yield MethodRecord(
-        "fill", lambda p: (Round(Use("fill", {"cls": p.cls, "mode": p.mode})),), params=FillParams, reference=True
+        "fill",
+        lambda p: (Round(Use("fill", {"cls": p.cls, "mode": p.mode}), segmenter=toy),),
+        params=FillParams,
+        reference=True,
     )
-    yield MethodRecord("learnt", (Round(Use("learnt")),))
-    yield MethodRecord("learnt_erase", (Round(Use("learnt"), (Use("erase"),)),))
-    yield MethodRecord("fitted", (Round(Use("fitted")),))
-    yield MethodRecord("twice", (Round(Use("fill")), Round(Use("again"), warm_start=True)))
+    yield MethodRecord("learnt", (Round(Use("learnt"), segmenter=toy),))
+    yield MethodRecord("learnt_erase", (Round(Use("learnt"), (Use("erase"),), toy),))
+    yield MethodRecord("fitted", (Round(Use("fitted"), segmenter=toy),))
+    yield MethodRecord("twice", (Round(Use("fill"), segmenter=toy), Round(Use("again"), (), toy, warm_start=True)))

@@ -1,0 +1,86 @@
+"""``wsss run``, ``wsss plan`` and ``wsss status`` as a user meets them."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from toy import PLUGIN, records
+from typer.testing import CliRunner
+
+from harness.cli.main import app
+
+
+@pytest.fixture
+def wsss(monkeypatch):
+    """Run a command in this process; returns exit code and output."""
+    monkeypatch.setattr("harness.engine.plan.MODELLING", "toy_modelling")
+    monkeypatch.setenv("WSSS_PLUGINS", "")
+
+    def invoke(*arguments):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        return result.exit_code, result.output
+
+    return invoke
+
+
+def test_a_run_is_foreseen_computed_watched_and_repeated(wsss, write_config, tmp_path):
+    runs = tmp_path / "runs"
+    common = (write_config(), "--plugin", PLUGIN, "--runs", runs, "--methods", "f*,learnt", "--seeds", "0,1")
+    code, output = wsss("plan", *common)
+    assert code == 0
+    assert "cells: 4, finished: 0" in output
+    assert "0 cached" in output
+    code, output = wsss("run", *common, "--device", "cpu", "--jobs", "1")
+    assert code == 0, output
+    assert len(records(runs)) == 4
+    assert "learnt" in output
+    assert re.search(r"records: .*records/toy-[0-9a-f]{8}", output.replace("\n", ""))
+    code, output = wsss("plan", *common)
+    assert "cells: 4, finished: 4" in output
+    assert "stages: 0 to compute" in output
+    code, output = wsss("status", "--runs", runs)
+    assert (code, "4 ok (finished;" in output) == (0, True)
+    code, output = wsss("run", *common, "--no-table", "--executor", "nothing")
+    assert (code, "was there" in output) == (0, True), "a finished benchmark asks for no executor"
+
+
+def test_a_failed_cell_ends_with_code_3(wsss, write_config, tmp_path):
+    config = write_config(methods=[{"name": "bad", "method": "fill", "params": {"mode": "raise"}}])
+    code, output = wsss("run", config, "--plugin", PLUGIN, "--runs", tmp_path / "r", "--jobs", "1", "--no-table")
+    assert code == 3
+    assert "bad--net--s0: failed (r1/generate fill: ValueError: deliberate failure)" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--methods", "nothing"), "--methods: 'nothing' is no methods entry"),
+        (("--seeds", "x"), "--seeds: 'x' is no number"),
+        (("--jobs", "0"), "--jobs: '0' is neither auto nor a number"),
+        (("--device", "tpu"), "--device: 'tpu' is none of auto, cpu, cuda"),
+        (("--executor", "lokal"), "did you mean 'local'"),
+        (("--plugin", "missing.py"), "missing.py: no such file"),
+        (("-o", "timeout=-1"), "timeout"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_code_2(wsss, write_config, tmp_path, arguments, words):
+    code, output = wsss("run", write_config(), "--plugin", PLUGIN, "--runs", tmp_path / "runs", *arguments)
+    assert code == 2
+    assert words in output
+    assert not records(tmp_path / "runs")
+
+
+def test_status_of_an_empty_folder_is_a_sentence(wsss, tmp_path):
+    assert wsss("status", "--runs", tmp_path)[1] == f"no sweep has run in {tmp_path}\n"
+
+
+def test_planning_imports_no_torch(write_config, tmp_path):
+    command = ["plan", str(write_config()), "--plugin", str(PLUGIN), "--runs", str(tmp_path / "runs")]
+    code = (
+        "import sys\nfrom harness.cli.main import app\n"
+        f"try:\n    app({command!r})\nexcept SystemExit as end:\n    assert end.code == 0, end\n"
+        "assert not {'torch', 'mmengine', 'mmseg', 'pandas'} & sys.modules.keys()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
