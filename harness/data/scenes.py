@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Region = npt.NDArray[np.bool_]
     Colour = npt.NDArray[np.float32]
 
-VERSION = 1
+VERSION = 2
 """Part of every digest: raise it with any change of what is drawn."""
 
 _HUES = {
@@ -182,9 +182,9 @@ def _backdrop(rng: np.random.Generator, shape: tuple[int, int], habitat: int) ->
     slope = np.linspace(0.08, -0.08, height, dtype=np.float32)[:, None]
     light = (hills + 0.08 * grain + slope)[:, :, None]
     canvas: Plane = np.tile(base, (*shape, 1))
-    if rng.random() < 0.6:
-        soil = _colour(rng.uniform(0.04, 0.11), rng.uniform(0.35, 0.55), value + rng.uniform(-0.05, 0.1))
-        bare: Plane = np.clip(6 * (_smooth_noise(rng, shape, 3) - 0.25), 0.0, 0.85)[:, :, None]
+    if rng.random() < 0.8:
+        soil = _colour(rng.uniform(0.04, 0.11), rng.uniform(0.4, 0.6), rng.uniform(0.5, 0.8))
+        bare: Plane = np.clip(6 * (_smooth_noise(rng, shape, 3) - 0.15), 0.0, 0.9)[:, :, None]
         canvas = np.asarray(canvas + bare * (soil - canvas), dtype=np.float32)
     return canvas + light * np.array([0.9, 1.0, 1.1], dtype=np.float32)
 
