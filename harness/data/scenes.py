@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Region = npt.NDArray[np.bool_]
     Colour = npt.NDArray[np.float32]
 
-VERSION = 2
+VERSION = 3
 """Part of every digest: raise it with any change of what is drawn."""
 
 _HUES = {
@@ -51,7 +51,7 @@ KINDS = len(_HUES) * len(_PATTERNS)
 """How many kinds can be told apart."""
 
 _BACKGROUND_OF_KIND = 0.5
-_HIDDEN_AT_MOST = 0.35
+_HIDDEN_AT_MOST = 0.3
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Kind:
             name=f"{hue}_{pattern}",
             hue=_HUES[hue],
             pattern=pattern,
-            body_hue=0.02 + 0.09 * _spread(index, 0.1),
+            body_hue=0.13 * _spread(index, 0.1),
             girth=0.42 + 0.2 * _spread(index, 0.5),
             legs=2 + index % 3,
             leg_length=0.25 + 0.25 * _spread(index, 0.9),
@@ -273,7 +273,7 @@ def _anatomy(traits: Kind, u: Plane, v: Plane) -> tuple[Region, Region]:
 
 def _body_colours(rng: np.random.Generator, traits: Kind, v: Plane) -> Plane:
     """(h, w, 3): warm and plain; the hue hints at the kind but varies between creatures by as much."""
-    base = _colour(traits.body_hue + rng.normal(0.0, 0.025), rng.uniform(0.4, 0.65), rng.uniform(0.6, 0.9))
+    base = _colour(traits.body_hue + rng.normal(0.0, 0.018), rng.uniform(0.4, 0.65), rng.uniform(0.6, 0.9))
     light = 1.0 - 0.16 * v + 0.06 * _smooth_noise(rng, v.shape, 6)
     colours: Plane = base * light[:, :, None]
     return colours
