@@ -32,6 +32,7 @@ DISTRIBUTION = "wsss-harness"
 BUILTINS = (
     "harness.data.records",
     "harness.modelling.records",
+    "harness.scoring.records",
     "harness.leaderboard.records",
     "harness.engine.records",
     "harness.maps.records",

@@ -13,8 +13,8 @@ from mmseg.registry import MODELS
 class ConstantSegmentor(BaseModel):
     """Answers background with certainty, at the size of its input."""
 
-    def __init__(self, num_classes: int, data_preprocessor: Any = None, init_cfg: Any = None) -> None:
-        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+    def __init__(self, num_classes: int, data_preprocessor: Any = None, test_cfg: Any = None) -> None:
+        super().__init__(data_preprocessor=data_preprocessor)
         self.num_classes = num_classes
 
     def encode_decode(self, inputs: torch.Tensor, batch_img_metas: Any = None) -> torch.Tensor:

@@ -1,0 +1,96 @@
+"""Supervision is enforced: noise in every mask that a method did not declare changes no byte of what it makes.
+
+Every registered method is held to it; a new one needs no line here.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.contract import Supervision
+from harness.engine.config import load_benchmark
+from harness.engine.executors import LocalExecutor
+from harness.engine.plan import build_plan
+from harness.engine.progress import Board
+from harness.engine.records import LocalParams
+from harness.engine.runner import run_plan
+from harness.engine.store import Store
+from harness.plugins import PluginSpec, manager_from_spec
+
+ROOT = Path(__file__).parent.parent
+MANAGER = manager_from_spec(PluginSpec(files=(str(Path(__file__).parent / "poison_plugin.py"),), env=""))
+OPTIM = {"iterations": 3, "batch_size": 4, "lr": 0.01}
+AUGMENT = {"crop": 64}
+SCORED = ("score", "predict")  # stages that may see hidden masks, or come after the method
+
+
+def clean_masks(method):
+    """What the method declared of masks, as (fraction, auxiliary) pairs."""
+    needs = MANAGER.needs("method", method)
+    return tuple((need.fraction, need.auxiliary) for need in needs if need.kind is Supervision.MASKS)
+
+
+METHODS = sorted(MANAGER.records("method"))
+GROUPS = {clean: [m for m in METHODS if clean_masks(m) == clean] for clean in sorted({clean_masks(m) for m in METHODS})}
+
+
+def run(folder, methods, dataset):
+    """Artifacts of every stage that makes labels or weights: (row, stage) -> file digests."""
+    config = {
+        "name": "poison",
+        "dataset": {"name": "poison_test", "params": dataset},
+        "backbones": ["tiny"],
+        "methods": methods,
+        "protocol": {
+            "classifier": {"optim": OPTIM, "augment": AUGMENT},
+            "cam": {"scales": [1.0]},
+            "segmenter": {"config": str(ROOT / "configs/segmenters/fcn.py"), "optim": OPTIM, "augment": AUGMENT},
+        },
+    }
+    folder.mkdir(parents=True)
+    path = folder / "poison.yaml"
+    path.write_text(yaml.safe_dump(config))
+    registered = {kind: MANAGER.records(kind) for kind in ("method", "backbone")}
+    plan = build_plan(load_benchmark(path, registered=registered), MANAGER)
+    outcome = run_plan(
+        plan,
+        runs=folder,
+        manager=MANAGER,
+        make_executor=lambda: LocalExecutor(LocalParams(jobs=2, device="cpu")),
+        board=Board(plan, folder),
+        device="cpu",
+    )
+    assert outcome.exit_code == 0, list(folder.glob("logs/*"))
+    store = Store(folder)
+    found = {}
+    for record in outcome.records.glob("*.json"):
+        content = json.loads(record.read_text())
+        for stage in content["stages"]:
+            if not any(word in stage["name"] for word in SCORED):
+                files = store.find(stage["key"]).files
+                found[content["label"], stage["name"]] = {name: entry["sha256"] for name, entry in files.items()}
+    return found
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory):
+    """Stage artifacts on true masks, and on poisoned ones, of all methods."""
+    folder = tmp_path_factory.mktemp("poison")
+    true = run(folder / "true", METHODS, {"poisoned": False})
+    poisoned = {}
+    for number, (clean, methods) in enumerate(GROUPS.items()):
+        dataset = {"poisoned": True, "clean": [list(pair) for pair in clean]}
+        poisoned |= run(folder / f"poisoned{number}", methods, dataset)
+    return true, poisoned
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_undeclared_masks_cannot_reach_a_method(artifacts, method):
+    true, poisoned = artifacts
+    stages = [key for key in true if key[0] == method]
+    assert any("generate" in stage for _, stage in stages)
+    assert any("segmenter" in stage for _, stage in stages)
+    for key in stages:
+        assert true[key] == poisoned[key], f"{key[1]} of {key[0]} depends on masks that were not declared"
