@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from harness.contract import (
     BOXES,
@@ -51,8 +52,13 @@ def _subset_needs(params: SubsetParams) -> tuple[Need, ...]:
     return (masks(params.fraction),)
 
 
-def _subset_rounds(params: SubsetParams) -> tuple[Round, ...]:
-    return (Round(Use("pixel_subset", {"fraction": params.fraction})),)
+def _one_round(generator: str) -> Callable[[Any], tuple[Round, ...]]:
+    """The method of one generator that hands its parameters on."""
+
+    def rounds(params: Any) -> tuple[Round, ...]:
+        return (Round(Use(generator, asdict(params))),)
+
+    return rounds
 
 
 _CAM = Card(
@@ -62,7 +68,7 @@ _CAM = Card(
 )
 _GRABCUT = Card(
     "GrabCut inside each box",
-    paper="Rother et al., GrabCut, SIGGRAPH 2004; as a box baseline: Papandreou et al., ICCV 2015; Khoreva et al., CVPR 2017",
+    paper="Rother et al., GrabCut, SIGGRAPH 2004; as a box baseline: Khoreva et al., CVPR 2017",
     year=2004,
 )
 _FILL = Card("Filled boxes", paper="the Bbox-Rect baseline of Papandreou et al., ICCV 2015", year=2015)
@@ -85,7 +91,11 @@ def wsss_generators() -> Iterator[GeneratorRecord]:
         summary="thresholded CAMs of the shared classifier",
     )
     yield GeneratorRecord(
-        "box_fill", at + "BoxFill", needs=(BOXES,), card=_FILL, summary="boxes painted with their class, smaller in front"
+        "box_fill",
+        at + "BoxFill",
+        needs=(BOXES,),
+        card=_FILL,
+        summary="boxes painted with their class, smaller in front",
     )
     yield GeneratorRecord(
         "box_grabcut",
@@ -121,14 +131,19 @@ def wsss_methods() -> Iterator[MethodRecord]:
         reference=True,
         summary="all background, the floor",
     )
-    yield MethodRecord("cam", (Round(Use("cam")),), reference=True, card=_CAM, summary="plain CAM")
+    yield MethodRecord("cam", _one_round("cam"), params=CamParams, reference=True, card=_CAM, summary="plain CAM")
     yield MethodRecord("box_fill", (Round(Use("box_fill")),), reference=True, card=_FILL, summary="filled boxes")
     yield MethodRecord(
-        "box_grabcut", (Round(Use("box_grabcut")),), reference=True, card=_GRABCUT, summary="GrabCut in boxes"
+        "box_grabcut",
+        _one_round("box_grabcut"),
+        params=GrabCutParams,
+        reference=True,
+        card=_GRABCUT,
+        summary="GrabCut in boxes",
     )
     yield MethodRecord(
         "pixel_subset",
-        _subset_rounds,
+        _one_round("pixel_subset"),
         params=SubsetParams,
         reference=True,
         summary="the same segmenter trained only on the pixel-labelled subset",
