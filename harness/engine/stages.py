@@ -86,7 +86,7 @@ def report_path(runs: Path, key: str) -> Path:
 
 def execute(job: Job) -> Result:
     """Compute the artifact of a stage unless it is there; called in a worker process."""
-    store, spec = Store(job.runs), job.spec
+    store, spec = store_of(job.runs), job.spec
     try:
         with store.lock(spec.key) as mine:
             if not mine:
@@ -99,6 +99,12 @@ def execute(job: Job) -> Result:
             return _compute(job, store)
     except WsssError as error:
         return Result("failed", error=(type(error).__name__, str(error)))
+
+
+@lru_cache(maxsize=1)
+def store_of(runs: Path) -> Store:
+    """The store of this process, which remembers what it has verified."""
+    return Store(runs)
 
 
 def _compute(job: Job, store: Store) -> Result:

@@ -65,6 +65,10 @@ class Stage:
             resolve(self.spec.run)
         if kind in ("segmenter", "predict"):
             self.modelling("predict")
+        if kind == "predict" or "backbone" in self.spec.settings:
+            from harness.modelling.backbones import use_records
+
+            use_records(self.manager.records("backbone").values())
 
     def modelling(self, name: str) -> Callable[..., Any]:
         """A function of the modelling module."""
@@ -167,7 +171,6 @@ def _fault(label: PseudoLabel, size: tuple[int, int], num_classes: int) -> str |
 def _segmenter(stage: Stage) -> None:
     from harness.maps.labels import LabelReader
 
-    _know_backbones(stage.manager)
     ctx = stage.ctx
     warm = weights_of(ctx.input("warm_start")) if "warm_start" in stage.spec.inputs else None
     train = stage.modelling("train_segmenter")
@@ -178,19 +181,12 @@ def _predict(stage: Stage) -> None:
     from harness.maps.labels import LabelWriter
 
     ctx, view, ids = stage.ctx, stage.view("val"), stage.scored_ids("val")
-    _know_backbones(stage.manager)
     images = ((image_id, view.image(image_id)) for image_id in ids)
     found = stage.modelling("predict")(ctx.input("segmenter"), images, settings=ctx.settings["test"], device=ctx.device)
     with LabelWriter(ctx.out) as writer:
         for done, (image_id, mask) in enumerate(found, start=1):
             writer.write(PseudoLabel(image_id, mask))
             ctx.progress(done, len(ids))
-
-
-def _know_backbones(manager: PluginManager) -> None:
-    from harness.modelling.backbones import use_records
-
-    use_records(manager.records("backbone").values())
 
 
 def _score_labels(stage: Stage) -> None:

@@ -31,14 +31,14 @@ def wait_for(condition, seconds=60):
 
 def test_killed_and_resumed_records_equal_undisturbed_ones(write_config, tmp_path):
     config = write_config(methods=["learnt_erase", "twice"])
-    slow = {"TOY_SLEEP": "0.05", "TOY_STEPS": "8"}
+    slow = {"TOY_SLEEP": "0.03", "TOY_STEPS": "8"}
     assert start(config, tmp_path / "undisturbed", **slow).wait(timeout=100) == 0
     moments = random.Random(0)
-    for _ in range(4):
+    for _ in range(2):
         (tmp_path / "killed" / "status" / "toy.json").unlink(missing_ok=True)
         process = start(config, tmp_path / "killed", **slow)
         wait_for((tmp_path / "killed" / "status" / "toy.json").exists)
-        time.sleep(moments.uniform(0.0, 2.0))
+        time.sleep(moments.uniform(0.3, 1.5))
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert start(config, tmp_path / "killed", **slow).wait(timeout=100) == 0

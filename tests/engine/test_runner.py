@@ -8,6 +8,7 @@ from toy import flip_byte, make_plan, records, run_toy, without_measurements
 
 from harness.contract.interfaces import Executor
 from harness.contract.run_record import RunRecord
+from harness.engine.stages import store_of
 
 
 class Inline(Executor):
@@ -23,7 +24,8 @@ class Inline(Executor):
             future.set_exception(error)
         return future
 
-    def shutdown(self, *, cancel=False): ...
+    def shutdown(self, *, cancel=False):
+        store_of.cache_clear()  # a worker's memory ends with it
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def toy_manager():
 
 
 def make_plan(config, overrides=(), *, code=str, **selection):
-    """Plan a benchmark; ``code`` stands for the hash of a module's source, so that a tree under work has stable keys."""
+    """Plan a benchmark; ``code`` stands for the hash of a module's source, for stable keys."""
     manager = toy_manager()
     registered = {kind: manager.records(kind) for kind in ("method", "backbone")}
     benchmark = load_benchmark(config, overrides, registered=registered, **selection)
