@@ -1,0 +1,329 @@
+"""High-dimensional Gaussian filtering on the permutohedral lattice (Adams, Baek, Davis, Eurographics 2010).
+
+What is unusual here:
+
+* A vertex is one 64-bit integer. All coordinates of a vertex leave the same remainder modulo d + 1, so the quotients
+  and that remainder pack exactly, and stepping to a neighbour is adding a constant.
+* Splatting gathers: every vertex collects from its own list of pixels. It runs in parallel without atomics and gives
+  the same sums whatever the number of threads.
+* The normalisation sqrt(K 1)^-1 of both sides is folded into the barycentric weights.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, prange
+
+from harness.contract.errors import ConfigError
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+Longs = npt.NDArray[np.int64]
+
+_CHUNKS = 64
+_FEW = 2
+"""Up to so many channels are summed one after another; more of them side by side."""
+
+
+class Lattice:
+    """Normalised Gaussian filter with unit standard deviation over N points in d dimensions.
+
+    Args:
+        features: (d, N) float32 positions, already divided by the standard deviations.
+
+    Attributes:
+        rows: Rows of each scratch buffer: one a vertex, and one that stays zero.
+
+    Raises:
+        ConfigError: The positions spread so far that vertices cannot be numbered in 63 bits.
+    """
+
+    def __init__(self, features: Floats) -> None:
+        dimensions, count = features.shape
+        scale = _scales(dimensions)
+        low, strides = _packing(features, scale)
+        keys, self._weights = _embed(features, scale, low, strides)
+        self._ids, vertices, table, numbers = _number(keys)
+        self._neighbours = _find_neighbours(vertices, table, numbers, _neighbour_steps(strides))
+        self._starts, self._points, self._collected = _invert(self._ids, self._weights, len(vertices))
+        self._chunks = _even_chunks(self._starts)
+        self._slice_scale = np.float32(1 / (1 + 2.0**-dimensions))
+        self.rows = len(vertices) + 1
+        norm = np.zeros((count, 1), np.float32)
+        self.filter_into(norm, np.ones_like(norm), 1.0, np.empty(2 * self.rows, np.float32))
+        _rescale(1 / np.sqrt(norm[:, 0] + np.float32(1e-20)), self._points, self._weights, self._collected)
+
+    def filter_into(self, out: Floats, values: Floats, weight: float, scratch: Floats) -> None:
+        """Add ``weight`` times the filtered values to ``out``.
+
+        Args:
+            out: (N, C) float32.
+            values: (N, C) float32.
+            weight: Factor of the filtered values.
+            scratch: At least 2 * ``rows`` * C float32, overwritten.
+        """
+        size = self.rows * values.shape[1]
+        grid, other = (scratch[k * size : (k + 1) * size].reshape(self.rows, -1) for k in (0, 1))
+        grid[-1] = other[-1] = 0
+        _splat(values, self._points, self._collected, self._starts, self._chunks, grid)
+        for pairs in self._neighbours:
+            _blur(grid, other, pairs)
+            grid, other = other, grid
+        _slice(grid, self._ids, self._weights, np.float32(weight) * self._slice_scale, out)
+
+
+def _even_chunks(starts: Longs) -> Longs:
+    """Vertex ranges with about equally many entries."""
+    chunks = np.searchsorted(starts, np.linspace(0, starts[-1], _CHUNKS + 1)).astype(np.int64)
+    chunks[-1] = len(starts) - 1
+    return chunks
+
+
+def _scales(dimensions: int) -> Floats:
+    """Diagonal of the elevation matrix, with the filter's standard deviation taken out (section 3.1 and page 6)."""
+    deviation = math.sqrt(2 / 3) * (dimensions + 1)
+    return np.array([deviation / math.sqrt((i + 1) * (i + 2)) for i in range(dimensions)], np.float32)
+
+
+def _packing(features: Floats, scale: Floats) -> tuple[Longs, Longs]:
+    """Smallest quotient of each coordinate and its stride in a packed key; the last follows from the others."""
+    size = len(scale) + 1
+    bottom = features.min(axis=1).astype(np.float64) * scale
+    top = features.max(axis=1).astype(np.float64) * scale
+    low, spans = [], []
+    for axis in range(size - 1):
+        own = (axis * bottom[axis - 1], axis * top[axis - 1]) if axis else (0.0, 0.0)
+        low.append(math.floor((bottom[axis:].sum() - own[1]) / size) - 4)
+        spans.append(math.ceil((top[axis:].sum() - own[0]) / size) + 4 - low[-1])
+    if size * math.prod(spans) >= 2**63:
+        raise ConfigError("standard deviations of the dense CRF are too small for this image")
+    strides = [size * math.prod(spans[:axis]) for axis in range(size - 1)] + [0]
+    return np.array([*low, 0], np.int64), np.array(strides, np.int64)
+
+
+def _neighbour_steps(strides: Longs) -> Longs:
+    """(d + 1, 2, d + 1) int64: what leads from a key with a given remainder to both neighbours along an axis."""
+    size = len(strides)
+    steps = np.empty((size, 2, size), np.int64)
+    for axis in range(size):
+        own = int(strides[axis])
+        others = int(strides.sum()) - own
+        steps[axis, 0, 1:], steps[axis, 0, 0] = own - 1, size - 1 - others
+        steps[axis, 1, :-1], steps[axis, 1, -1] = 1 - own, others - (size - 1)
+    return steps
+
+
+@njit(parallel=True, cache=True)
+def _embed(features: Floats, scale: Floats, low: Longs, strides: Longs) -> tuple[Longs, Floats]:
+    """Keys (N, d + 1) int64 of the enclosing simplex' vertices and barycentric weights (N, d + 1) float32."""
+    dimensions, count = features.shape
+    size = dimensions + 1
+    keys = np.empty((count, size), np.int64)
+    weights = np.empty((count, size), np.float32)
+    step = count // _CHUNKS + 1
+    for chunk in prange(_CHUNKS):
+        elevated = np.empty(size, np.float32)
+        floor = np.empty(size, np.int64)
+        rank = np.empty(size, np.int64)
+        barycentric = np.empty(size + 1, np.float32)
+        descent = np.empty(size, np.int64)
+        for point in range(chunk * step, min((chunk + 1) * step, count)):
+            total = np.float32(0)
+            for axis in range(dimensions, 0, -1):
+                scaled = features[axis - 1, point] * scale[axis - 1]
+                elevated[axis] = total - np.float32(axis) * scaled
+                total += scaled
+            elevated[0] = total
+            _enclose(elevated, floor, rank, barycentric)
+            key = 0
+            for axis in range(size):
+                key += (floor[axis] - low[axis]) * strides[axis]
+                descent[dimensions - rank[axis]] = strides[axis]
+            for remainder in range(size):
+                keys[point, remainder] = key
+                weights[point, remainder] = barycentric[remainder]
+                key += 1 - descent[remainder]
+    return keys, weights
+
+
+@njit(cache=True)
+def _enclose(elevated: Floats, floor: Longs, rank: Longs, barycentric: Floats) -> None:
+    """Nearest remainder-0 vertex, order of the differences to it, and barycentric coordinates (pages 5 and 10)."""
+    size = len(elevated)
+    down = np.float32(1 / size)
+    excess = 0
+    for axis in range(size):
+        floor[axis] = int(np.rint(elevated[axis] * down))
+        excess += floor[axis]
+        rank[axis] = 0
+    for axis in range(size - 1):
+        here = elevated[axis] - np.float32(size * floor[axis])
+        for other in range(axis + 1, size):
+            below = int(here < elevated[other] - np.float32(size * floor[other]))
+            rank[axis] += below
+            rank[other] += 1 - below
+    barycentric[:] = 0
+    for axis in range(size):
+        rank[axis] += excess
+        if rank[axis] < 0:
+            rank[axis] += size
+            floor[axis] += 1
+        elif rank[axis] >= size:
+            rank[axis] -= size
+            floor[axis] -= 1
+        part = (elevated[axis] - np.float32(size * floor[axis])) * down
+        barycentric[size - 1 - rank[axis]] += part
+        barycentric[size - rank[axis]] -= part
+    barycentric[0] += np.float32(1) + barycentric[size]
+
+
+@njit(cache=True)
+def _slot(table: Longs, key: np.int64) -> np.int64:
+    """Where ``key`` is or would go in an open-addressing table whose size is a power of two; -1 = free."""
+    mask = len(table) - 1
+    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
+    slot = np.int64((mixed >> np.uint64(32)) & np.uint64(mask))
+    while table[slot] != key and table[slot] != -1:
+        slot = (slot + 1) & mask
+    return slot
+
+
+@njit(cache=True)
+def _number(keys: Longs) -> tuple[Ints, Longs, Longs, Ints]:
+    """Number the vertices in order of appearance: ids (N, d + 1) int32, vertex keys (M,), and the table behind them."""
+    count, size = keys.shape
+    ids = np.empty((count, size), np.int32)
+    vertices = np.empty(1 << 12, np.int64)
+    table = np.full(1 << 14, -1, np.int64)
+    numbers = np.empty(1 << 14, np.int32)
+    found = 0
+    for point in range(count):
+        for remainder in range(size):
+            key = keys[point, remainder]
+            if point and key == keys[point - 1, remainder]:
+                ids[point, remainder] = ids[point - 1, remainder]
+                continue
+            slot = _slot(table, key)
+            if table[slot] == -1:
+                if found == len(vertices):
+                    vertices = np.concatenate((vertices, np.empty_like(vertices)))
+                    table = np.full(2 * len(table), -1, np.int64)
+                    numbers = np.empty(len(table), np.int32)
+                    for known in range(found):
+                        slot = _slot(table, vertices[known])
+                        table[slot] = vertices[known]
+                        numbers[slot] = known
+                    slot = _slot(table, key)
+                table[slot] = key
+                numbers[slot] = found
+                vertices[found] = key
+                found += 1
+            ids[point, remainder] = numbers[slot]
+    return ids, vertices[:found].copy(), table, numbers
+
+
+@njit(parallel=True, cache=True)
+def _find_neighbours(vertices: Longs, table: Longs, numbers: Ints, steps: Longs) -> Ints:
+    """(d + 1, M, 2) int32 vertex numbers along each axis; M stands for a vertex that no point touches."""
+    size, count = len(steps), len(vertices)
+    neighbours = np.empty((size, count, 2), np.int32)
+    for vertex in prange(count):
+        key = vertices[vertex]
+        remainder = key % size
+        for axis in range(size):
+            for side in range(2):
+                slot = _slot(table, key + steps[axis, side, remainder])
+                neighbours[axis, vertex, side] = numbers[slot] if table[slot] != -1 else count
+    return neighbours
+
+
+@njit(cache=True)
+def _invert(ids: Ints, weights: Floats, vertices: int) -> tuple[Longs, Ints, Floats]:
+    """Where each vertex' entries begin (M + 1,) int64, and their points and weights, in the order of the points."""
+    count, size = ids.shape
+    starts = np.zeros(vertices + 1, np.int64)
+    for point in range(count):
+        for corner in range(size):
+            starts[ids[point, corner] + 1] += 1
+    starts = np.cumsum(starts)
+    free = starts[:-1].copy()
+    points = np.empty(count * size, np.int32)
+    collected = np.empty(count * size, np.float32)
+    for point in range(count):
+        for corner in range(size):
+            entry = free[ids[point, corner]]
+            free[ids[point, corner]] += 1
+            points[entry] = point
+            collected[entry] = weights[point, corner]
+    return starts, points, collected
+
+
+@njit(parallel=True, cache=True)
+def _rescale(norm: Floats, points: Ints, weights: Floats, collected: Floats) -> None:
+    """Fold the normalisation of the points into both copies of the weights."""
+    size = weights.shape[1]
+    for point in prange(len(weights)):
+        for corner in range(size):
+            weights[point, corner] *= norm[point]
+            entry = point * size + corner
+            collected[entry] *= norm[points[entry]]
+
+
+@njit(parallel=True, cache=True, fastmath=True)
+def _splat(values: Floats, points: Ints, weights: Floats, starts: Longs, chunks: Longs, grid: Floats) -> None:
+    """Every vertex sums its points' values; a few channels are summed one by one, in a register."""
+    channels = grid.shape[1]
+    for chunk in prange(len(chunks) - 1):
+        for vertex in range(chunks[chunk], chunks[chunk + 1]):
+            if channels <= _FEW:
+                for channel in range(channels):
+                    total = np.float32(0)
+                    for entry in range(starts[vertex], starts[vertex + 1]):
+                        total += weights[entry] * values[points[entry], channel]
+                    grid[vertex, channel] = total
+            else:
+                for channel in range(channels):
+                    grid[vertex, channel] = 0
+                for entry in range(starts[vertex], starts[vertex + 1]):
+                    weight, point = weights[entry], points[entry]
+                    for channel in range(channels):
+                        grid[vertex, channel] += weight * values[point, channel]
+
+
+@njit(parallel=True, cache=True, fastmath=True)
+def _blur(grid: Floats, out: Floats, pairs: Ints) -> None:
+    """One axis of the (1/2, 1, 1/2) blur; the last row stays zero."""
+    half = np.float32(0.5)
+    for vertex in prange(len(pairs)):
+        one, two = pairs[vertex, 0], pairs[vertex, 1]
+        for channel in range(grid.shape[1]):
+            out[vertex, channel] = grid[vertex, channel] + half * (grid[one, channel] + grid[two, channel])
+
+
+@njit(parallel=True, cache=True, fastmath=True)
+def _slice(grid: Floats, ids: Ints, weights: Floats, scale: np.float32, out: Floats) -> None:
+    """Every point interpolates between its simplex' vertices, four channels at a time."""
+    size = ids.shape[1]
+    channels = grid.shape[1]
+    fours = channels - channels % 4
+    for point in prange(len(ids)):
+        for channel in range(0, fours, 4):
+            a = b = c = d = np.float32(0)
+            for corner in range(size):
+                vertex, weight = ids[point, corner], weights[point, corner]
+                a += weight * grid[vertex, channel]
+                b += weight * grid[vertex, channel + 1]
+                c += weight * grid[vertex, channel + 2]
+                d += weight * grid[vertex, channel + 3]
+            out[point, channel] += scale * a
+            out[point, channel + 1] += scale * b
+            out[point, channel + 2] += scale * c
+            out[point, channel + 3] += scale * d
+        for channel in range(fours, channels):
+            a = np.float32(0)
+            for corner in range(size):
+                a += weights[point, corner] * grid[ids[point, corner], channel]
+            out[point, channel] += scale * a

@@ -1,0 +1,232 @@
+"""Fully connected CRF by mean field (Kraehenbuehl and Koltun, NeurIPS 2011), Potts, symmetric normalisation.
+
+What is unusual here:
+
+* The filters depend on the image alone: they are built once and serve every class and every call.
+* Marginals sum to one, so L labels need L - 1 filtered channels, and a two-label problem needs one.
+* Any number of problems over the same image (one per class, say) run together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit, prange
+
+from harness.contract.errors import ConfigError
+from harness.maps._lattice import Lattice
+
+if TYPE_CHECKING:
+    from harness.contract.arrays import Image
+
+Floats = npt.NDArray[np.float32]
+_ROWS = 256
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Smoothness kernel: standard deviation ``sxy`` in pixels, weight ``compat``."""
+
+    sxy: float = 3.0
+    compat: float = 3.0
+
+    def features(self, image: Image) -> Floats:
+        """(2, H * W) float32 positions over standard deviations."""
+        rows, columns = np.indices(image.shape[:2], dtype=np.float32)
+        return np.stack([columns.ravel(), rows.ravel()]) / _positive(sxy=self.sxy)
+
+
+@dataclass(frozen=True)
+class Bilateral:
+    """Appearance kernel: standard deviations ``sxy`` in pixels and ``srgb`` in grey levels, weight ``compat``."""
+
+    sxy: float = 80.0
+    srgb: float = 13.0
+    compat: float = 10.0
+
+    def features(self, image: Image) -> Floats:
+        """(5, H * W) float32 positions and colours over standard deviations."""
+        colours = image.reshape(-1, 3).T.astype(np.float32, order="C") / _positive(srgb=self.srgb)
+        return np.concatenate([Gaussian(self.sxy).features(image), colours])
+
+
+class DenseCRF:
+    """Mean field inference over all pixel pairs of one image.
+
+    Args:
+        image: (H, W, 3) uint8, RGB.
+        pairwise: Kernels; each adds ``compat * K_norm Q`` to the label it supports.
+
+    Raises:
+        ConfigError: A standard deviation is not positive, or too small.
+    """
+
+    def __init__(self, image: Image, *, pairwise: Sequence[Gaussian | Bilateral] = (Gaussian(), Bilateral())) -> None:
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ConfigError(f"image of a dense CRF must be (H, W, 3) uint8, got {image.shape} {image.dtype}")
+        self._size = image.shape[:2]
+        self._kernels = [(kernel.compat, _lattice(kernel, image)) for kernel in pairwise]
+        self._of_all = np.empty((image.shape[0] * image.shape[1], 1), np.float32)
+        self._messages(np.ones_like(self._of_all), self._of_all, self._scratch(1))
+
+    def infer(self, probabilities: Floats, iterations: int = 10, *, clip: float = 1e-5) -> Floats:
+        """Marginals of one problem.
+
+        Args:
+            probabilities: (L, H, W) float32 in [0, 1], L >= 2; the unary energy is -ln(clip(p, ``clip``, 1)), so they
+                need not sum to one.
+            iterations: Mean field updates; 0 only normalises.
+            clip: Smallest probability.
+
+        Returns:
+            (L, H, W) float32, sums to 1 over L.
+        """
+        return self.infer_many(probabilities[None], iterations, clip=clip)[0]
+
+    def infer_many(self, probabilities: Floats, iterations: int = 10, *, clip: float = 1e-5) -> Floats:
+        """Marginals of P problems with L labels each, solved together.
+
+        Args:
+            probabilities: (P, L, H, W) float32 in [0, 1], as in ``infer``.
+            iterations: Mean field updates.
+            clip: Smallest probability.
+
+        Returns:
+            (P, L, H, W) float32.
+        """
+        problems, labels = probabilities.shape[:2]
+        if labels < 2 or probabilities.shape[2:] != self._size:
+            raise ValueError(f"expected (P, L >= 2, {self._size[0]}, {self._size[1]}), got {probabilities.shape}")
+        flat = np.ascontiguousarray(probabilities, np.float32).reshape(problems, labels, -1)
+        unary = _unary(flat, np.float32(clip))
+        marginals, messages, scratch = unary.copy(), np.empty_like(unary), self._scratch(unary.shape[1])
+        _softmax(marginals, labels - 1)
+        unary -= self._of_all
+        for _ in range(iterations):
+            self._messages(marginals, messages, scratch)
+            _logits(unary, messages, labels - 1, marginals)
+            _softmax(marginals, labels - 1)
+        result: Floats = _with_last(marginals, problems, labels).reshape(probabilities.shape)
+        return result
+
+    def _messages(self, marginals: Floats, out: Floats, scratch: Floats) -> None:
+        """Write the sum over the kernels of compat * K_norm Q into ``out``; both (N, C) float32."""
+        out[:] = 0
+        for compat, lattice in self._kernels:
+            lattice.filter_into(out, marginals, compat, scratch)
+
+    def _scratch(self, channels: int) -> Floats:
+        return np.empty(2 * channels * max((lattice.rows for _, lattice in self._kernels), default=0), np.float32)
+
+
+def _lattice(kernel: Gaussian | Bilateral, image: Image) -> Lattice:
+    if isinstance(kernel, Gaussian):
+        return _gaussian_lattice(kernel.sxy, image.shape[:2])
+    return Lattice(kernel.features(image))
+
+
+@lru_cache(maxsize=4)
+def _gaussian_lattice(sxy: float, size: tuple[int, int]) -> Lattice:
+    """Positions are alike for all images of a size."""
+    return Lattice(Gaussian(sxy).features(np.empty((*size, 0), np.uint8)))
+
+
+def _positive(**deviation: float) -> np.float32:
+    ((name, value),) = deviation.items()
+    if not value > 0:
+        raise ConfigError(f"{name} of a dense CRF must be positive, got {value}")
+    return np.float32(value)
+
+
+@njit(parallel=True, cache=True)
+def _unary(probabilities: Floats, clip: np.float32) -> Floats:
+    """Logarithm of p of every label over that of the last: (P, L, N) -> (N, P * (L - 1)) float32."""
+    problems, labels, count = probabilities.shape
+    out = np.empty((count, problems * (labels - 1)), np.float32)
+    for pixel in prange(count):
+        for problem in range(problems):
+            last = np.log(min(max(probabilities[problem, labels - 1, pixel], clip), np.float32(1)))
+            for label in range(labels - 1):
+                here = np.log(min(max(probabilities[problem, label, pixel], clip), np.float32(1)))
+                out[pixel, problem * (labels - 1) + label] = here - last
+    return out
+
+
+@njit(parallel=True, cache=True, fastmath=True)
+def _logits(unary: Floats, messages: Floats, group: int, out: Floats) -> None:
+    """Energies over the last label of each ``group``, which receives what the others leave of the message to all."""
+    for pixel in prange(len(messages)):
+        for start in range(0, messages.shape[1], group):
+            total = np.float32(0)
+            for label in range(start, start + group):
+                total += messages[pixel, label]
+            for label in range(start, start + group):
+                out[pixel, label] = unary[pixel, label] + messages[pixel, label] + total
+
+
+@njit(parallel=True, cache=True, fastmath=True)
+def _softmax(logits: Floats, group: int) -> None:
+    """In place, over each ``group`` of columns and an implicit last label with logit 0."""
+    count = len(logits)
+    for chunk in prange((count + _ROWS - 1) // _ROWS):
+        rows = logits[chunk * _ROWS : (chunk + 1) * _ROWS]
+        flat = rows.reshape(-1)
+        if group == 1:
+            for index in range(len(flat)):
+                small = _exp(-abs(flat[index]))
+                flat[index] = (np.float32(1) if flat[index] >= 0 else small) / (np.float32(1) + small)
+            continue
+        last = np.empty(len(flat) // group, np.float32)
+        for index in range(len(last)):
+            top = np.float32(0)
+            for label in range(index * group, (index + 1) * group):
+                top = max(top, flat[label])
+            for label in range(index * group, (index + 1) * group):
+                flat[label] -= top
+            last[index] = -top
+        for index in range(len(flat)):
+            flat[index] = _exp(flat[index])
+        for index in range(len(last)):
+            total = _exp(last[index])
+            for label in range(index * group, (index + 1) * group):
+                total += flat[label]
+            share = np.float32(1) / total
+            for label in range(index * group, (index + 1) * group):
+                flat[label] *= share
+
+
+@njit(cache=True, fastmath=True)
+def _exp(x: np.float32) -> np.float32:
+    """Exponential of a float32 <= 0 to 4e-6 relative, at least 1e-38: a polynomial, which becomes vector code."""
+    powers = max(x * np.float32(1.44269504), np.float32(-126))
+    whole = np.int32(powers - np.float32(0.5))
+    part = powers - np.float32(whole)
+    value = np.float32(1.5403530e-4)
+    value = value * part + np.float32(1.3333558e-3)
+    value = value * part + np.float32(9.6181291e-3)
+    value = value * part + np.float32(5.5504109e-2)
+    value = value * part + np.float32(2.4022651e-1)
+    value = value * part + np.float32(6.9314718e-1)
+    value = value * part + np.float32(1)
+    return value * np.int32((whole + np.int32(127)) << np.int32(23)).view(np.float32)
+
+
+@njit(parallel=True, cache=True)
+def _with_last(marginals: Floats, problems: int, labels: int) -> Floats:
+    """(N, P * (L - 1)) -> (P, L, N) float32 with the last label restored."""
+    count = len(marginals)
+    out = np.empty((problems, labels, count), np.float32)
+    for pixel in prange(count):
+        for problem in range(problems):
+            rest = np.float32(1)
+            for label in range(labels - 1):
+                value = marginals[pixel, problem * (labels - 1) + label]
+                out[problem, label, pixel] = value
+                rest -= value
+            out[problem, labels - 1, pixel] = max(rest, np.float32(0))
+    return out
