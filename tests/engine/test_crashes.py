@@ -96,12 +96,12 @@ def test_a_hanging_and_a_dying_method_are_rows(write_config, tmp_path):
         {"name": "dies", "method": "fill", "params": {"mode": "die"}},
         "fill",
     ]
-    plan, manager = make_plan(write_config(methods=rows), ["timeout=3"])
+    plan, manager = make_plan(write_config(methods=rows), ["timeout=10"])
     outcome = run_toy(plan, manager, tmp_path / "runs", jobs=2)
     assert (outcome.ok, outcome.failed, outcome.exit_code) == (1, 2, 3)
     found = records(tmp_path / "runs")
     assert found["hangs--net--s0"]["status"] == "timeout"
-    assert found["hangs--net--s0"]["error"]["message"] == "no result after 3 s"
+    assert found["hangs--net--s0"]["error"]["message"] == "no result after 10 s"
     assert found["dies--net--s0"]["status"] == "failed"
     assert found["dies--net--s0"]["error"]["kind"] == "ProcessExpired"
     assert found["fill--net--s0"]["status"] == "ok"
