@@ -1,8 +1,9 @@
 """Drawing of synthetic scenes: creatures of several kinds before backgrounds that go with them.
 
 What makes the scenes a fair test of weak supervision: a creature's kind shows in its head, a small patterned disc; its
-body is large, plain and much alike in all kinds, so evidence for a tag covers only part of the object. Most pictures
-of a kind share a kind of background, creatures hide one another, and stones, bushes and logs lie about.
+body is large, plain and much alike in all kinds, so evidence for a tag covers only part of the object. Belly and legs
+have the colours of the ground, so colour alone does not find the outline. Most pictures of a kind share a kind of
+background, creatures hide one another, and stones, bushes and logs lie about.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     Region = npt.NDArray[np.bool_]
     Colour = npt.NDArray[np.float32]
 
-VERSION = 3
+VERSION = 4
 """Part of every digest: raise it with any change of what is drawn."""
 
 _HUES = {
@@ -52,6 +53,8 @@ KINDS = len(_HUES) * len(_PATTERNS)
 
 _BACKGROUND_OF_KIND = 0.5
 _HIDDEN_AT_MOST = 0.3
+_BELLY, _BELLY_SHADE, _CAMOUFLAGE = 0.2, 0.8, 0.8
+"""Where the belly begins, in half body heights; how dark it is against the ground; how much it takes its colour."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +249,8 @@ def _draw_creature(
             break
     else:
         return False
-    canvas[window][body] = _body_colours(rng, traits, v)[body]
+    ground = canvas[window].mean((0, 1))
+    canvas[window][body] = _body_colours(rng, traits, v, ground)[body]
     canvas[window][head] = _head_colours(rng, traits, u, v)[head]
     instances[window][where] = label
     return True
@@ -271,11 +275,12 @@ def _anatomy(traits: Kind, u: Plane, v: Plane) -> tuple[Region, Region]:
     return head, body
 
 
-def _body_colours(rng: np.random.Generator, traits: Kind, v: Plane) -> Plane:
-    """(h, w, 3): warm and plain; the hue hints at the kind but varies between creatures by as much."""
+def _body_colours(rng: np.random.Generator, traits: Kind, v: Plane, ground: Colour) -> Plane:
+    """(h, w, 3): warm and plain, belly and legs like the ground; the hue varies within a kind as much as between."""
     base = _colour(traits.body_hue + rng.normal(0.0, 0.018), rng.uniform(0.4, 0.65), rng.uniform(0.6, 0.9))
     light = 1.0 - 0.16 * v + 0.06 * _smooth_noise(rng, v.shape, 6)
-    colours: Plane = base * light[:, :, None]
+    belly = _CAMOUFLAGE * np.clip(4.0 * (v / traits.girth - _BELLY), 0.0, 1.0)[:, :, None]
+    colours: Plane = (base + belly * (_BELLY_SHADE * ground - base)) * light[:, :, None]
     return colours
 
 
