@@ -63,7 +63,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def digests(self, split: str) -> Mapping[str, str]:
-        """SHA-256 of the content of ``split`` by kind: ``ids``, ``images``, ``tags``, ``boxes``, ``masks``, ``saliency``.
+        """SHA-256 of the content of ``split`` by kind: ids, images, tags, boxes, masks, saliency.
 
         A kind the data set lacks is left out. Stage keys use only the kinds that a stage may see, so
         repairing a mask recomputes only what read masks.
@@ -158,7 +158,7 @@ class PreviousRound(Protocol):
 class Generator(ABC):
     """Makes pseudo labels from declared supervision."""
 
-    def fit(self, view: View, ctx: Context) -> None:
+    def fit(self, view: View, ctx: Context) -> None:  # noqa: B027
         """Train whatever the generator needs into ``ctx.out`` (later ``ctx.input("fit")``); default: nothing."""
 
     @abstractmethod
@@ -174,7 +174,7 @@ class Refiner(ABC):
         """Yield one refined label for every incoming one."""
 
 
-class Segmenter(ABC):
+class Segmenter:
     """Adapts the protocol's segmenter to a method: losses, heads, samplers, extra targets."""
 
     def configure(self, cfg: Any, view: View, ctx: Context) -> Any:
