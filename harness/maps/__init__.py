@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.maps.cam import CamItem, SizeRule, infer_cams
+    from harness.maps.crf import Bilateral, DenseCRF, Gaussian
     from harness.maps.labels import LabelReader, LabelWriter, voc_palette
     from harness.maps.normalise import max_normalise, minmax_normalise
     from harness.maps.scores import ScoreReader, ScoreWriter, downsample, upsample
     from harness.maps.seeds import background_power, power_labels, threshold_labels
 
 _MODULES = {
+    "Bilateral": "crf",
     "CamItem": "cam",
+    "DenseCRF": "crf",
+    "Gaussian": "crf",
     "LabelReader": "labels",
     "LabelWriter": "labels",
     "ScoreReader": "scores",
@@ -34,7 +38,10 @@ _MODULES = {
 }
 
 __all__ = [
+    "Bilateral",
     "CamItem",
+    "DenseCRF",
+    "Gaussian",
     "LabelReader",
     "LabelWriter",
     "ScoreReader",

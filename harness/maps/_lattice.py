@@ -54,7 +54,9 @@ class Lattice:
         self.rows = len(vertices) + 1
         norm = np.zeros((count, 1), np.float32)
         self.filter_into(norm, np.ones_like(norm), 1.0, np.empty(2 * self.rows, np.float32))
-        _rescale(1 / np.sqrt(norm[:, 0] + np.float32(1e-20)), self._points, self._weights, self._collected)
+        norm = 1 / np.sqrt(norm + np.float32(1e-20))
+        self._weights *= norm
+        self._collected *= norm[self._points, 0]
 
     def filter_into(self, out: Floats, values: Floats, weight: float, scratch: Floats) -> None:
         """Add ``weight`` times the filtered values to ``out``.
@@ -259,17 +261,6 @@ def _invert(ids: Ints, weights: Floats, vertices: int) -> tuple[Longs, Ints, Flo
             points[entry] = point
             collected[entry] = weights[point, corner]
     return starts, points, collected
-
-
-@njit(parallel=True, cache=True)
-def _rescale(norm: Floats, points: Ints, weights: Floats, collected: Floats) -> None:
-    """Fold the normalisation of the points into both copies of the weights."""
-    size = weights.shape[1]
-    for point in prange(len(weights)):
-        for corner in range(size):
-            weights[point, corner] *= norm[point]
-            entry = point * size + corner
-            collected[entry] *= norm[points[entry]]
 
 
 @njit(parallel=True, cache=True, fastmath=True)

@@ -86,7 +86,8 @@ class DenseCRF:
         Returns:
             (L, H, W) float32, sums to 1 over L.
         """
-        return self.infer_many(probabilities[None], iterations, clip=clip)[0]
+        result: Floats = self.infer_many(probabilities[None], iterations, clip=clip)[0]
+        return result
 
     def infer_many(self, probabilities: Floats, iterations: int = 10, *, clip: float = 1e-5) -> Floats:
         """Marginals of P problems with L labels each, solved together.
@@ -102,8 +103,8 @@ class DenseCRF:
         problems, labels = probabilities.shape[:2]
         if labels < 2 or probabilities.shape[2:] != self._size:
             raise ValueError(f"expected (P, L >= 2, {self._size[0]}, {self._size[1]}), got {probabilities.shape}")
-        flat = np.ascontiguousarray(probabilities, np.float32).reshape(problems, labels, -1)
-        unary = _unary(flat, np.float32(clip))
+        logs = np.log(np.clip(probabilities, clip, 1, dtype=np.float32)).reshape(problems, labels, -1)
+        unary = _by_pixel(logs[:, :-1] - logs[:, -1:])
         marginals, messages, scratch = unary.copy(), np.empty_like(unary), self._scratch(unary.shape[1])
         _softmax(marginals, labels - 1)
         unary -= self._of_all
@@ -111,8 +112,7 @@ class DenseCRF:
             self._messages(marginals, messages, scratch)
             _logits(unary, messages, labels - 1, marginals)
             _softmax(marginals, labels - 1)
-        result: Floats = _with_last(marginals, problems, labels).reshape(probabilities.shape)
-        return result
+        return _with_last(marginals, labels).reshape(probabilities.shape)
 
     def _messages(self, marginals: Floats, out: Floats, scratch: Floats) -> None:
         """Write the sum over the kernels of compat * K_norm Q into ``out``; both (N, C) float32."""
@@ -143,18 +143,15 @@ def _positive(**deviation: float) -> np.float32:
     return np.float32(value)
 
 
-@njit(parallel=True, cache=True)
-def _unary(probabilities: Floats, clip: np.float32) -> Floats:
-    """Logarithm of p of every label over that of the last: (P, L, N) -> (N, P * (L - 1)) float32."""
-    problems, labels, count = probabilities.shape
-    out = np.empty((count, problems * (labels - 1)), np.float32)
-    for pixel in prange(count):
-        for problem in range(problems):
-            last = np.log(min(max(probabilities[problem, labels - 1, pixel], clip), np.float32(1)))
-            for label in range(labels - 1):
-                here = np.log(min(max(probabilities[problem, label, pixel], clip), np.float32(1)))
-                out[pixel, problem * (labels - 1) + label] = here - last
-    return out
+def _by_pixel(planes: Floats) -> Floats:
+    """(P, L - 1, N) -> (N, P * (L - 1)) float32."""
+    return np.ascontiguousarray(planes.reshape(-1, planes.shape[-1]).T)
+
+
+def _with_last(marginals: Floats, labels: int) -> Floats:
+    """(N, P * (L - 1)) -> (P, L, N) float32 with the last label restored."""
+    planes = marginals.T.reshape(-1, labels - 1, len(marginals))
+    return np.concatenate([planes, np.maximum(1 - planes.sum(axis=1, keepdims=True), 0)], axis=1)
 
 
 @njit(parallel=True, cache=True, fastmath=True)
@@ -214,19 +211,3 @@ def _exp(x: np.float32) -> np.float32:
     value = value * part + np.float32(6.9314718e-1)
     value = value * part + np.float32(1)
     return value * np.int32((whole + np.int32(127)) << np.int32(23)).view(np.float32)
-
-
-@njit(parallel=True, cache=True)
-def _with_last(marginals: Floats, problems: int, labels: int) -> Floats:
-    """(N, P * (L - 1)) -> (P, L, N) float32 with the last label restored."""
-    count = len(marginals)
-    out = np.empty((problems, labels, count), np.float32)
-    for pixel in prange(count):
-        for problem in range(problems):
-            rest = np.float32(1)
-            for label in range(labels - 1):
-                value = marginals[pixel, problem * (labels - 1) + label]
-                out[problem, label, pixel] = value
-                rest -= value
-            out[problem, labels - 1, pixel] = max(rest, np.float32(0))
-    return out
