@@ -25,7 +25,7 @@ Longs = npt.NDArray[np.int64]
 
 _CHUNKS = 64
 _FEW = 2
-"""Up to so many channels are summed one after another; more of them side by side."""
+"""Up to so many channels are summed one after another, in a register; more of them side by side."""
 
 
 class Lattice:
@@ -265,7 +265,7 @@ def _invert(ids: Ints, weights: Floats, vertices: int) -> tuple[Longs, Ints, Flo
 
 @njit(parallel=True, cache=True, fastmath=True)
 def _splat(values: Floats, points: Ints, weights: Floats, starts: Longs, chunks: Longs, grid: Floats) -> None:
-    """Every vertex sums its points' values; a few channels are summed one by one, in a register."""
+    """Every vertex sums its points' values."""
     channels = grid.shape[1]
     for chunk in prange(len(chunks) - 1):
         for vertex in range(chunks[chunk], chunks[chunk + 1]):
@@ -296,25 +296,18 @@ def _blur(grid: Floats, out: Floats, pairs: Ints) -> None:
 
 @njit(parallel=True, cache=True, fastmath=True)
 def _slice(grid: Floats, ids: Ints, weights: Floats, scale: np.float32, out: Floats) -> None:
-    """Every point interpolates between its simplex' vertices, four channels at a time."""
+    """Every point interpolates between its simplex' vertices."""
     size = ids.shape[1]
     channels = grid.shape[1]
-    fours = channels - channels % 4
     for point in prange(len(ids)):
-        for channel in range(0, fours, 4):
-            a = b = c = d = np.float32(0)
+        if channels <= _FEW:
+            for channel in range(channels):
+                total = np.float32(0)
+                for corner in range(size):
+                    total += weights[point, corner] * grid[ids[point, corner], channel]
+                out[point, channel] += scale * total
+        else:
             for corner in range(size):
-                vertex, weight = ids[point, corner], weights[point, corner]
-                a += weight * grid[vertex, channel]
-                b += weight * grid[vertex, channel + 1]
-                c += weight * grid[vertex, channel + 2]
-                d += weight * grid[vertex, channel + 3]
-            out[point, channel] += scale * a
-            out[point, channel + 1] += scale * b
-            out[point, channel + 2] += scale * c
-            out[point, channel + 3] += scale * d
-        for channel in range(fours, channels):
-            a = np.float32(0)
-            for corner in range(size):
-                a += weights[point, corner] * grid[ids[point, corner], channel]
-            out[point, channel] += scale * a
+                vertex, weight = ids[point, corner], scale * weights[point, corner]
+                for channel in range(channels):
+                    out[point, channel] += weight * grid[vertex, channel]

@@ -106,12 +106,13 @@ class DenseCRF:
         logs = np.log(np.clip(probabilities, clip, 1, dtype=np.float32)).reshape(problems, labels, -1)
         unary = _by_pixel(logs[:, :-1] - logs[:, -1:])
         marginals, messages, scratch = unary.copy(), np.empty_like(unary), self._scratch(unary.shape[1])
-        _softmax(marginals, labels - 1)
+        rows = [array.reshape(-1, labels - 1) for array in (unary, messages, marginals)]
+        _softmax(rows[2])
         unary -= self._of_all
         for _ in range(iterations):
             self._messages(marginals, messages, scratch)
-            _logits(unary, messages, labels - 1, marginals)
-            _softmax(marginals, labels - 1)
+            _logits(*rows)
+            _softmax(rows[2])
         return _with_last(marginals, labels).reshape(probabilities.shape)
 
     def _messages(self, marginals: Floats, out: Floats, scratch: Floats) -> None:
@@ -155,46 +156,44 @@ def _with_last(marginals: Floats, labels: int) -> Floats:
 
 
 @njit(parallel=True, cache=True, fastmath=True)
-def _logits(unary: Floats, messages: Floats, group: int, out: Floats) -> None:
-    """Energies over the last label of each ``group``, which receives what the others leave of the message to all."""
-    for pixel in prange(len(messages)):
-        for start in range(0, messages.shape[1], group):
-            total = np.float32(0)
-            for label in range(start, start + group):
-                total += messages[pixel, label]
-            for label in range(start, start + group):
-                out[pixel, label] = unary[pixel, label] + messages[pixel, label] + total
+def _logits(unary: Floats, messages: Floats, out: Floats) -> None:
+    """Energies of L - 1 labels over that of the last, which receives what the others leave of the message to all."""
+    count, group = messages.shape
+    for row in prange(count):
+        total = np.float32(0)
+        for label in range(group):
+            total += messages[row, label]
+        for label in range(group):
+            out[row, label] = unary[row, label] + messages[row, label] + total
 
 
 @njit(parallel=True, cache=True, fastmath=True)
-def _softmax(logits: Floats, group: int) -> None:
-    """In place, over each ``group`` of columns and an implicit last label with logit 0."""
-    count = len(logits)
-    for chunk in prange((count + _ROWS - 1) // _ROWS):
-        rows = logits[chunk * _ROWS : (chunk + 1) * _ROWS]
+def _softmax(logits: Floats) -> None:
+    """In place, over the L - 1 columns and an implicit last label with logit 0; block by block, for vector code."""
+    count, group = logits.shape
+    for block in prange((count + _ROWS - 1) // _ROWS):
+        rows = logits[block * _ROWS : (block + 1) * _ROWS]
         flat = rows.reshape(-1)
         if group == 1:
             for index in range(len(flat)):
                 small = _exp(-abs(flat[index]))
                 flat[index] = (np.float32(1) if flat[index] >= 0 else small) / (np.float32(1) + small)
             continue
-        last = np.empty(len(flat) // group, np.float32)
-        for index in range(len(last)):
-            top = np.float32(0)
-            for label in range(index * group, (index + 1) * group):
-                top = max(top, flat[label])
-            for label in range(index * group, (index + 1) * group):
-                flat[label] -= top
-            last[index] = -top
+        last = np.zeros(len(rows), np.float32)
+        for row in range(len(rows)):
+            for label in range(group):
+                last[row] = min(last[row], -rows[row, label])
+            for label in range(group):
+                rows[row, label] += last[row]
         for index in range(len(flat)):
             flat[index] = _exp(flat[index])
-        for index in range(len(last)):
-            total = _exp(last[index])
-            for label in range(index * group, (index + 1) * group):
-                total += flat[label]
+        for row in range(len(rows)):
+            total = _exp(last[row])
+            for label in range(group):
+                total += rows[row, label]
             share = np.float32(1) / total
-            for label in range(index * group, (index + 1) * group):
-                flat[label] *= share
+            for label in range(group):
+                rows[row, label] *= share
 
 
 @njit(cache=True, fastmath=True)
