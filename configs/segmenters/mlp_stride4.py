@@ -6,7 +6,7 @@ model = dict(
         type="SegformerHead",
         in_channels="auto",
         in_index=[0, 1, 2, 3],
-        channels=48,
+        channels=96,
         dropout_ratio=0.1,
         norm_cfg=dict(type="SyncBN", requires_grad=True),
         align_corners=False,
