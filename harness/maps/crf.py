@@ -100,20 +100,23 @@ class DenseCRF:
         Returns:
             (P, L, H, W) float32.
         """
-        problems, labels = probabilities.shape[:2]
+        labels = probabilities.shape[1]
         if labels < 2 or probabilities.shape[2:] != self._size:
             raise ValueError(f"expected (P, L >= 2, {self._size[0]}, {self._size[1]}), got {probabilities.shape}")
-        logs = np.log(np.clip(probabilities, clip, 1, dtype=np.float32)).reshape(problems, labels, -1)
-        unary = _by_pixel(logs[:, :-1] - logs[:, -1:])
+        marginals = self._mean_field(_unary(probabilities, clip), labels - 1, iterations)
+        return _with_last(marginals, labels).reshape(probabilities.shape)
+
+    def _mean_field(self, unary: Floats, group: int, iterations: int) -> Floats:
+        """Marginals (N, P * (L - 1)) float32 from the negative energies over those of the last label, overwritten."""
         marginals, messages, scratch = unary.copy(), np.empty_like(unary), self._scratch(unary.shape[1])
-        rows = [array.reshape(-1, labels - 1) for array in (unary, messages, marginals)]
+        rows = [array.reshape(-1, group) for array in (unary, messages, marginals)]
         _softmax(rows[2])
         unary -= self._of_all
         for _ in range(iterations):
             self._messages(marginals, messages, scratch)
             _logits(*rows)
             _softmax(rows[2])
-        return _with_last(marginals, labels).reshape(probabilities.shape)
+        return marginals
 
     def _messages(self, marginals: Floats, out: Floats, scratch: Floats) -> None:
         """Write the sum over the kernels of compat * K_norm Q into ``out``; both (N, C) float32."""
@@ -131,7 +134,7 @@ def _lattice(kernel: Gaussian | Bilateral, image: Image) -> Lattice:
     return Lattice(kernel.features(image))
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _gaussian_lattice(sxy: float, size: tuple[int, int]) -> Lattice:
     """Positions are alike for all images of a size."""
     return Lattice(Gaussian(sxy).features(np.empty((*size, 0), np.uint8)))
@@ -144,9 +147,14 @@ def _positive(**deviation: float) -> np.float32:
     return np.float32(value)
 
 
-def _by_pixel(planes: Floats) -> Floats:
-    """(P, L - 1, N) -> (N, P * (L - 1)) float32."""
-    return np.ascontiguousarray(planes.reshape(-1, planes.shape[-1]).T)
+def _unary(probabilities: Floats, clip: float) -> Floats:
+    """Logarithm of p over that of the last label: (P, L, H, W) -> (N, P * (L - 1)) float32."""
+    logs = np.clip(probabilities, clip, 1, dtype=np.float32)
+    np.log(logs, out=logs)
+    logs[:, :-1] -= logs[:, -1:]
+    problems, labels = logs.shape[:2]
+    by_label = logs[:, :-1].reshape(problems * (labels - 1), -1)
+    return np.ascontiguousarray(by_label.T)
 
 
 def _with_last(marginals: Floats, labels: int) -> Floats:
