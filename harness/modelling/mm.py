@@ -26,6 +26,7 @@ def quiet() -> Iterator[None]:
 
 
 with quiet():
+    from mmcv.cnn import fuse_conv_bn
     from mmengine.config import Config
     from mmengine.dist import get_dist_info, get_rank
     from mmengine.hooks import Hook
@@ -59,6 +60,7 @@ __all__ = [
     "decode_head",
     "distributed",
     "enter_scope",
+    "fuse_conv_bn",
     "get_dist_info",
     "get_rank",
     "place",
