@@ -147,6 +147,8 @@ def _scores(model: Any, images: Tensor, settings: TestSettings, *, softmax: bool
         view = x if size == (height, width) else functional.interpolate(x, size, mode="bilinear", align_corners=False)
         for mirrored in (False, True) if settings.flip else (False,):
             logits = model.encode_decode(view.flip(-1) if mirrored else view, meta)
+            if logits.shape[2:] != (height, width):  # a model that answers at the size of the view
+                logits = functional.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
             scores = logits.float().softmax(1) if softmax else logits
             scores = scores.flip(-1) if mirrored else scores
             total = scores if total is None else total.add_(scores)

@@ -16,6 +16,7 @@ import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator
+from multiprocessing import get_start_method
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -117,7 +118,7 @@ class _BareRunner(Runner):
             default_scope=mm.SCOPE,
             launcher="pytorch" if mm.distributed() else "none",
             experiment_name=f"wsss-{os.getpid()}-{next(_runs)}",
-            env_cfg={"mp_cfg": {"mp_start_method": None}},
+            env_cfg={"mp_cfg": {"mp_start_method": get_start_method(allow_none=True)}},
         )
 
     def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **kwargs: Any) -> MMLogger:

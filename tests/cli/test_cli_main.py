@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 import typer
@@ -100,7 +99,7 @@ def test_no_arguments_show_the_help():
 
 
 @pytest.mark.parametrize("args", [["--help"], ["plugins", "list"]])
-def test_help_and_listing_start_quickly_and_import_nothing_heavy(args, monkeypatch):
+def test_help_and_listing_import_nothing_heavy(args, monkeypatch):
     monkeypatch.setenv("WSSS_PLUGINS", "")
     code = (
         "import sys\nfrom harness.cli.main import app\n"
@@ -108,10 +107,5 @@ def test_help_and_listing_start_quickly_and_import_nothing_heavy(args, monkeypat
         "heavy = {'torch', 'numpy', 'pandas', 'mmengine', 'scipy', 'cv2', 'numba', 'matplotlib'} & set(sys.modules)\n"
         "sys.exit(f'heavy: {heavy}' if heavy else 0)"
     )
-    seconds = []
-    for _ in range(3):
-        begin = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        seconds.append(time.perf_counter() - begin)
-        assert done.returncode == 0, done.stderr
-    assert min(seconds) < 1.5, "generous for a busy machine; half a second on an idle one"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

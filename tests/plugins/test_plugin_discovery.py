@@ -4,7 +4,6 @@ import os
 import pickle
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -191,16 +190,11 @@ def test_a_spec_builds_the_same_manager_in_another_process(site, good):
     assert done.stdout.decode().strip() == f"{names(first)} {first.source_sha256('mine')}"
 
 
-def test_discovery_imports_nothing_heavy_and_is_quick():
+def test_discovery_imports_nothing_heavy():
     code = (
         "import sys, harness.plugins; harness.plugins.PluginManager(env='')\n"
         "heavy = {'torch', 'numpy', 'pandas', 'mmengine', 'scipy', 'cv2', 'numba', 'matplotlib'} & set(sys.modules)\n"
         "sys.exit(f'heavy: {heavy}' if heavy else 0)"
     )
-    seconds = []
-    for _ in range(3):
-        begin = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        seconds.append(time.perf_counter() - begin)
-        assert done.returncode == 0, done.stderr
-    assert min(seconds) < 1.5, "generous for a busy machine; half a second on an idle one"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
