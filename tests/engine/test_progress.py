@@ -41,8 +41,11 @@ def test_a_line_a_cell_with_stage_bar_and_time_left(write_config, tmp_path):
 def test_a_status_file_that_cannot_be_written_stops_nothing(write_config, tmp_path):
     plan, _ = make_plan(write_config(methods=["fill"]))
     (tmp_path / "runs").write_text("a file in the way")
+    inside = False
     with Board(plan, tmp_path / "runs").shown():
-        pass
+        inside = True
+    assert inside
+    assert (tmp_path / "runs").read_text() == "a file in the way"
 
 
 def test_many_cells_are_cut_with_a_count():
