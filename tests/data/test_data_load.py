@@ -151,7 +151,6 @@ def test_a_bad_override_is_one_sentence_that_quotes_it(override: str) -> None:
 def test_validation_never_fails_in_any_other_way(data: dict[str, object]) -> None:
     try:
         made = validate(Plain, data, where="x")
-    except ConfigError as error:
-        assert str(error).startswith("x")
-    else:
-        assert isinstance(made, Plain)
+    except ConfigError:
+        return
+    assert isinstance(made, Plain)
