@@ -48,6 +48,35 @@ class Reported:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """A comparison that a paper states, as data, so that a table can answer it.
+
+    Attributes:
+        left: Name of a row (a method's name, or the name of a row in a benchmark file).
+        right: Name of the row it is compared with.
+        source: Where the claim stands.
+        size: Reported difference left - right as a fraction of 1 (0.021 = 2.1 points), or left / right where
+            ``relative``; ``None`` = only the direction is stated.
+        direction: ``>`` (left is better), ``<``, ``=`` (no difference), or ``>=`` (left reaches ``size`` of right;
+            only with ``relative``).
+        metric: ``val mIoU`` or ``pseudo-label mIoU``.
+        relative: True when ``size`` is the ratio left / right, for example "98 % of full supervision".
+        setting: Data set, split, backbone as the source names them.
+        text: The claim in one sentence.
+    """
+
+    left: str
+    right: str
+    source: str
+    size: float | None = None
+    direction: str = ">"
+    metric: str = "val mIoU"
+    relative: bool = False
+    setting: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class Card:
     """Where a component comes from: paper, year, licence, reported numbers, notes for the reader.
 
@@ -61,6 +90,7 @@ class Card:
     reconstruction: bool = False
     reported: tuple[Reported, ...] = ()
     notes: str = ""
+    claims: tuple[Claim, ...] = ()
 
 
 @dataclass(frozen=True)

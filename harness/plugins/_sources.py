@@ -37,6 +37,11 @@ BUILTINS = (
     "harness.engine.records",
     "harness.maps.records",
     "wsss_baselines",
+    "wsss_self_guided",
+    "wsss_class_conditional",
+    "wsss_label_uncertainty",
+    "wsss_bilevel_box",
+    "wsss_pseudo_mask",
 )
 
 _FILE_PREFIX = "wsss_file_"

@@ -1,0 +1,1 @@
+"""Pseudo-mask matters: variation smoothing, proportional generation, pretended under-fitting, cyclic masks."""

@@ -1,0 +1,1 @@
+"""Self-guided dense annotations: affinity walk and guided filter, image tags alone."""
