@@ -24,6 +24,9 @@ class VocLayout(_Params):
     annotations: str = Field("Annotations", description="folder of VOC .xml files, read where boxes or tags is 'xml'")
     train: str = Field(description="list of training ids, one a line")
     val: str | None = Field(None, description="list of validation ids, one a line")
+    select: Literal["all", "pure"] = Field(
+        "all", description="'pure' keeps of the lists the images whose tags are all among the classes"
+    )
     classes: dict[str, int | list[int]] = Field(
         min_length=2, max_length=254, description="class name -> its mask id or ids; the first class is the background"
     )
@@ -63,6 +66,12 @@ class VocLayout(_Params):
                 raise ValueError(f"names.{name} must be one of the classes {', '.join(self.classes)}, got {target!r}")
         return self
 
+    @model_validator(mode="after")
+    def _tags_can_select(self) -> VocLayout:
+        if self.select == "pure" and self.tags == "masks":
+            raise ValueError("select: 'pure' goes by annotated tags, set tags to 'xml' or to a JSON file")
+        return self
+
     def class_ids(self) -> dict[str, tuple[int, ...]]:
         """Class name -> mask ids, in class index order."""
         return {name: (ids,) if isinstance(ids, int) else tuple(ids) for name, ids in self.classes.items()}
@@ -77,11 +86,21 @@ class VocParams(VocLayout):
 
     @model_validator(mode="after")
     def _auxiliary_classes_are_others(self) -> VocParams:
-        if self.auxiliary is not None:
-            shared = [name for name in list(self.auxiliary.classes)[1:] if name in list(self.classes)[1:]]
-            if shared:
-                raise ValueError(f"auxiliary.classes must differ from classes, both hold {', '.join(shared)}")
+        if self.auxiliary is None:
+            return self
+        own = {name.casefold() for name in list(self.classes)[1:]}
+        shared = [name for name in list(self.auxiliary.classes)[1:] if name.casefold() in own]
+        if shared:
+            raise ValueError(f"auxiliary.classes must differ from classes, both hold {', '.join(shared)}")
+        if (self.auxiliary.root, self.auxiliary.masks) == (self.root, self.masks):
+            ids = _foreground_ids(self) & _foreground_ids(self.auxiliary)
+            if ids:
+                raise ValueError(f"auxiliary.classes must differ from classes, both hold mask id {min(ids)}")
         return self
+
+
+def _foreground_ids(layout: VocLayout) -> set[int]:
+    return {mask_id for ids in list(layout.class_ids().values())[1:] for mask_id in ids}
 
 
 class SyntheticParams(_Params):

@@ -38,7 +38,7 @@ class VocDataset(Dataset):
 
     Raises:
         DataError: A list is missing, empty, repeats an id or holds a blank; a listed image, mask or annotation is
-            missing; an id is in both lists.
+            missing; an id is in both lists; no image is left by ``select``; an auxiliary image is a validation image.
     """
 
     def __init__(self, params: VocLayout, *, strict: bool = True) -> None:
@@ -64,6 +64,7 @@ class VocDataset(Dataset):
             raise DataError(self.defects[0].message + (f" (and {more} more defects)" if more else ""))
         auxiliary = params.auxiliary if isinstance(params, VocParams) else None
         self._auxiliary = None if auxiliary is None else VocDataset(auxiliary, strict=strict)
+        self._refuse_scored_auxiliaries()
 
     @classmethod
     def lenient(cls, params: VocLayout) -> VocDataset:
@@ -93,7 +94,9 @@ class VocDataset(Dataset):
                     problems.append(Defect("list", split, image_id, f"{path}: {image_id} is in the training list too"))
                 defects += problems
                 complete += [] if problems else [image_id]
-            lists[split] = tuple(complete)
+            lists[split] = tuple(filter(self._selected, complete))
+            if complete and not lists[split]:
+                raise DataError(f"{path}: select: no image is tagged with {', '.join(self.classes[1:])} alone")
         return lists, tuple(defects)
 
     def _problems(self, image_id: str) -> Iterator[tuple[str, str]]:
@@ -102,6 +105,20 @@ class VocDataset(Dataset):
             problem = source and source.problem(image_id)
             if problem:
                 yield kind, problem
+
+    def _selected(self, image_id: str) -> bool:
+        if self._params.select == "all" or self._tag_source is None:
+            return True
+        names = {self._params.names.get(name, name) for name in self._tag_source.read(image_id).tags}
+        return bool(names) and names <= set(self.classes[1:])
+
+    def _refuse_scored_auxiliaries(self) -> None:
+        """Masks of an image, even of other classes, must not be learned from when the image is scored."""
+        if self._auxiliary is None or self._auxiliary._folders["image"].root != self._folders["image"].root:
+            return
+        scored = sorted(set(self._auxiliary.ids("train")) & set(self._ids["val"]))
+        if scored:
+            raise DataError(f"data set {self.name!r}: auxiliary.train: image {scored[0]!r} is a validation image")
 
     def ids(self, split: str) -> tuple[str, ...]:
         """Image ids of ``train`` or ``val`` in list order."""

@@ -136,12 +136,18 @@ def dataset_info(dataset: Dataset) -> DatasetInfo:
     """The data set as records and the fingerprint show it."""
     from harness.contract.run_record import DatasetInfo
 
-    digests = {split: sorted(dataset.digests(split).items()) for split in SPLITS}
+    digests = {f"{split}/{kind}": value for split in SPLITS for kind, value in sorted(dataset.digests(split).items())}
+    images = {split: len(dataset.ids(split)) for split in SPLITS}
+    auxiliary = dataset.auxiliary
+    if auxiliary is not None:
+        digests |= {f"auxiliary/{kind}": value for kind, value in sorted(auxiliary.digests("train").items())}
+        digests["auxiliary/classes"] = digest(list(auxiliary.classes))
+        images["auxiliary"] = len(auxiliary.ids("train"))
     return DatasetInfo(
         name=dataset.name,
         classes=list(dataset.classes),
-        images={split: len(dataset.ids(split)) for split in SPLITS},
-        digests={f"{split}/{kind}": value for split in SPLITS for kind, value in digests[split]},
+        images=images,
+        digests=digests,
         show_images=dataset.show_images,
     )
 

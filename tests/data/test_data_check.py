@@ -70,7 +70,7 @@ def test_an_empty_list_is_a_defect(voc: Any) -> None:
 def test_the_auxiliary_data_set_is_checked_too(voc: Any) -> None:
     voc.list("aux.txt", "b\nq\n")
     auxiliary = {"name": "x", "root": str(voc.root), "train": "aux.txt", "classes": {"background": [0, 8], "bear": 15}}
-    report = check(VocDataset.lenient(voc.params(auxiliary=auxiliary)))
+    report = check(VocDataset.lenient(voc.params(classes={"background": [0, 15], "cat": 8}, auxiliary=auxiliary)))
     assert report.splits[-1].split == "auxiliary train"
     assert {defect.split for defect in report.defects} == {"auxiliary train"}
 

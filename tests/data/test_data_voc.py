@@ -265,19 +265,54 @@ def test_saliency_maps_are_fractions(voc: Any) -> None:
     np.testing.assert_allclose(saliency, 0.2)
 
 
+def auxiliary_of(voc: Any, **changes: Any) -> dict[str, Any]:
+    base = {"name": "aux", "root": str(voc.root), "train": "aux.txt", "classes": {"background": [0, 8], "horse": 15}}
+    return base | changes
+
+
 def test_the_auxiliary_data_set_has_other_classes(voc: Any) -> None:
-    auxiliary = {
-        "name": "aux",
-        "root": str(voc.root),
-        "train": "val.txt",
-        "classes": {"background": [0, 8], "horse": 15},
-    }
-    dataset = VocDataset(voc.params(auxiliary=auxiliary))
+    voc.list("aux.txt", "b\n")
+    classes = {"background": [0, 15], "cat": 8}
+    dataset = VocDataset(voc.params(classes=classes, auxiliary=auxiliary_of(voc)))
     assert dataset.auxiliary is not None
-    assert dataset.auxiliary.ids("train") == ("d",)
+    assert dataset.auxiliary.ids("train") == ("b",)
     assert dataset.auxiliary.ids("val") == ()
-    with pytest.raises(ValidationError, match=r"auxiliary\.classes must differ from classes, both hold person"):
-        voc.params(auxiliary=auxiliary | {"classes": {"background": 0, "person": 15}})
+    with pytest.raises(ValidationError, match=r"auxiliary\.classes must differ from classes, both hold Cat"):
+        voc.params(classes=classes, auxiliary=auxiliary_of(voc, classes={"background": 0, "Cat": 15}))
+
+
+def test_a_class_is_not_auxiliary_under_another_name(voc: Any) -> None:
+    with pytest.raises(ValidationError, match="both hold mask id 15"):
+        voc.params(auxiliary=auxiliary_of(voc))
+
+
+def test_a_scored_image_cannot_be_auxiliary(voc: Any) -> None:
+    voc.list("aux.txt", "a\nd\n")
+    params = voc.params(classes={"background": [0, 15], "cat": 8}, auxiliary=auxiliary_of(voc))
+    with pytest.raises(DataError, match="'d' is a validation image"):
+        VocDataset(params)
+
+
+def test_one_list_splits_by_tags_into_target_and_auxiliary(voc: Any) -> None:
+    tags = {"a": ["cat"], "b": ["horse"], "c": ["cat", "horse"], "d": ["cat"]}
+    entries = [{"id": image_id, "tags": names, "boxes": []} for image_id, names in tags.items()]
+    (voc.root / "tags.json").write_text(json.dumps({"images": entries}))
+    pure = {"select": "pure", "tags": "tags.json", "other": "background"}
+    auxiliary = auxiliary_of(voc, train="train.txt", classes={"background": 0, "horse": 15}, **pure)
+    dataset = VocDataset(voc.params(classes={"background": 0, "cat": 8}, auxiliary=auxiliary, **pure))
+    assert dataset.ids("train") == ("a",)
+    assert dataset.auxiliary is not None
+    assert dataset.auxiliary.ids("train") == ("b",)
+    assert set(np.unique(dataset.auxiliary.mask("b"))) == {0, 1, 255}  # pixels of other classes are background
+    voc.list("val.txt", "c\n")
+    voc.list("train.txt", "a\nb\n")
+    with pytest.raises(DataError, match="no image is tagged with cat alone"):
+        VocDataset(voc.params(classes={"background": 0, "cat": 8}, **pure))
+
+
+def test_selection_needs_annotated_tags(voc: Any) -> None:
+    with pytest.raises(ValidationError, match="select: 'pure' goes by annotated tags"):
+        voc.params(select="pure")
 
 
 def test_a_pickled_data_set_reads_the_same(voc: Any) -> None:
