@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 from typing import Any
 
-import numpy as np
-
 from harness.contract.run_record import RunRecord
 from harness.leaderboard import annotation
-from harness.leaderboard.frame import Board, DatasetSummary, ReportedNumber, Row, RowError
+from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
 from harness.leaderboard.loading import Run, check_same_settings, group_key
 from harness.scoring.confusion import Confusions
-from harness.scoring.metrics import iou, miou
-from harness.scoring.statistics import miou_interval, seed_spread
+from harness.scoring.metrics import miou
+from harness.scoring.paired import Comparison as Compared
+from harness.scoring.paired import compare
+from harness.scoring.statistics import RowIntervals, row_intervals, seed_spread
 
 FULL = "full"
 """The method whose row is 100 % in ``percent_of_full``."""
@@ -23,6 +23,14 @@ FULL = "full"
 _INTERVALS = (
     "Brackets are 95 % bootstrap percentile intervals over images ({resamples} resamples, seeds resampled jointly); "
     "seed sd is the sample standard deviation over seeds and is apart from them."
+)
+_RANKS = (
+    "A row's rank is one more than the number of rows that are significantly better: paired permutation test over "
+    "images, two-sided, Holm's correction over all pairs, 5 %."
+)
+_RESOLVABLE = (
+    "These images resolve differences of about {} points (median over pairs of 2.8 bootstrap standard errors of the "
+    "paired difference: 80 % power at the 5 % level for one pair)."
 )
 _POLICIES = (
     "A class enters a mean when the truth of the scored images holds it; pixels whose truth is 255 are not scored, and "
@@ -33,6 +41,9 @@ _ORACLE = (
 )
 _RECONSTRUCTION = "A row marked (reconstruction) rebuilds parts that no source confirms."
 _PARTIAL = "A row marked partial is of the listed seeds only, because others failed; it has no rank."
+_Made = tuple[Row, Sequence[Run]]
+"""A row and the runs that it is of."""
+
 _MIXED = "MIXED SETTINGS: rows of different fingerprints are not comparable; ranks are within a fingerprint."
 
 
@@ -52,7 +63,8 @@ def build_board(runs: Sequence[Run], *, allow_mixed: bool = False) -> Board:
     groups: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: run.record.seed):
         groups[group_key(run.record)].append(run)
-    rows = _ranked(_with_percent_of_full([(_row(group), group[0].record) for group in groups.values()]))
+    made = [(_row(group), group) for group in groups.values()]
+    rows, comparisons = _ranked(_with_percent_of_full(made))
     records = [run.record for run in runs]
     mixed = len({record.fingerprint for record in records}) > 1
     first = records[0]
@@ -61,9 +73,10 @@ def build_board(runs: Sequence[Run], *, allow_mixed: bool = False) -> Board:
         benchmark=" + ".join(sorted({record.benchmark for record in records})),
         dataset=None if mixed else _dataset(first),
         mixed=mixed,
-        notes=_notes(rows, records, mixed=mixed),
+        notes=_notes(rows, records, comparisons, mixed=mixed),
         protocol=None if mixed else first.protocol,
         rows=rows,
+        comparisons=comparisons,
     )
 
 
@@ -71,11 +84,16 @@ def _dataset(record: RunRecord) -> DatasetSummary:
     return DatasetSummary.model_validate(record.dataset.model_dump(include=set(DatasetSummary.model_fields)))
 
 
-def _notes(rows: Sequence[Row], records: Iterable[RunRecord], *, mixed: bool) -> list[str]:
+def _notes(
+    rows: Sequence[Row], records: Iterable[RunRecord], comparisons: Sequence[Comparison], *, mixed: bool
+) -> list[str]:
+    resolvable = {comparison.backbone: comparison.resolvable for comparison in comparisons if comparison.resolvable}
     resamples = " or ".join(str(count) for count in sorted({_resamples(record) for record in records}))
     conditional = {
         _MIXED: mixed,
         _INTERVALS.format(resamples=resamples): True,
+        _RANKS: any(row.rank is not None for row in rows),
+        _RESOLVABLE.format(_points(resolvable)): bool(resolvable),
         _POLICIES: True,
         _ORACLE: any(row.oracle_pseudo_miou is not None for row in rows),
         annotation.NOTE: any(row.annotation_hours is not None for row in rows),
@@ -83,6 +101,13 @@ def _notes(rows: Sequence[Row], records: Iterable[RunRecord], *, mixed: bool) ->
         _PARTIAL: any(row.status == "partial" for row in rows),
     }
     return [note for note, holds in conditional.items() if holds]
+
+
+def _points(resolvable: dict[str, float]) -> str:
+    """For example ``1.4``, or ``1.4 (resnet18), 0.9 (mit_b0)`` where backbones differ."""
+    if len(resolvable) == 1:
+        return f"{100 * next(iter(resolvable.values())):.1f}"
+    return ", ".join(f"{100 * value:.1f} ({backbone})" for backbone, value in resolvable.items())
 
 
 def _resamples(record: RunRecord) -> int:
@@ -141,23 +166,32 @@ def _numbers(runs: Sequence[Run]) -> dict[str, Any]:
     for name in ("pseudo", "val"):
         seeds = _seeds(runs, name)
         if seeds:
-            value, low, high = miou_interval(seeds, resamples=_resamples(records[0]))
-            numbers |= {f"{name}_miou": value, f"{name}_miou_low": low, f"{name}_miou_high": high}
-        if seeds and name == "val":
-            numbers["val_miou_seed_sd"] = seed_spread([float(miou(seed.total())) for seed in seeds])[1]
-            numbers["class_iou"] = _class_iou(seeds)
+            numbers |= _scored(name, seeds, _resamples(records[0]))
     return numbers
+
+
+def _scored(name: str, seeds: Sequence[Confusions], resamples: int) -> dict[str, Any]:
+    """The fields of one score; only those of ``val`` go down to the classes."""
+    found = row_intervals(seeds, resamples=resamples)
+    each = [float(miou(seed.total())) for seed in seeds]
+    value, low, high = found.miou
+    numbers: dict[str, Any] = {f"{name}_miou": value, f"{name}_miou_low": low, f"{name}_miou_high": high}
+    numbers[f"{name}_miou_seeds"] = each
+    return numbers | ({"val_miou_seed_sd": seed_spread(each)[1], **_class_iou(found)} if name == "val" else {})
+
+
+def _class_iou(found: RowIntervals) -> dict[str, list[float | None]]:
+    ends = {"class_iou": "value", "class_iou_low": "low", "class_iou_high": "high"}
+    return {
+        field: [None if interval is None else getattr(interval, end) for interval in found.classes]
+        for field, end in ends.items()
+    }
 
 
 def _seeds(runs: Iterable[Run], name: str) -> list[Confusions]:
     """The confusions of every seed, or none when a seed lacks them."""
     seeds = [run.confusions(name) for run in runs]
     return [] if None in seeds else [seed for seed in seeds if seed is not None]
-
-
-def _class_iou(seeds: Sequence[Confusions]) -> list[float | None]:
-    values = np.mean([iou(seed.total()) for seed in seeds], axis=0)
-    return [None if np.isnan(value) else float(value) for value in values]
 
 
 def _seconds(record: RunRecord) -> float | None:
@@ -180,28 +214,73 @@ def _settings(row: Row) -> tuple[str, ...]:
     return row.fingerprint, row.backbone, row.init, row.init_sha256 or ""
 
 
-def _with_percent_of_full(rows: Sequence[tuple[Row, RunRecord]]) -> list[Row]:
-    full = {_settings(row): row.val_miou for row, record in rows if record.method == FULL and row.status == "ok"}
+def _with_percent_of_full(rows: Sequence[_Made]) -> list[_Made]:
+    full = {_settings(row): row.val_miou for row, group in rows if _is_full(group) and row.status == "ok"}
     return [
-        row.model_copy(update={"percent_of_full": row.val_miou / ceiling})
+        (row.model_copy(update={"percent_of_full": row.val_miou / ceiling}), group)
         if row.val_miou is not None and (ceiling := full.get(_settings(row)))
-        else row
-        for row, _ in rows
+        else (row, group)
+        for row, group in rows
     ]
 
 
-def _ranked(rows: Iterable[Row]) -> list[Row]:
-    """Rows in table order: by settings, then by ``val_miou``, rows without a rank last."""
-    groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
-    for row in sorted(rows, key=_settings):
-        groups[_settings(row)].append(row)
-    return [row for group in groups.values() for row in _rank_group(group)]
+def _is_full(group: Sequence[Run]) -> bool:
+    return group[0].record.method == FULL
 
 
-def _rank_group(group: Iterable[Row]) -> list[Row]:
+def _ranked(rows: Iterable[_Made]) -> tuple[list[Row], list[Comparison]]:
+    """Rows in table order, by settings, rank and ``val_miou``, rows without a rank last; and the tests behind it."""
+    groups: dict[tuple[str, ...], list[_Made]] = defaultdict(list)
+    for made in sorted(rows, key=lambda made: _settings(made[0])):
+        groups[_settings(made[0])].append(made)
+    ranked = [_rank_group(group) for group in groups.values()]
+    return [row for rows, _ in ranked for row in rows], [found for _, found in ranked if found is not None]
+
+
+def _rank_group(group: Iterable[_Made]) -> tuple[list[Row], Comparison | None]:
     """Rank comparable rows; the one place that decides which of them get which rank."""
     order = {"ok": 0, "partial": 1, "timeout": 2, "failed": 3}
-    rows = sorted(group, key=lambda row: (order[row.status], -(row.val_miou or 0), row.val_miou is None, row.method))
-    ranked = [row for row in rows if row.status == "ok" and row.val_miou is not None]
-    places = {row.method: place for place, row in enumerate(ranked, start=1)}
-    return [row.model_copy(update={"rank": places.get(row.method)}) for row in rows]
+    made = sorted(
+        group,
+        key=lambda made: (order[made[0].status], -(made[0].val_miou or 0), made[0].val_miou is None, made[0].method),
+    )
+    rows = [row for row, _ in made]
+    entered = {row.method: runs for row, runs in made if row.status == "ok" and row.val_miou is not None}
+    if not entered:
+        return rows, None
+    resamples = _resamples(next(iter(entered.values()))[0].record)
+    compared = compare({name: _by_seed(runs) for name, runs in entered.items()}, resamples=resamples)
+    placed = [row.model_copy(update=_place(row, compared)) if row.method in entered else row for row in rows]
+    placed.sort(key=lambda row: (row.rank is None, row.rank or 0))
+    return placed, _comparison(rows[0], compared)
+
+
+def _by_seed(runs: Iterable[Run]) -> dict[int, Confusions]:
+    found = {run.record.seed: run.confusions("val") for run in runs}
+    return {seed: confusions for seed, confusions in found.items() if confusions is not None}
+
+
+def _place(row: Row, compared: Compared) -> dict[str, Any]:
+    return {"rank": compared.rank(row.method), "tied_with": compared.ties(row.method)}
+
+
+def _comparison(row: Row, compared: Compared) -> Comparison:
+    return Comparison(
+        **row.model_dump(include={"fingerprint", "backbone", "init", "init_sha256"}),
+        permutations=compared.permutations,
+        resolvable=compared.resolvable,
+        pairs=[
+            PairTest(
+                left=pair.left,
+                right=pair.right,
+                seeds=list(pair.seeds),
+                difference=pair.difference.value,
+                low=pair.difference.low,
+                high=pair.difference.high,
+                p=pair.p,
+                p_holm=pair.p_holm,
+                significant=pair.significant,
+            )
+            for pair in compared.pairs
+        ],
+    )

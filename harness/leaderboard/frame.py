@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+from harness.leaderboard.panels import Gallery
 
 SCHEMA_VERSION = 1
 
@@ -46,8 +48,8 @@ class Row(_Model):
     """One method on one backbone with one set of initial weights, over seeds.
 
     Attributes:
-        rank: By ``val_miou`` among rows that share fingerprint, backbone and initial weights; ``None`` for rows that
-            are not ``ok``.
+        rank: One more than the number of rows that are significantly better, among rows that share fingerprint,
+            backbone and initial weights; rows may share a rank. ``None`` for rows that are not ``ok``.
         method: Label of the row.
         seeds: The seeds that the numbers are of (without numbers: those that were tried), ascending.
         status: ``ok``; ``partial`` when only the listed seeds succeeded; ``failed`` or ``timeout`` when none did.
@@ -59,7 +61,10 @@ class Row(_Model):
         seconds: Wall time of all distinct stages, mean over seeds.
         peak_memory_mib: Largest peak of any stage.
         verified: Whether ``wsss verify`` recomputed the numbers; ``None`` = not checked.
-        class_iou: Validation IoU by class, mean over seeds; ``None`` for a class that the truth lacks.
+        class_iou: Validation IoU by class, mean over seeds, with its 95 % bootstrap interval; ``None`` for a class that
+            the truth lacks.
+        tied_with: Ranked rows from which this one does not differ significantly, in table order.
+        val_miou_seeds: ``val_miou`` of each of ``seeds``; ``pseudo_miou_seeds`` likewise.
     """
 
     rank: int | None
@@ -90,6 +95,11 @@ class Row(_Model):
     init_sha256: str | None = None
     label_coverage: float | None = None
     class_iou: list[float | None] | None = None
+    class_iou_low: list[float | None] | None = None
+    class_iou_high: list[float | None] | None = None
+    val_miou_seeds: list[float] | None = None
+    pseudo_miou_seeds: list[float] | None = None
+    tied_with: list[str] = []
     error: RowError | None = None
     reference: bool = False
     reconstruction: bool = False
@@ -103,6 +113,84 @@ class DatasetSummary(_Model):
     images: dict[str, int]
 
 
+class PairTest(_Model):
+    """Two ranked rows of one ``Comparison`` on the same validation images (``harness.scoring.paired``).
+
+    Attributes:
+        left: Label of a row, above ``right`` in the table.
+        right: Label of the other row.
+        seeds: Seeds that both rows have; they are compared seed by seed.
+        difference: ``val_miou`` of ``left`` minus that of ``right`` over ``seeds``.
+        low: Lower end of the difference's 95 % paired bootstrap interval over images; ``high`` the upper end.
+        p: Of the two-sided paired permutation test over images.
+        p_holm: The same after Holm's correction over all pairs of the comparison.
+        significant: Whether ``p_holm`` is at most 0.05.
+    """
+
+    left: str
+    right: str
+    seeds: list[int]
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    significant: bool
+
+
+class Comparison(_Model):
+    """Every pair of the ranked rows that share fingerprint, backbone and initial weights.
+
+    Attributes:
+        permutations: Exchanges that a p value is of.
+        resolvable: The smallest difference that the images can resolve: median over pairs of 2.8 bootstrap standard
+            errors of the paired difference (80 % power at the 5 % level, one pair); ``None`` without a pair.
+    """
+
+    fingerprint: str
+    backbone: str
+    init: str
+    init_sha256: str | None = None
+    permutations: int
+    resolvable: float | None
+    pairs: list[PairTest]
+
+
+class ClaimAnswer(_Model):
+    """What the measured rows say about a claim of a paper (``harness.leaderboard.claims``).
+
+    Attributes:
+        left: Label of the row that the claim is about; ``right`` of the row that it is compared with.
+        metric: ``val mIoU`` or ``pseudo-label mIoU``.
+        direction: ``>``, ``<``, ``=`` or ``>=``, as the claim states it.
+        relative: True when ``reported`` and ``measured`` are left / right, else they are left - right.
+        reported: What the source states; ``None`` = only the direction.
+        measured: What the rows give, with its 95 % paired bootstrap interval over images.
+        verdict: The answer.
+        reason: Why, in a few words.
+        text: The claim in one sentence.
+        setting: Data set, split and backbone as the source names them.
+        source: Where the claim stands.
+        backbone: Backbone of the two measured rows.
+    """
+
+    left: str
+    right: str
+    metric: str
+    direction: str
+    relative: bool = False
+    reported: float | None = None
+    measured: float | None = None
+    low: float | None = None
+    high: float | None = None
+    verdict: Literal["holds", "does not hold", "unresolved", "not comparable"]
+    reason: str
+    text: str = ""
+    setting: str = ""
+    source: str
+    backbone: str | None = None
+
+
 class Board(_Model):
     """A table.
 
@@ -114,6 +202,9 @@ class Board(_Model):
         mixed: True when rows of different fingerprints were put together on request: not comparable.
         notes: What a reader must know, one sentence each.
         rows: In table order.
+        comparisons: Paired tests behind the ranks, one for each group of comparable rows.
+        claims: Answers to the claims of the papers; empty unless they were asked for.
+        gallery: Pictures for a page; never part of the JSON.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -124,3 +215,6 @@ class Board(_Model):
     notes: list[str] = []
     protocol: dict[str, Any] | None
     rows: list[Row]
+    comparisons: list[Comparison] = []
+    claims: list[ClaimAnswer] = []
+    gallery: Gallery | None = Field(default=None, exclude=True)

@@ -23,6 +23,9 @@ from harness.leaderboard.frame import Board, Row
 
 Render = Callable[[Board], str]
 
+_NESTED = {"class_iou", "class_iou_low", "class_iou_high", "val_miou_seeds", "pseudo_miou_seeds", "tied_with"}
+"""Lists that a line of a CSV file has no place for."""
+
 
 def to_markdown(board: Board) -> str:
     """The table under a title and the notes that explain it, and the validation IoU by class below."""
@@ -56,7 +59,7 @@ def to_json(board: Board) -> str:
 
 def _flat(row: Row) -> dict[str, object]:
     number = closest_reported(row)
-    return row.model_dump(mode="json", exclude={"class_iou"}) | {
+    return row.model_dump(mode="json", exclude=_NESTED) | {
         "seeds": " ".join(map(str, row.seeds)),
         "reported": number and number.value,
         "reported_protocol": number and reported_protocol(number),

@@ -17,8 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contract.errors import DataError
-from harness.scoring.confusion import Confusions
-from harness.scoring.metrics import Values, miou_of_areas
+from harness.scoring.confusion import Confusions, Counts
+from harness.scoring.metrics import Values, iou_of_areas, miou_of_areas
+
+LEVEL = 0.95
+"""Coverage of every interval."""
 
 _BATCH = 1 << 22
 """Weights that are held at a time (32 MiB)."""
@@ -32,11 +35,23 @@ class Interval(NamedTuple):
     high: float
 
 
-def miou_interval(seeds: Sequence[Confusions], *, resamples: int = 1000, level: float = 0.95) -> Interval:
-    """MIoU, mean over seeds, with its bootstrap percentile interval over images.
+class RowIntervals(NamedTuple):
+    """MIoU of a row, and the IoU of each class; ``None`` for a class that the truth lacks."""
+
+    miou: Interval
+    classes: list[Interval | None]
+
+
+def miou_interval(seeds: Sequence[Confusions], *, resamples: int = 1000, level: float = LEVEL) -> Interval:
+    """MIoU, mean over seeds, with its bootstrap percentile interval over images; see ``row_intervals``."""
+    return row_intervals(seeds, resamples=resamples, level=level).miou
+
+
+def row_intervals(seeds: Sequence[Confusions], *, resamples: int = 1000, level: float = LEVEL) -> RowIntervals:
+    """MIoU and class IoU, mean over seeds, with bootstrap percentile intervals over images.
 
     With several seeds an image is drawn with the predictions of all of them, and a resample's value is the mean over
-    seeds. A class that the truth of a resample lacks is left out of that resample's mean.
+    seeds. A class that the truth of a resample lacks is left out of that resample.
 
     Args:
         seeds: Confusions of the same images, one for each seed.
@@ -47,29 +62,52 @@ def miou_interval(seeds: Sequence[Confusions], *, resamples: int = 1000, level: 
         DataError: The seeds scored different images, or no pixel is scored.
     """
     ids = sorted(seeds[0].ids)
-    areas = np.stack([_aligned(confusions, ids).areas() for confusions in seeds], axis=1)
-    value = float(miou_of_areas(areas.sum(0)).mean())
+    areas = np.stack([aligned_areas(confusions, ids) for confusions in seeds], axis=1)
+    total = areas.sum(0)
+    value = float(miou_of_areas(total).mean())
     if np.isnan(value):
         raise DataError("no scored pixel in any of the images: a mIoU does not exist")
     flat = areas.reshape(len(ids), -1).astype(np.float64)
-    values = [
-        miou_of_areas((weights @ flat).reshape(-1, *areas.shape[1:])).mean(-1) for weights in _weights(ids, resamples)
-    ]
-    low, high = np.nanquantile(np.concatenate(values), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high))
+    drawn = [(weights @ flat).reshape(-1, *total.shape) for weights in bootstrap_weights(ids, resamples)]
+    mious = np.concatenate([miou_of_areas(sums).mean(-1) for sums in drawn])
+    ious = np.concatenate([iou_of_areas(sums).mean(-2) for sums in drawn])
+    values = iou_of_areas(total).mean(0)
+    return RowIntervals(
+        Interval(value, *percentiles(mious, level)),
+        [
+            None if np.isnan(iou) else Interval(float(iou), *percentiles(ious[:, cls], level))
+            for cls, iou in enumerate(values)
+        ],
+    )
 
 
-def _aligned(confusions: Confusions, ids: list[str]) -> Confusions:
+def aligned_areas(confusions: Confusions, ids: list[str]) -> Counts:
+    """(N, 3, C) int64 intersection, truth and prediction of each class, in the order of ``ids``.
+
+    Raises:
+        DataError: Other images were scored.
+    """
     if len(confusions) != len(ids):
-        raise DataError(f"seeds scored different images: {len(ids)} and {len(confusions)}")
-    return confusions if list(confusions.ids) == ids else confusions.subset(ids)
+        raise DataError(f"rows or seeds scored different images: {len(ids)} and {len(confusions)}")
+    return (confusions if list(confusions.ids) == ids else confusions.subset(ids)).areas()
 
 
-def _weights(ids: Sequence[str], resamples: int) -> Iterator[Values]:
+def percentiles(values: Values, level: float = LEVEL) -> tuple[float, float]:
+    """The central ``level`` of (R,) resampled values; NaN is left out."""
+    low, high = np.nanquantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def random_state(purpose: str, ids: Sequence[str]) -> np.random.RandomState:
+    """A generator whose stream depends on the purpose and the image ids alone."""
+    digest = hashlib.sha256((purpose + "\n".join(ids)).encode()).digest()
+    return np.random.RandomState(np.frombuffer(digest, "<u4"))
+
+
+def bootstrap_weights(ids: Sequence[str], resamples: int) -> Iterator[Values]:
     """Batches of (B, N) float64: how often each image is in each resample."""
     count = len(ids)
-    digest = hashlib.sha256("\n".join(ids).encode()).digest()
-    random = np.random.RandomState(np.frombuffer(digest, "<u4"))
+    random = random_state("", ids)
     step = max(1, _BATCH // count)
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)

@@ -6,7 +6,7 @@ import pytest
 from harness.contract import DataError
 from harness.scoring import miou_interval, score, seed_spread
 from harness.scoring.metrics import miou
-from harness.scoring.statistics import _weights
+from harness.scoring.statistics import bootstrap_weights
 
 
 def confusions(images=40, seed=0, noise=0.3, ids="i", num_classes=3):
@@ -29,7 +29,7 @@ def test_equals_the_plain_loop_over_dense_confusions():
     scored = [confusions(seed=1), confusions(seed=2)]
     dense = np.stack([each.subset(sorted(each.ids)).dense() for each in scored])
     loop = []
-    for weights in np.concatenate(list(_weights(sorted(scored[0].ids), 200))):
+    for weights in np.concatenate(list(bootstrap_weights(sorted(scored[0].ids), 200))):
         counts = weights.astype(np.int64)[:, None, None]
         loop.append(np.mean([miou((counts * seed).sum(0)) for seed in dense]))
     _, low, high = miou_interval(scored, resamples=200)
@@ -42,9 +42,9 @@ def test_the_same_content_gives_the_same_interval_whatever_the_order():
 
 
 def test_resamples_are_shared_by_methods_and_differ_between_image_sets():
-    first, again = (next(_weights(["a", "b", "c"], 50)) for _ in range(2))
+    first, again = (next(bootstrap_weights(["a", "b", "c"], 50)) for _ in range(2))
     assert (first == again).all()
-    assert (first != next(_weights(["a", "b", "d"], 50))).any()
+    assert (first != next(bootstrap_weights(["a", "b", "d"], 50))).any()
     assert (first.sum(1) == 3).all()
 
 
@@ -56,7 +56,7 @@ def test_resampling_in_batches_changes_nothing(monkeypatch):
 
 
 def test_known_images_keep_their_resamples_across_versions():
-    assert next(_weights(["a", "b", "c"], 4)).tolist() == [[2, 0, 1], [1, 1, 1], [0, 0, 3], [2, 0, 1]]
+    assert next(bootstrap_weights(["a", "b", "c"], 4)).tolist() == [[2, 0, 1], [1, 1, 1], [0, 0, 3], [2, 0, 1]]
 
 
 def test_seeds_are_resampled_jointly():
