@@ -1,0 +1,81 @@
+"""Cyclic pseudo masks: the segmenter of the round before labels the training images (arXiv 2108.12995, figure 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.contract import BACKGROUND, Context, Generator, PseudoLabel, SoftScores, View
+from harness.maps.crf import Bilateral, DenseCRF, Gaussian
+from harness.maps.scores import downsample
+from wsss_pseudo_mask.params import CyclicParams
+
+TEST_CRF = (Gaussian(sxy=1, compat=3), Bilateral(sxy=67, srgb=3, compat=4))
+"""Kernels of the segmenter's test-time CRF."""
+
+MIN_PROBABILITY = 0.01
+"""A class that stays below this everywhere is left out of the CRF."""
+
+STRIDE = 4
+"""Of the stored scores."""
+
+_TOGETHER = 128
+"""Images that are predicted in one call."""
+
+
+class Cyclic(Generator):
+    """Predictions under the protocol's test-time settings, averaged, refined by a CRF, without ignored pixels."""
+
+    def __init__(self, params: CyclicParams) -> None:
+        self._params = params
+
+    def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
+        """Label every training image."""
+        for start in range(0, len(view.ids), _TOGETHER):
+            ids = view.ids[start : start + _TOGETHER]
+            images = [view.image(image_id) for image_id in ids]
+            predicted = ctx.previous.predict(images)
+            for index, probabilities in enumerate(predicted):
+                classes = self._classes(probabilities, ids[index], view)
+                image = images[index] if self._params.crf else None
+                yield relabel(ids[index], probabilities, classes, image)
+                ctx.progress(start + index + 1, len(view.ids))
+
+    def _classes(self, probabilities: npt.NDArray[np.float32], image_id: str, view: View) -> tuple[int, ...]:
+        """Classes that may be labelled: those with some probability and, if asked for, a tag."""
+        allowed = np.flatnonzero(probabilities.max(axis=(1, 2)) > MIN_PROBABILITY)
+        if self._params.filter_by_tags:
+            allowed = np.intersect1d(allowed, (BACKGROUND, *view.tags(image_id)))
+        return tuple(allowed.tolist()) or (BACKGROUND,)
+
+
+def relabel(
+    image_id: str,
+    probabilities: npt.NDArray[np.float32],
+    classes: Sequence[int],
+    image: npt.NDArray[np.uint8] | None,
+    *,
+    iterations: int = 10,
+) -> PseudoLabel:
+    """The label of one image from its class probabilities.
+
+    Args:
+        image_id: Id of the image.
+        probabilities: (C, H, W) float32, sums to 1.
+        classes: Ascending class indices that may be labelled.
+        image: (H, W, 3) uint8 RGB for the CRF, ``None`` = no CRF.
+        iterations: Mean field updates.
+
+    Returns:
+        Mask without 255, and the probabilities of the foreground among ``classes`` as soft scores.
+    """
+    kept = probabilities[list(classes)]
+    marginals = kept
+    if image is not None and len(classes) > 1:
+        marginals = DenseCRF(image, pairwise=TEST_CRF).infer(kept, iterations)
+    mask = np.asarray(classes, np.uint8)[marginals.argmax(axis=0)]
+    first = int(classes[0] == BACKGROUND)
+    scores = SoftScores(tuple(classes[first:]), downsample(kept[first:], STRIDE), mask.shape)
+    return PseudoLabel(image_id, mask, scores)

@@ -1,0 +1,81 @@
+"""CVS and PMG as a generator on the shared CAMs and as refiners of any soft scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.contract import BACKGROUND, Context, DataError, Generator, PseudoLabel, Refiner, SoftScores, View
+from harness.maps.scores import ScoreReader, upsample
+from wsss_pseudo_mask import method
+from wsss_pseudo_mask.params import CvsPmgParams
+
+Image = npt.NDArray[np.uint8]
+
+
+class CvsPmgGenerator(Generator):
+    """Pseudo labels from the shared classifier's CAMs."""
+
+    def __init__(self, params: CvsPmgParams) -> None:
+        self._params = params
+
+    def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
+        """One mask an image, without ignored pixels; an image without tags is background."""
+        cams = ScoreReader(ctx.input("cams"))
+        for done, image_id in enumerate(view.ids, start=1):
+            yield pseudo_label(image_id, cams.get(image_id), view, self._params)
+            ctx.progress(done, len(view.ids))
+
+
+class CvsPmgRefiner(Refiner):
+    """The same on the soft scores of another generator; its masks are not looked at."""
+
+    def __init__(self, params: CvsPmgParams) -> None:
+        self._params = params
+
+    def refine(self, labels: Iterable[PseudoLabel], view: View, ctx: Context) -> Iterator[PseudoLabel]:
+        """One mask a label.
+
+        Raises:
+            DataError: A label holds objects but carries no soft scores.
+        """
+        for label in labels:
+            if label.scores is None and (label.mask != BACKGROUND).any():
+                raise DataError(f"cvs_pmg: the label of image {label.image_id!r} carries no soft scores")
+            yield pseudo_label(label.image_id, label.scores, view, self._params)
+
+
+def pseudo_label(image_id: str, scores: SoftScores | None, view: View, params: CvsPmgParams) -> PseudoLabel:
+    """Mask of one image and its smoothed scores; the image is only read for a CRF."""
+    if scores is None or not set(scores.classes) - {BACKGROUND}:
+        return PseudoLabel(image_id, np.full(view.size(image_id), BACKGROUND, np.uint8), scores)
+    stored, classes = _foreground_planes(scores)
+    maps = upsample(SoftScores(classes, stored, scores.size))
+    if params.preset == "official":
+        maps = maps.astype(np.float16)
+    variation = np.zeros(len(classes))
+    if params.cvs:
+        variation = method.coefficient_of_variation(maps, tau=params.tau, strength=params.smoothing)
+    smoothed = method.smooth(maps, variation, tau=params.tau)
+    image = _crf_image(image_id, view, params) if params.crf else None
+    if params.pmg:
+        foreground = method.class_marginals(smoothed, image, alpha=params.alpha) > 0.5
+        mask = method.proportional_labels(maps, foreground, classes)
+    else:
+        mask = method.joint_labels(smoothed, classes, image, alpha=params.alpha)
+    planes = method.smooth(stored.astype(np.float32), variation, tau=params.tau)
+    return PseudoLabel(image_id, mask, SoftScores(classes, np.clip(planes, 0, 1).astype(np.float16), scores.size))
+
+
+def _foreground_planes(scores: SoftScores) -> tuple[npt.NDArray[np.float16], tuple[int, ...]]:
+    """Planes and classes without the background."""
+    kept = [index for index, cls in enumerate(scores.classes) if cls != BACKGROUND]
+    return scores.values[kept], tuple(scores.classes[index] for index in kept)
+
+
+def _crf_image(image_id: str, view: View, params: CvsPmgParams) -> Image:
+    """RGB; the released PMG code hands the CRF what OpenCV read, which is BGR."""
+    image = view.image(image_id)
+    return image[..., ::-1] if params.preset == "official" and params.pmg else image

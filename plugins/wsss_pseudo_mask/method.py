@@ -1,0 +1,156 @@
+"""CVS and PMG: from class activation maps to an index mask (arXiv 2108.12995, sections on CVS and PMG).
+
+    cv_k = lambda * std(M_k) / mean(M_k) over the active pixels M_k > tau       coefficient of variation (1)
+    s_k  = M_k^(1 - cv_k) where M_k >= tau, else 0                              smoothing                (2)
+    F_k  = [ CRF{ (1 - s_k)^alpha, s_k } > 1/2 ]                                foreground of a class    (3)
+    p_k  = M_k / (1 + sum F_k M_k)                                              proportion               (4)
+    y    = argmax_k F_k p_k, background where all are 0                         mask                     (5)
+
+What is unusual: the background never competes with the classes. It is what no class claims, and between claims the
+class wins for which the pixel is the larger share of its own mass, so small objects stay in front of large ones.
+
+Maps are ``(K, H, W)`` floats, one plane a present class, usually in [0, 1]. With half-precision maps every step stays
+in half precision, as in the released code; single precision or better is what the paper means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.contract import BACKGROUND
+from harness.maps.crf import Bilateral, DenseCRF, Gaussian
+
+Maps = npt.NDArray[Any]
+Mask = npt.NDArray[np.uint8]
+
+CLASS_CRF = (Gaussian(sxy=3, compat=10), Bilateral(sxy=80, srgb=13, compat=10))
+"""Kernels of the two-label problem of each class."""
+
+JOINT_CRF = (Gaussian(sxy=3, compat=3), Bilateral(sxy=80, srgb=13, compat=10))
+"""Kernels of the joint problem over the background and all present classes, without PMG."""
+
+
+def coefficient_of_variation(maps: Maps, *, tau: float = 0.05, strength: float = 0.3, eps: float = 1e-8) -> Maps:
+    """cv_k, equation 1.
+
+    Args:
+        maps: (K, H, W) floats.
+        tau: Values strictly above it are active.
+        strength: lambda, the factor of the ratio.
+        eps: Added to the mean.
+
+    Returns:
+        (K,) float64; 0 where no pixel is active. In half precision the variance sums in half precision and overflows
+        to infinity on large objects, as in the released code.
+    """
+    accumulate = None if maps.dtype == np.float16 else np.float64
+    values = []
+    with np.errstate(over="ignore", invalid="ignore"):
+        for plane in maps:
+            active = plane[plane > tau]
+            mean = active.mean(dtype=accumulate) if active.size else 0
+            values.append(strength * (active.std(dtype=accumulate) / (mean + eps)) if active.size else 0.0)
+    return np.array(values, np.float64)
+
+
+def smooth(maps: Maps, variation: Maps, *, tau: float = 0.05) -> Maps:
+    """s_k, equation 2.
+
+    Args:
+        maps: (K, H, W) floats.
+        variation: (K,) cv_k; zeros switch the smoothing off.
+        tau: Values below it become 0.
+
+    Returns:
+        (K, H, W) of the type of ``maps``.
+    """
+    exponent = (1 - variation).astype(maps.dtype)[:, None, None]
+    with np.errstate(divide="ignore", over="ignore"):
+        return np.where(maps >= tau, maps, maps.dtype.type(0)) ** exponent
+
+
+def background(smoothed: Maps, alpha: float = 11.0) -> Maps:
+    """b_k = (1 - s_k)^alpha, (K, H, W) of the type of ``smoothed``."""
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        return (1 - smoothed) ** smoothed.dtype.type(alpha)
+
+
+def class_marginals(
+    smoothed: Maps, image: npt.NDArray[np.uint8] | None, *, alpha: float = 11.0, iterations: int = 10
+) -> npt.NDArray[np.float32]:
+    """Probability of the foreground in the two-label problem of each class, all classes of an image at once.
+
+    Args:
+        smoothed: (K, H, W) s_k.
+        image: (H, W, 3) uint8; ``None`` = no CRF, b_k and s_k are only normalised.
+        alpha: Exponent of the background.
+        iterations: Mean field updates.
+
+    Returns:
+        (K, H, W) float32 in [0, 1].
+    """
+    problems = np.stack([background(smoothed, alpha), smoothed], axis=1).astype(np.float32)
+    if image is None:
+        clipped = np.clip(problems, 1e-5, 1)
+        return np.asarray(clipped[:, 1] / clipped.sum(axis=1), np.float32)
+    return DenseCRF(np.ascontiguousarray(image), pairwise=CLASS_CRF).infer_many(problems, iterations)[:, 1]
+
+
+def proportions(maps: Maps, foreground: npt.NDArray[np.bool_]) -> Maps:
+    """p_k, equation 4: the share that a pixel has in the mass of the foreground of a class.
+
+    Args:
+        maps: (K, H, W) floats, neither cut nor smoothed.
+        foreground: (K, H, W) bool, F_k.
+
+    Returns:
+        (K, H, W) floats.
+    """
+    own = foreground.astype(np.float32)
+    return np.stack([plane / (1 + (plane * mine).sum()) for plane, mine in zip(maps, own, strict=True)])
+
+
+def proportional_labels(maps: Maps, foreground: npt.NDArray[np.bool_], classes: Sequence[int]) -> Mask:
+    """The mask of equation 5.
+
+    Args:
+        maps: (K, H, W) floats, neither cut nor smoothed.
+        foreground: (K, H, W) bool, F_k.
+        classes: Class index of each plane.
+
+    Returns:
+        (H, W) uint8 class indices without 255; a tie goes to the first class, and a pixel whose own score is not
+        positive to the background, even where the CRF has grown a class over it.
+    """
+    if not len(classes):
+        return np.full(foreground.shape[1:], BACKGROUND, np.uint8)
+    share = np.where(foreground, proportions(maps, foreground), 0)
+    labels = np.asarray(classes, np.uint8)[share.argmax(axis=0)]
+    return np.where(share.max(axis=0) > 0, labels, np.uint8(BACKGROUND))
+
+
+def joint_labels(
+    smoothed: Maps, classes: Sequence[int], image: npt.NDArray[np.uint8] | None, *, alpha: float, iterations: int = 10
+) -> Mask:
+    """The mask without PMG: strongest of the present classes and a background of (1 - max_k s_k)^alpha.
+
+    Args:
+        smoothed: (K, H, W) s_k.
+        classes: Class index of each plane.
+        image: (H, W, 3) uint8 for a joint CRF, ``None`` = no CRF.
+        alpha: Exponent of the background.
+        iterations: Mean field updates.
+
+    Returns:
+        (H, W) uint8 class indices without 255; a tie goes to the background, then to the first class.
+    """
+    if not len(classes):
+        return np.full(smoothed.shape[1:], BACKGROUND, np.uint8)
+    scores = np.concatenate([background(smoothed.max(axis=0, keepdims=True), alpha), smoothed]).astype(np.float32)
+    if image is not None:
+        scores = DenseCRF(np.ascontiguousarray(image), pairwise=JOINT_CRF).infer(scores, iterations)
+    return np.array([BACKGROUND, *classes], np.uint8)[scores.argmax(axis=0)]

@@ -1,0 +1,114 @@
+"""Parameters of the components; defaults are the paper's for VOC. Free of numpy and torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, TypeVar
+
+from harness.contract import ConfigError
+
+Preset = Literal["intended", "official"]
+PRESET_HELP = "'official' repeats the arithmetic of the released code, see the plugin's README"
+_T = TypeVar("_T")
+
+
+def _help(text: str, default: Any) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class CvsPmgParams:
+    """Parameters of ``cvs_pmg``."""
+
+    preset: Preset = field(default="intended", metadata={"help": PRESET_HELP})
+    cvs: bool = _help("coefficient of variation smoothing", True)
+    pmg: bool = _help("proportional pseudo-mask generation; off = strongest of background and classes", True)
+    crf: bool = _help("dense CRF: two labels a class with pmg, background and all classes without", True)
+    tau: float = _help("scores of at least tau are active", 0.05)
+    smoothing: float = _help("CVS: lambda, the strength", 0.3)
+    alpha: float = _help("background score (1 - s)^alpha", 11.0)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tau < 1:
+            raise ConfigError(f"cvs_pmg: tau must lie in [0, 1), got {self.tau}")
+        if not self.smoothing >= 0:
+            raise ConfigError(f"cvs_pmg: smoothing must be 0 or more, got {self.smoothing}")
+        if not self.alpha > 0:
+            raise ConfigError(f"cvs_pmg: alpha must be positive, got {self.alpha}")
+
+
+@dataclass(frozen=True)
+class CvsParams(CvsPmgParams):
+    """Parameters of the refiner ``cvs``: as ``cvs_pmg``, by default without what is not CVS."""
+
+    pmg: bool = _help("proportional pseudo-mask generation too", False)
+    crf: bool = _help("dense CRF too", False)
+
+
+@dataclass(frozen=True)
+class PmgParams(CvsPmgParams):
+    """Parameters of the refiner ``pmg``: as ``cvs_pmg``, by default without smoothing."""
+
+    cvs: bool = _help("coefficient of variation smoothing too", False)
+
+
+@dataclass(frozen=True)
+class PufParams:
+    """Parameters of ``pretended_underfitting``; COCO: beta = k = 0.8."""
+
+    preset: Preset = field(default="intended", metadata={"help": PRESET_HELP})
+    puf: Literal["clamp", "ignore", "pow"] = _help("what happens to the loss of a pixel", "clamp")
+    beta: float = _help("only while the mean loss of the batch is below beta", 0.5)
+    k: float = _help("largest loss of a pixel (pow: exponent)", 0.5)
+    gate_scope: Literal["local", "global"] = _help("mean over the images of one device, or of all", "local")
+
+    def __post_init__(self) -> None:
+        for name in ("beta", "k"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"pretended_underfitting: {name} must be positive, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class CyclicParams:
+    """Parameters of ``cyclic``."""
+
+    crf: bool = _help("dense CRF over all classes", True)
+    filter_by_tags: bool = _help("only classes that the image is tagged with", False)
+
+
+@dataclass(frozen=True)
+class MethodParams:
+    """Parameters of ``pseudo_mask_matters``, handed on to its components."""
+
+    preset: Preset = field(default="intended", metadata={"help": PRESET_HELP})
+    cvs: bool = _help("coefficient of variation smoothing", True)
+    pmg: bool = _help("proportional pseudo-mask generation", True)
+    crf: bool = _help("dense CRF in the making of masks, and in relabelling", True)
+    tau: float = _help("CVS: scores of at least tau are active", 0.05)
+    smoothing: float = _help("CVS: lambda, the strength", 0.3)
+    alpha: float = _help("background score (1 - s)^alpha", 11.0)
+    puf: Literal["clamp", "ignore", "pow"] = _help("PUF: what happens to the loss of a pixel", "clamp")
+    beta: float = _help("PUF: gate", 0.5)
+    k: float = _help("PUF: largest loss of a pixel", 0.5)
+    cycles: int = _help("rounds of relabelling; the paper has 1 on VOC and 0 on COCO", 1)
+    filter_by_tags: bool = _help("relabelling: only classes that the image is tagged with", False)
+
+    def __post_init__(self) -> None:
+        if self.cycles < 0:
+            raise ConfigError(f"pseudo_mask_matters: cycles must be 0 or more, got {self.cycles}")
+
+    def masks(self) -> CvsPmgParams:
+        """Those of the generator."""
+        return self._part(CvsPmgParams)
+
+    def puf_loss(self) -> PufParams:
+        """Those of the first segmenter."""
+        return self._part(PufParams)
+
+    def relabelling(self) -> CyclicParams:
+        """Those of the later generators."""
+        return self._part(CyclicParams)
+
+    def _part(self, kind: type[_T]) -> _T:
+        names = {item.name for item in fields(kind)} & {item.name for item in fields(self)}  # type: ignore[arg-type]
+        return kind(**{name: getattr(self, name) for name in names})

@@ -1,0 +1,64 @@
+"""The protocol's segmenter with pretended under-fitting in every head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harness.contract import ConfigError, Context, Segmenter, View
+from wsss_pseudo_mask.params import PufParams
+
+_HEADS = ("decode_head", "auxiliary_head")
+_DEFAULT = {"type": "CrossEntropyLoss", "use_sigmoid": False, "loss_weight": 1.0}
+_KEPT = ("loss_weight", "class_weight", "avg_non_ignore", "loss_name")
+
+
+class PretendedUnderFitting(Segmenter):
+    """Replaces the softmax cross entropy of the decode head and of auxiliary heads; weights and names stay."""
+
+    def __init__(self, params: PufParams) -> None:
+        self._params = params
+
+    def configure(self, cfg: Any, view: View, ctx: Context) -> Any:
+        """Exchange the losses.
+
+        Raises:
+            ConfigError: A head has no softmax cross entropy.
+        """
+        from wsss_pseudo_mask import puf  # registers the loss
+
+        for key in _HEADS:
+            heads = cfg.model.get(key)
+            for head in heads if isinstance(heads, list) else [heads]:
+                if head is not None:
+                    head["loss_decode"] = self._exchange(head.get("loss_decode", _DEFAULT), key, puf)
+        return cfg
+
+    def _exchange(self, losses: Any, key: str, puf: Any) -> Any:
+        listed = losses if isinstance(losses, list) else [losses]
+        changed = [self._puf(loss, puf) if _is_softmax(loss) else loss for loss in listed]
+        if changed == listed:
+            named = ", ".join(str(loss.get("type")) for loss in listed)
+            raise ConfigError(
+                f"pretended_underfitting: model.{key}.loss_decode has no softmax CrossEntropyLoss (it is {named})"
+            )
+        return changed if isinstance(losses, list) else changed[0]
+
+    def _puf(self, loss: Mapping[str, Any], puf: Any) -> dict[str, Any]:
+        params, official = self._params, self._params.preset == "official"
+        kept = {"loss_name": "loss_ce", **{name: loss[name] for name in _KEPT if name in loss}}
+        if official:
+            kept["avg_non_ignore"] = False
+        return {
+            "type": puf.PretendedUnderfittingLoss.__name__,
+            "puf": params.puf,
+            "beta": params.beta,
+            "k": params.k,
+            "gate_pixels": "all" if official else "valid",
+            "gate_scope": params.gate_scope,
+            **kept,
+        }
+
+
+def _is_softmax(loss: Mapping[str, Any]) -> bool:
+    return loss.get("type") == "CrossEntropyLoss" and not loss.get("use_sigmoid") and not loss.get("use_mask")
