@@ -35,7 +35,7 @@ def iou_of_areas(areas: npt.NDArray[np.int64] | Values) -> Values:
 
 def miou_of_areas(areas: npt.NDArray[np.int64] | Values) -> Values:
     """(...) mean IoU over the classes that the truth holds, of (..., 3, C) areas; NaN where it holds none."""
-    return _mean(iou_of_areas(areas))
+    return mean_of_known(iou_of_areas(areas))
 
 
 def iou(confusion: Counts) -> Values:
@@ -68,12 +68,12 @@ def recall(confusion: Counts) -> Values:
 def mean_precision(confusion: Counts) -> Values:
     """(...) mean precision over the classes that the truth holds; a class that was never predicted counts 0."""
     held = confusion.sum(-1) > 0
-    return _mean(np.where(held, np.nan_to_num(precision(confusion)), np.nan))
+    return mean_of_known(np.where(held, np.nan_to_num(precision(confusion)), np.nan))
 
 
 def mean_recall(confusion: Counts) -> Values:
     """(...) mean recall over the classes that the truth holds."""
-    return _mean(recall(confusion))
+    return mean_of_known(recall(confusion))
 
 
 def over_activation(confusion: Counts) -> Values:
@@ -99,8 +99,8 @@ def _ratio(part: npt.ArrayLike, whole: npt.ArrayLike, where: npt.ArrayLike = Tru
     return result
 
 
-def _mean(values: Values) -> Values:
-    """(...) mean over the last axis of what is not NaN."""
+def mean_of_known(values: Values) -> Values:
+    """(...) mean over the last axis of what is not NaN; NaN where nothing is known."""
     known = ~np.isnan(values)
     return _ratio(np.where(known, values, 0.0).sum(-1), known.sum(-1))
 

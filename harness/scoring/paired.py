@@ -19,7 +19,7 @@ import numpy as np
 
 from harness.contract.errors import DataError
 from harness.scoring.confusion import Confusions
-from harness.scoring.metrics import Values
+from harness.scoring.metrics import Values, mean_of_known
 from harness.scoring.statistics import (
     LEVEL,
     Interval,
@@ -41,7 +41,8 @@ Row = Mapping[int, Confusions]
 _LEAST = 1000
 _SPARE = 4
 _BATCH = 1 << 21
-_ROUNDING = 1e-12
+ROUNDING = 1e-12
+"""Exchanges whose difference is smaller than the measured one by rounding alone count as equally large."""
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,14 @@ def compare(rows: Mapping[str, Row], *, resamples: int = 1000, level: float = LE
     if not shared:
         return Comparison((), count, None)
     table = Table(rows)
-    values = table.bootstrap(resamples)
-    drawn = {pair: table.difference(values, *pair, seeds) for pair, seeds in shared.items()}
-    whole = table.whole()
-    measured = {pair: float(table.difference(whole, *pair, seeds)[0]) for pair, seeds in shared.items()}
+    values, whole = mean_of_known(table.bootstrap(resamples)), mean_of_known(table.whole())
+    drawn = {
+        pair: table.row(values, pair[0], seeds) - table.row(values, pair[1], seeds) for pair, seeds in shared.items()
+    }
+    measured = {
+        pair: float((table.row(whole, pair[0], seeds) - table.row(whole, pair[1], seeds))[0])
+        for pair, seeds in shared.items()
+    }
     p = permutation_p(table, shared, measured, count)
     adjusted = holm([p[pair] for pair in shared])
     pairs = tuple(
@@ -132,7 +137,7 @@ def compare(rows: Mapping[str, Row], *, resamples: int = 1000, level: float = LE
             *pair,
             seeds,
             Interval(measured[pair], *percentiles(drawn[pair], level)),
-            float(drawn[pair].std(ddof=1)),
+            float(np.nanstd(drawn[pair], ddof=1)),
             p[pair],
             p_holm,
         )
@@ -140,6 +145,32 @@ def compare(rows: Mapping[str, Row], *, resamples: int = 1000, level: float = LE
     )
     resolvable = POWER_FACTOR * float(np.median([pair.standard_error for pair in pairs]))
     return Comparison(pairs, min(count, 2 ** min(len(table.ids), 62)), resolvable)
+
+
+def pair_interval(
+    left: Row, right: Row, *, relative: bool = False, resamples: int = 1000, level: float = LEVEL
+) -> Interval | None:
+    """MIoU of ``left`` minus that of ``right`` (``relative``: divided by it) with its paired bootstrap interval.
+
+    Both are means over the seeds that the rows share.
+
+    Returns:
+        The interval, or ``None`` when the rows share no seed, or when ``relative`` and ``right`` is zero.
+
+    Raises:
+        DataError: The rows scored different images or different truth, or no pixel is scored.
+    """
+    seeds = sorted(left.keys() & right.keys())
+    if not seeds:
+        return None
+    table = Table({"left": {seed: left[seed] for seed in seeds}, "right": {seed: right[seed] for seed in seeds}})
+
+    def statistic(iou: Values) -> Values:
+        one, two = (table.row(mean_of_known(iou), name, seeds) for name in ("left", "right"))
+        return one / np.where(two > 0, two, np.nan) if relative else one - two
+
+    value = float(statistic(table.whole())[0])
+    return None if np.isnan(value) else Interval(value, *percentiles(statistic(table.bootstrap(resamples)), level))
 
 
 def permutations(pairs: int) -> int:
@@ -205,13 +236,9 @@ class Table:
             ]
         )
 
-    def difference(self, iou: Values, left: str, right: str, seeds: Sequence[int]) -> Values:
-        """(R,) difference of the mIoU of two rows, mean over ``seeds``, of (R, K, C) IoU."""
-        return self.row(iou, left, seeds) - self.row(iou, right, seeds)
-
-    def row(self, iou: Values, name: str, seeds: Sequence[int]) -> Values:
-        """(R,) mIoU of a row, mean over ``seeds``, of (R, K, C) IoU."""
-        mean: Values = np.nanmean(iou[:, self._columns(name, seeds)], axis=(1, 2))
+    def row(self, values: Values, name: str, seeds: Sequence[int]) -> Values:
+        """(R, ...) mean over ``seeds`` of the columns of one row, of (R, K, ...) values."""
+        mean: Values = values[:, self._columns(name, seeds)].mean(1)
         return mean
 
     def _columns(self, name: str, seeds: Sequence[int]) -> list[int]:
@@ -254,7 +281,7 @@ def permutation_p(
         for pair, seeds in pairs.items():
             left, right = table.exchanged_iou(sums, *pair, seeds)
             differences = np.abs((left - right).mean((1, 2)))
-            as_large[pair] += int((differences >= abs(measured[pair]) - _ROUNDING).sum())
+            as_large[pair] += int((differences >= abs(measured[pair]) - ROUNDING).sum())
     return {pair: p_value(large, count, images=len(table.ids)) for pair, large in as_large.items()}
 
 

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from counts import draw_counts, draw_truth, from_counts
 
 from harness.contract import DataError
 from harness.scoring import miou_interval, score, seed_spread
-from harness.scoring.metrics import miou
-from harness.scoring.statistics import bootstrap_weights
+from harness.scoring.metrics import iou, miou
+from harness.scoring.statistics import bootstrap_weights, row_intervals
 
 
 def confusions(images=40, seed=0, noise=0.3, ids="i", num_classes=3):
@@ -70,16 +71,27 @@ def test_class_absent_from_a_resample_is_left_out_not_counted_zero():
     assert miou_interval([scored]) == (1.0, 1.0, 1.0)
 
 
-def test_coverage_of_the_interval_is_about_its_level():
-    population = confusions(images=1500)
-    truth = float(miou(population.total()))
+def test_the_interval_of_a_row_holds_the_truth_in_92_to_98_of_a_hundred_samples():
+    """400 samples of 100 images, drawn with replacement from a population whose mIoU is known."""
     rng = np.random.default_rng(0)
+    population = draw_counts(rng, draw_truth(rng, 4000), 0.3)
+    truth = float(miou(from_counts(population).total()))
     inside = 0
-    for _ in range(100):
-        part = population.subset(rng.choice(population.ids, 60, replace=False).tolist())
-        _, low, high = miou_interval([part], resamples=200)
+    for _ in range(400):
+        _, low, high = miou_interval([from_counts(population[rng.integers(0, 4000, 100)])], resamples=300)
         inside += low <= truth <= high
-    assert 85 <= inside <= 100
+    assert 0.92 <= inside / 400 <= 0.98
+
+
+def test_class_intervals_hold_their_values_and_are_none_for_a_class_that_the_truth_lacks():
+    scored = from_counts(
+        np.pad(draw_counts(np.random.default_rng(0), np.full((30, 2), 50), 0.3), ((0, 0), (0, 1), (0, 1)))
+    )
+    *known, absent = row_intervals([scored]).classes
+    values = iou(scored.total())
+    assert [interval.value for interval in known] == values[:2].tolist()
+    assert all(interval.low < interval.value < interval.high for interval in known)
+    assert absent is None
 
 
 def test_seeds_that_scored_different_images_are_refused():
