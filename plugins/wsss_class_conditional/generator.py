@@ -1,0 +1,100 @@
+"""The generator: class-conditional maps of the shared classifier, and the step from maps to pseudo labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from harness.contract import BACKGROUND, IGNORE, Context, Generator, PseudoLabel, SoftScores, View
+from harness.maps import Bilateral, DenseCRF, Gaussian, SizeRule, downsample, upsample
+from harness.maps.seeds import background_power, power_labels, threshold_labels
+from harness.modelling import load_classifier
+from wsss_class_conditional.method import Inference
+from wsss_class_conditional.params import InferenceParams
+from wsss_class_conditional.responses import Views
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.contract.arrays import Image, Mask
+    from harness.contract.protocol import CamSettings
+
+PAIRWISE = (Gaussian(3.0, 3.0), Bilateral(80.0, 13.0, 10.0))
+"""Kernels of the dense CRF behind PSA's confident regions."""
+
+
+class ClassConditional(Generator):
+    """Class-conditional response maps of the protocol's classifier, which is not trained again."""
+
+    def __init__(self, params: InferenceParams) -> None:
+        self.params = params
+
+    def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
+        """Infer the maps of all training images, and label by the background rule; the maps travel along."""
+        torch.set_num_threads(ctx.threads)
+        settings = ctx.settings["cam"]
+        model = load_classifier(ctx.input("classifier"), ctx.device)
+        inference = Inference(
+            model.forward_cam,
+            self.params,
+            views_of(self.params, settings),
+            base=settings.base if self.params.chosen("geometry") == "network" else None,
+            device=ctx.device,
+        )
+        items = ((image_id, view.image(image_id), view.tags(image_id)) for image_id in view.ids)
+        for done, found in enumerate(inference(items), start=1):
+            classes, size = view.tags(found.image_id), view.size(found.image_id)
+            scores = SoftScores(classes, downsample(found.response, settings.stride), size)
+            yield PseudoLabel(found.image_id, self.label(scores, view, settings, found.image_id), scores)
+            ctx.progress(done, len(view.ids))
+
+    def label(self, scores: SoftScores, view: View, settings: CamSettings, image_id: str) -> Mask:
+        """(H, W) uint8 of the stored maps by the chosen rule, 255 = left open (``labels="confident"``)."""
+        if not scores.classes:
+            return np.full(scores.size, BACKGROUND, np.uint8)
+        maps = upsample(scores)
+        if self.params.labels == "power":
+            return power_labels(maps, scores.classes, self.params.a_low)
+        if self.params.labels == "confident":
+            exponents = (self.params.a_low, self.params.a_high)
+            return confident_labels(view.image(image_id), maps, scores.classes, exponents=exponents)
+        background = settings.threshold if self.params.background is None else self.params.background
+        return threshold_labels(maps, scores.classes, background)
+
+
+def views_of(params: InferenceParams, settings: CamSettings) -> Views:
+    """How the classifier is shown an image: as in the protocol's CAMs, except where the preset says otherwise."""
+    network = params.chosen("geometry") == "network"
+    return Views(
+        scales=params.chosen("scales") or settings.scales,
+        flip=settings.flip if network else True,
+        rule=SizeRule() if network else None,
+        mask_chain=params.chosen("mask_chain") == "official",
+        mask_mirror=params.chosen("mask_mirror") == "fixed",
+    )
+
+
+def confident_labels(
+    image: Image, maps: npt.NDArray[np.float32], classes: Sequence[int], *, exponents: tuple[float, float]
+) -> Mask:
+    """Seeds of PSA (Ahn and Kwak, CVPR 2018): a dense CRF behind a strong and behind a weak background score.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        maps: (n, H, W) float32 in [0, 1].
+        classes: Class of each plane.
+        exponents: a_low and a_high of the background score (1 - max)^a; the larger one is the weaker background.
+
+    Returns:
+        (H, W) uint8: the class where the first finds foreground, background where the second finds none, else 255.
+    """
+    crf = DenseCRF(image, pairwise=PAIRWISE)
+    index = np.array([BACKGROUND, *classes], np.uint8)
+    strict, loose = (
+        index[crf.infer(np.concatenate([background_power(maps, a)[None], maps]), 10).argmax(axis=0)] for a in exponents
+    )
+    return np.where(strict != BACKGROUND, strict, np.where(loose == BACKGROUND, BACKGROUND, IGNORE)).astype(np.uint8)

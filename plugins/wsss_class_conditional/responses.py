@@ -1,0 +1,226 @@
+"""Multi-scale, mirrored responses of a frozen classifier to many image patches at once (specification of R below).
+
+What is unusual here:
+
+* Views of different patches that share a network input size go through the network together, each with its mirror.
+* A view is resized once and kept as bytes; erasing replaces pixels on the device just before the network.
+* Only the labelled classes are kept, and a view's maps are added up before they are up-sampled: two small matrix
+  products a scale instead of one interpolation a view and class.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image as Pillow
+from torch.nn import functional
+
+from harness.contract.errors import PluginError
+from harness.maps.cam import IMAGENET_MEAN, IMAGENET_STD, ForwardCam, SizeRule
+
+if TYPE_CHECKING:
+    from harness.contract.arrays import Image
+
+EPS = 1e-5
+"""Added to a map's maximum before dividing by it."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """How a patch is shown to the network.
+
+    Attributes:
+        scales: Side factors, in the order in which ``mask_chain`` hands the mask on.
+        flip: Whether each view is seen mirrored as well.
+        rule: Input sides of the network and where its features lie; ``None`` = sides are rounded to pixels and the
+            features cover the input evenly.
+        mask_chain: True: the mask of a view is resized from that of the view before it (released code, D1).
+        mask_mirror: True: a mirrored view is erased with the mirrored mask; False: with the mask as it is (D2).
+    """
+
+    scales: tuple[float, ...] = (1.0, 0.5, 1.5, 2.0)
+    flip: bool = True
+    rule: SizeRule | None = None
+    mask_chain: bool = False
+    mask_mirror: bool = True
+
+    def sizes(self, height: int, width: int, factor: float) -> list[tuple[int, int]]:
+        """Network input (h, w) at each scale of a patch of an image that is scaled by ``factor``."""
+        side = self.rule.side if self.rule else round  # Python's round: halves to even
+        return [(side(height * scale * factor), side(width * scale * factor)) for scale in self.scales]
+
+
+@dataclass
+class Patch:
+    """A rectangle of an image and what is known of it.
+
+    Attributes:
+        pixels: (h, w, 3) uint8 RGB.
+        channels: Channels of the network that are looked at, one a class.
+        factor: Scale of the image at view scale 1.
+        keep: (h, w) bool on the device, False = erased; ``None`` = nothing is.
+        views: Its resized (3, h', w') uint8 copies on the device, filled in at first use.
+    """
+
+    pixels: Image
+    channels: tuple[int, ...]
+    factor: float = 1.0
+    keep: torch.Tensor | None = None
+    views: list[torch.Tensor] = field(default_factory=list)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(h, w)."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+
+def respond(
+    forward_cam: ForwardCam, patches: Sequence[Patch], views: Views, *, device: torch.device, batch_pixels: int
+) -> list[torch.Tensor]:
+    """Sum of a patch's up-sampled maps over its views, before normalisation.
+
+    Args:
+        forward_cam: The network, (B, 3, h, w) normalised -> (B, C, h', w') >= 0, on ``device``.
+        patches: Patches of any images.
+        views: How they are shown.
+        device: Where everything but the resizing happens.
+        batch_pixels: Network input pixels of one batch, mirrors included; at least one view runs at a time.
+
+    Returns:
+        One (n, h, w) float32 tensor a patch, >= 0.
+    """
+    groups: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    for index, patch in enumerate(patches):
+        for number, size in enumerate(_prepare(patch, views, device)):
+            groups[size].append((index, number))
+    masks = [_masks(patch, views) for patch in patches]
+    sums = [torch.zeros(len(patch.channels), *patch.size, device=device) for patch in patches]
+    for (height, width), members in groups.items():
+        step = max(batch_pixels // (height * width * (2 if views.flip else 1)), 1)
+        for start in range(0, len(members), step):
+            chosen = members[start : start + step]
+            shown = [patches[index].views[number] for index, number in chosen]
+            kept = [masks[index][number] for index, number in chosen]
+            maps = _maps(forward_cam, torch.stack(shown), kept, views)
+            for row, (index, _) in enumerate(chosen):
+                _add(sums[index], [m[row, list(patches[index].channels)] for m in maps], (height, width), views.rule)
+    return sums
+
+
+def normalised(sums: torch.Tensor, peak: torch.Tensor | None = None) -> torch.Tensor:
+    """R_c = acc_c / (max acc_c + eps), the maximum over the patch, or ``peak`` (n,) of the whole image.
+
+    Args:
+        sums: (n, h, w) float >= 0.
+        peak: (n,) float maxima to divide by instead; values above 1 are cut.
+
+    Returns:
+        (n, h, w) float in [0, 1].
+    """
+    if peak is None:
+        return sums / (sums.amax((-2, -1), keepdim=True) + EPS)
+    return (sums / (peak[:, None, None] + EPS)).clamp_(max=1.0)
+
+
+def view_masks(keep: torch.Tensor, sizes: Iterable[tuple[int, int]], *, chain: bool) -> list[torch.Tensor]:
+    """``keep`` (h, w) bool at the size of each view, nearest neighbour; with ``chain`` from the view before it (D1)."""
+    masks: list[torch.Tensor] = []
+    for size in sizes:
+        source = masks[-1] if chain and masks else keep
+        masks.append(functional.interpolate(source[None, None].float(), size, mode="nearest")[0, 0].bool())
+    return masks
+
+
+def fill_erased(batch: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """Replace erased pixels by the mean of each image and channel, taken before anything was erased.
+
+    Args:
+        batch: (B, 3, h, w) float, unmasked.
+        kept: (B, h, w) bool, False = erased.
+
+    Returns:
+        (B, 3, h, w) float.
+    """
+    return torch.where(kept[:, None], batch, batch.mean((2, 3), keepdim=True))
+
+
+def _prepare(patch: Patch, views: Views, device: torch.device) -> list[tuple[int, int]]:
+    """Resize the patch once for all passes; the sizes of its views."""
+    sizes = views.sizes(*patch.size, patch.factor)
+    if min(min(size) for size in sizes) < 1:
+        raise PluginError(
+            f"class_conditional: a patch of {patch.size[0]} x {patch.size[1]} pixels is too small for a view of scale "
+            f"{min(views.scales)}; with the preset official such patches come from neg_slice, set it to fixed"
+        )
+    if not patch.views:
+        source = Pillow.fromarray(np.ascontiguousarray(patch.pixels))
+        for height, width in sizes:
+            resized = np.array(source.resize((width, height), Pillow.Resampling.BICUBIC))
+            patch.views.append(torch.from_numpy(resized).to(device).permute(2, 0, 1))
+    return sizes
+
+
+def _masks(patch: Patch, views: Views) -> list[torch.Tensor | None]:
+    sizes = views.sizes(*patch.size, patch.factor)
+    if patch.keep is None:
+        return [None] * len(sizes)
+    return list(view_masks(patch.keep, sizes, chain=views.mask_chain))
+
+
+def _maps(
+    forward_cam: ForwardCam, shown: torch.Tensor, kept: Sequence[torch.Tensor | None], views: Views
+) -> list[torch.Tensor]:
+    """Maps (B, C, h', w') of one batch of equal views (B, 3, h, w) uint8, and those of their mirror images."""
+    with torch.inference_mode():
+        batch = _standardise(shown)
+        erased = [index for index, mask in enumerate(kept) if mask is not None]
+        mirrored = batch.flip(-1) if views.flip else None
+        if erased:
+            masks = torch.stack([mask for mask in kept if mask is not None])
+            plain = batch[erased]
+            if mirrored is not None:
+                mirrored[erased] = fill_erased(plain.flip(-1), masks.flip(-1) if views.mask_mirror else masks)
+            batch[erased] = fill_erased(plain, masks)
+        if mirrored is None:
+            return [forward_cam(batch)]
+        maps = forward_cam(torch.cat([batch, mirrored]))
+        return [maps[: len(shown)], maps[len(shown) :].flip(-1)]
+
+
+def _add(total: torch.Tensor, maps: Sequence[torch.Tensor], size: tuple[int, int], rule: SizeRule | None) -> None:
+    """Add a view's maps (n, h', w'), mirrored ones turned back, bilinearly to ``total`` (n, h, w)."""
+    corners = rule is not None and rule.corners
+    rows, columns = (
+        _sampling(features, side, out, corners, total.device)
+        for features, side, out in zip(maps[0].shape[1:], size, total.shape[1:], strict=True)
+    )
+    total += rows @ sum(m.float() for m in maps) @ columns.T
+
+
+def _standardise(pixels: torch.Tensor) -> torch.Tensor:
+    """(B, 3, h, w) uint8 RGB to float32 of ImageNet mean 0 and standard deviation 1."""
+    mean, std = (torch.tensor(v, device=pixels.device).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    return pixels.float().sub_(mean).div_(std)
+
+
+@lru_cache(maxsize=4096)
+def _sampling(features: int, side: int, out: int, corners: bool, device: torch.device) -> torch.Tensor:
+    """(out, features) float32 weights of bilinear sampling of a row of features at the centres of ``out`` pixels.
+
+    The row covers an input of ``side`` pixels, from centre to centre of its outer pixels (``corners``), else evenly,
+    which is ``align_corners=False``.
+    """
+    centre = (np.arange(out) + 0.5) / out
+    at = (centre * side - 0.5) * (features - 1) / max(side - 1, 1) if corners else centre * features - 0.5
+    at = np.clip(at, 0, features - 1)
+    low = np.minimum(at.astype(int), max(features - 2, 0))
+    weights = np.zeros((out, features), dtype=np.float32)
+    weights[np.arange(out), np.minimum(low + 1, features - 1)] = at - low
+    weights[np.arange(out), low] += 1 - (at - low)
+    return torch.from_numpy(weights).to(device)
