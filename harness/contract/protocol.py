@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 SECTIONS = ("backbone", "classifier", "cam", "segmenter", "test", "scoring")
 
@@ -85,6 +85,24 @@ class ClassifierSettings(Section):
         return tuple(value) if isinstance(value, list) else value
 
 
+class TileSettings(Section):
+    """Tiles of an image, each of which goes through the network on its own ("multi-crop").
+
+    ``released``: inner tiles are ``stride`` wide, the last is ``crop`` wide and alone overlaps, and each is resized
+    to ``crop`` x ``crop`` whatever its aspect. ``overlap``: all tiles are ``crop`` wide and keep their aspect.
+    """
+
+    crop: int = Field(448, ge=32, description="side of a tile, in pixels of the scaled image")
+    stride: int = Field(300, ge=16, description="from tile to tile")
+    grid: Literal["released", "overlap"] = "released"
+
+    @model_validator(mode="after")
+    def _no_gaps(self) -> TileSettings:
+        if self.stride > self.crop:
+            raise ValueError(f"stride must not exceed crop, got {self.stride} and {self.crop}")
+        return self
+
+
 class CamSettings(Section):
     """CAM inference of the training images."""
 
@@ -94,6 +112,11 @@ class CamSettings(Section):
     normalise: Literal["max", "minmax"] = "max"
     threshold: float = Field(0.25, gt=0, lt=1, description="background score, fixed in advance")
     stride: int = Field(4, ge=1, description="stored maps are this many times smaller than the image")
+    tiles: TileSettings | None = Field(
+        None,
+        exclude_if=lambda value: value is None,  # fingerprints of benchmarks without tiles stay as they were
+        description="cut every scale into tiles and average where they overlap; null = whole images",
+    )
 
     @field_validator("scales", mode="before")
     @classmethod

@@ -7,6 +7,8 @@ What is unusual here:
   kilobytes, not the full resolution of every class.
 * Resizing a map is two small matrix products (rows, columns). The mirrored map uses the same columns reversed, and the
   matrices follow where the network really samples, see ``SizeRule``.
+* A tile is a view like any other: a box of the image and a network input size. Tiles of all scales and photographs
+  share batches, and each adds to the stored cells whose centres it covers.
 """
 
 from __future__ import annotations
@@ -27,13 +29,19 @@ from harness.maps.normalise import max_normalise, minmax_normalise
 
 if TYPE_CHECKING:
     from harness.contract.arrays import Image
-    from harness.contract.protocol import CamSettings
+    from harness.contract.protocol import CamSettings, TileSettings
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 
 ForwardCam = Callable[[torch.Tensor], torch.Tensor]
 """(B, 3, h, w) float32, ImageNet-normalised RGB -> (B, C, h', w') float >= 0, channel i = class i + 1."""
+
+Normalise = Callable[[torch.Tensor], torch.Tensor]
+"""(1, K, h, w) float32 sums -> the same shape."""
+
+Span = tuple[int, int]
+"""Half-open range of pixels along one side."""
 
 
 class CamItem(NamedTuple):
@@ -64,6 +72,42 @@ class SizeRule:
         return max(round((side - extra) / self.multiple), 1) * self.multiple + extra
 
 
+class Tile(NamedTuple):
+    """A box of an image in pixels, half-open: rows ``y0 <= y < y1``, columns ``x0 <= x < x1``."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+
+
+def tile_boxes(size: tuple[int, int], scale: float, tiles: TileSettings) -> list[Tile]:
+    """Tiles of an image, column by column ("Pseudo-mask matters", arXiv 2108.12995, multi-crop inference).
+
+    Args:
+        size: (H, W) of the image.
+        scale: The grid is laid over the image at this scale.
+        tiles: Crop, stride and kind of grid.
+
+    Returns:
+        Boxes in pixels of the unscaled image; they cover it.
+    """
+    rows, columns = (_tile_spans(side, scale, tiles) for side in size)
+    return [Tile(x0, y0, x1, y1) for x0, x1 in columns for y0, y1 in rows]
+
+
+def _tile_spans(side: int, scale: float, tiles: TileSettings) -> list[Span]:
+    """Where the tiles lie along one side, first to last; the last ends with the image."""
+    nearly = 1e-6  # an exact product may come out just below a whole number
+    scaled = int(side * scale + nearly)
+    inner = -(-max(scaled - tiles.crop, 0) // tiles.stride)
+    width = tiles.stride if tiles.grid == "released" else tiles.crop
+    spans = [(k * tiles.stride, k * tiles.stride + width) for k in range(inner)]
+    pixels = [(int(begin / scale + nearly), int(end / scale + nearly)) for begin, end in spans]
+    last = (int(max(scaled - tiles.crop, 0) / scale + nearly), side)
+    return [(begin, end) for begin, end in (*pixels, last) if begin < end]
+
+
 def infer_cams(
     forward_cam: ForwardCam,
     items: Iterable[tuple[str, Image, tuple[int, ...]]],
@@ -73,17 +117,19 @@ def infer_cams(
     batch_pixels: int | None = None,
     window_pixels: int = 1 << 24,
     size_rule: SizeRule = SizeRule(),
+    normalise: Normalise | None = None,
 ) -> Iterator[tuple[str, SoftScores]]:
-    """CAMs of the present classes, summed over scales and mirror images, then normalised.
+    """CAMs of the present classes, summed over scales and mirror images (averaged over tiles), then normalised.
 
     Args:
         forward_cam: The network; in evaluation mode, on ``device``.
         items: ``CamItem`` or plain (id, image, classes); read ahead in a thread, one window at a time.
-        settings: Scales, flip, base size, normalisation and stored stride.
+        settings: Scales, flip, base size, tiles, normalisation and stored stride.
         device: Where ``forward_cam`` runs and the maps are added up.
         batch_pixels: Network input pixels of one batch, mirror images included; at least one view runs at a time.
         window_pixels: Image pixels held at a time (twice that, with the window being read).
         size_rule: Input sides of the network.
+        normalise: In place of that of ``settings``.
 
     Yields:
         (id, scores) in the order of ``items``; scores (K, ceil(H / stride), ceil(W / stride)) float16 in [0, 1], one
@@ -91,13 +137,13 @@ def infer_cams(
     """
     device = torch.device(device)
     limit = batch_pixels or (1 << 23 if device.type == "cuda" else 1 << 18)
-    normalise = {"max": max_normalise, "minmax": minmax_normalise}[settings.normalise]
+    normalise = normalise or {"max": max_normalise, "minmax": minmax_normalise}[settings.normalise]
     for window in _windows(items, window_pixels):
         images = [_Accumulator(item, settings, device) for item in window]
         for (height, width), group in _by_input_size(images, settings, size_rule).items():
             views = max(limit // (height * width * (2 if settings.flip else 1)), 1)
             for start in range(0, len(group), views):
-                _add_views(forward_cam, group[start : start + views], (height, width), settings.flip, size_rule)
+                _add_views(forward_cam, group[start : start + views], settings.flip, size_rule)
         for image in images:
             yield image.item.image_id, image.finish(normalise)
 
@@ -112,74 +158,109 @@ class _Accumulator:
         self.stored = (-(-height // settings.stride), -(-width // settings.stride))
         self.channels = torch.tensor([c - 1 for c in item.classes], dtype=torch.long, device=device)
         self.sum = torch.zeros(len(item.classes), *self.stored, device=device)
+        self.count = torch.zeros(self.stored, device=device) if settings.tiles else None
         self.pixels = _to_device(item.image, device) if item.classes else None
 
-    def network_input(self, size: tuple[int, int]) -> torch.Tensor:
+    def network_input(self, box: Tile, size: tuple[int, int]) -> torch.Tensor:
         """(1, 3, h, w) float32 in 0-255, resized."""
         assert self.pixels is not None
-        planes = self.pixels.permute(2, 0, 1)[None].float()
+        planes = self.pixels[box.y0 : box.y1, box.x0 : box.x1].permute(2, 0, 1)[None].float()
         return functional.interpolate(planes, size=size, mode="bilinear", align_corners=False)
 
-    def add(self, maps: torch.Tensor, mirrored: torch.Tensor | None, size: tuple[int, int], rule: SizeRule) -> None:
-        """Add one view's maps (C, h', w'), and those of its mirror image."""
-        rows, columns = (
-            _resampling(features, side, out, rule.corners, maps.device)
-            for features, side, out in zip(maps.shape[1:], size, self.stored, strict=True)
-        )
+    def add(self, view: _View, maps: torch.Tensor, mirrored: torch.Tensor | None, rule: SizeRule) -> None:
+        """Add the maps (C, h', w') of one view, and those of its mirror image, to the cells that it covers."""
+        spans = (view.box.y0, view.box.y1), (view.box.x0, view.box.x1)
+        covered, weights = [], []
+        for features, side, span, whole, out in zip(
+            maps.shape[1:], view.size, spans, self.size, self.stored, strict=True
+        ):
+            covered.append(_covered(span, whole, out))
+            weights.append(_resampling(features, side, span, whole, out, rule.corners, maps.device))
         kept = maps[self.channels].float()
         if mirrored is not None:
             kept = kept + mirrored[self.channels].float().flip(-1)
-        self.sum += rows @ kept @ columns.T
+        self.sum[:, covered[0], covered[1]] += weights[0] @ kept @ weights[1].T
+        if self.count is not None:
+            self.count[covered[0], covered[1]] += 1 if mirrored is None else 2
 
-    def finish(self, normalise: Callable[[torch.Tensor], torch.Tensor]) -> SoftScores:
+    def finish(self, normalise: Normalise) -> SoftScores:
         """Normalise and bring to the host."""
         if not self.item.classes:
             return SoftScores((), np.zeros((0, *self.stored), dtype=np.float16), self.size)
-        values = normalise(self.sum[None])[0].half().cpu().numpy()
-        return SoftScores(tuple(self.item.classes), values, self.size)
+        maps = self.sum if self.count is None else self.sum / self.count.clamp(min=1)
+        return SoftScores(tuple(self.item.classes), normalise(maps[None])[0].half().cpu().numpy(), self.size)
 
 
-def _add_views(
-    forward_cam: ForwardCam, group: list[_Accumulator], size: tuple[int, int], flip: bool, rule: SizeRule
-) -> None:
+class _View(NamedTuple):
+    """A box of an image that goes through the network at ``size`` (h, w)."""
+
+    image: _Accumulator
+    box: Tile
+    size: tuple[int, int]
+
+
+def _add_views(forward_cam: ForwardCam, views: list[_View], flip: bool, rule: SizeRule) -> None:
     """Run one batch of views of equal size and add up what comes out."""
     with torch.inference_mode():
-        batch = _standardise(torch.cat([image.network_input(size) for image in group]))
+        batch = _standardise(torch.cat([view.image.network_input(view.box, view.size) for view in views]))
         if flip:
             batch = torch.cat([batch, batch.flip(-1)])
         maps = forward_cam(batch)
-        for index, image in enumerate(group):
-            image.add(maps[index], maps[len(group) + index] if flip else None, size, rule)
+        for index, view in enumerate(views):
+            view.image.add(view, maps[index], maps[len(views) + index] if flip else None, rule)
 
 
 def _by_input_size(
     images: list[_Accumulator], settings: CamSettings, rule: SizeRule
-) -> dict[tuple[int, int], list[_Accumulator]]:
+) -> dict[tuple[int, int], list[_View]]:
     """The views that share a network input size; an image may be there twice when two scales round to the same."""
     groups = defaultdict(list)
     for scale in settings.scales:
         for image in images:
             if image.item.classes:
-                height, width = image.size
-                factor = scale * (settings.base / max(height, width) if settings.base else 1.0)
-                groups[rule.side(height * factor), rule.side(width * factor)].append(image)
+                for view in _views(image, scale, settings, rule):
+                    groups[view.size].append(view)
     return groups
 
 
-@lru_cache(maxsize=1024)
-def _resampling(features: int, side: int, out: int, corners: bool, device: torch.device) -> torch.Tensor:
-    """(out, features) float32 weights of bilinear sampling of a feature row at the centres of the stored cells.
+def _views(image: _Accumulator, scale: float, settings: CamSettings, rule: SizeRule) -> Iterator[_View]:
+    """The image at one scale: whole, or its tiles."""
+    height, width = image.size
+    factor = scale * (settings.base / max(height, width) if settings.base else 1.0)
+    tiles = settings.tiles
+    for box in tile_boxes(image.size, factor, tiles) if tiles else [Tile(0, 0, width, height)]:
+        sides = ((box.y1 - box.y0) * factor, (box.x1 - box.x0) * factor)
+        if tiles and tiles.grid == "released":
+            sides = (tiles.crop, tiles.crop)
+        yield _View(image, box, (rule.side(sides[0]), rule.side(sides[1])))
 
-    The row covers an input of ``side`` pixels. Coordinates beyond the outer features take their value.
+
+def _covered(span: Span, whole: int, out: int) -> slice:
+    """Of ``out`` equal cells of a side of ``whole`` pixels, those whose centres lie in ``span``."""
+    first, last = (-((whole - 2 * pixel * out) // (2 * whole)) for pixel in span)
+    return slice(first, last)
+
+
+@lru_cache(maxsize=1024)
+def _resampling(
+    features: int, side: int, span: Span, whole: int, out: int, corners: bool, device: torch.device
+) -> torch.Tensor:
+    """(cells, features) float32 weights of bilinear sampling of a feature row at the centres of the covered cells.
+
+    The row covers an input of ``side`` pixels, which shows ``span`` of a side of ``whole`` pixels with ``out`` cells.
+    Coordinates beyond the outer features take their value.
     """
-    pixel = (np.arange(out) + 0.5) * side / out - 0.5
+    cells = np.arange(out)[_covered(span, whole, out)]
+    begin, end = span
+    pixel = ((cells + 0.5) * whole - begin * out) * side / (out * (end - begin)) - 0.5
     spread = (features - 1) / (side - 1) if corners else features / side
     at = pixel * spread if corners else (pixel + 0.5) * spread - 0.5
     at = np.clip(at, 0, features - 1)
     low = np.minimum(at.astype(int), max(features - 2, 0))
-    weights = np.zeros((out, features), dtype=np.float32)
-    weights[np.arange(out), np.minimum(low + 1, features - 1)] = at - low
-    weights[np.arange(out), low] += 1 - (at - low)
+    weights = np.zeros((len(cells), features), dtype=np.float32)
+    rows = np.arange(len(cells))
+    weights[rows, np.minimum(low + 1, features - 1)] = at - low
+    weights[rows, low] += 1 - (at - low)
     return torch.from_numpy(weights).to(device)
 
 

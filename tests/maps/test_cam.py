@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import json
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from harness.contract.protocol import CamSettings
+from harness.contract.protocol import CamSettings, TileSettings
 from harness.maps import SizeRule, infer_cams, max_normalise, minmax_normalise
+from harness.maps.cam import tile_boxes
 
 CLASSES = 5
+VECTORS = json.loads((Path(__file__).parent / "vectors" / "cam_tiles.json").read_text())
 WEIGHTS = torch.randn(CLASSES, 3, generator=torch.Generator().manual_seed(3))
 STRIDE = 8
 SMALL = SizeRule(16)
@@ -197,3 +201,99 @@ def test_the_same_input_gives_the_same_bytes():
 )
 def test_sides_follow_the_rule(rule, side, expected):
     assert rule.side(side) == expected
+
+
+@pytest.mark.parametrize("size", [(500, 375), (640, 480)])
+def test_tiles_are_those_of_the_released_code(size):
+    vector = VECTORS["tiles"]
+    expected = vector[f"image_wh_{size[0]}x{size[1]}"]
+    boxes = {scale: tile_boxes(size[::-1], scale, TileSettings()) for scale in vector["params"]["scales"]}
+    assert [len(found) for found in boxes.values()] == expected["counts_per_scale"]
+    for scale in (1, 2):
+        for box, known in zip(boxes[scale], expected.get(f"boxes_x1y1x2y2_scale_{scale}", ()), strict=False):
+            assert list(box) == known
+
+
+def test_merged_tiles_equal_the_released_code():
+    """Its maps may be negative where their minimum was cut out; the normalisation to [0, 1] has 0 there."""
+    vector = VECTORS["merge"]
+    image = np.array(vector["img"], np.uint8)
+    boxes = [box for scale in vector["scales"] for box in tile_boxes(image.shape[:2], scale, TileSettings())]
+    assert [[x0, y0, x1 - x0, y1 - y0] for x0, y0, x1, y1 in boxes] == vector["boxes_xywh_no_flip"]
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)))
+    settings = CamSettings(scales=tuple(vector["scales"]), stride=1, normalise="minmax", tiles=TileSettings())
+    classes = tuple(index + 1 for index, present in enumerate(vector["label"]) if present)
+    ((_, scores),) = infer_cams(
+        lambda batch: (batch * std + mean) / 255,
+        [("a", image, classes)],
+        settings=settings,
+        size_rule=SizeRule(448, corners=False),
+    )
+    assert [str(cls - 1) for cls in scores.classes] == list(vector["cam"])
+    for found, expected in zip(scores.values, vector["cam"].values(), strict=True):
+        np.testing.assert_allclose(found, np.clip(expected, 0, 1), atol=vector["tol"])
+
+
+@pytest.mark.parametrize("grid", ["released", "overlap"])
+@pytest.mark.parametrize("scale", [0.3, 0.75, 1, 257 / 333, 2.25])
+def test_tiles_cover_the_image_whatever_its_size(grid, scale):
+    tiles = TileSettings(crop=64, stride=40, grid=grid)
+    for size in ((41, 333), (257, 120)):
+        covered = np.zeros(size, int)
+        for box in tile_boxes(size, scale, tiles):
+            covered[box.y0 : box.y1, box.x0 : box.x1] += 1
+        assert covered.min() >= 1
+
+
+@pytest.mark.parametrize("batch_pixels", [1, None])
+@pytest.mark.parametrize("grid", ["released", "overlap"])
+def test_tiles_equal_an_average_of_their_own_maps(grid, batch_pixels):
+    """Each tile on its own, laid over the image and averaged; stride 1, so cells are pixels."""
+    tiles = TileSettings(crop=48, stride=32, grid=grid)
+    settings = CamSettings(scales=(1.0, 1.5), stride=1, tiles=tiles)
+    items = [item for item in photographs() if item[2]]
+    found = infer_cams(corner_network, items, settings=settings, size_rule=SMALL, batch_pixels=batch_pixels)
+    for (_, image, classes), (_, scores) in zip(items, found, strict=True):
+        total, count = np.zeros((len(classes), *image.shape[:2])), np.zeros(image.shape[:2])
+        for scale in settings.scales:
+            for x0, y0, x1, y1 in tile_boxes(image.shape[:2], scale, tiles):
+                sides = (48, 48) if grid == "released" else ((y1 - y0) * scale, (x1 - x0) * scale)
+                total[:, y0:y1, x0:x1] += tile_maps(image[y0:y1, x0:x1], classes, sides)
+                count[y0:y1, x0:x1] += 2
+        assert count.min() > 0
+        expected = max_normalise(torch.from_numpy(total / count)[None])[0].numpy()
+        np.testing.assert_allclose(scores.values.astype(np.float32), expected, atol=1e-3)
+
+
+def tile_maps(crop, classes, sides):
+    """Summed maps of a crop and its mirror image, at the size of the crop."""
+    pixels = torch.from_numpy(np.ascontiguousarray(crop)).permute(2, 0, 1)[None].float()
+    mean, std = ([[v] for v in values] for values in ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)))
+    side = tuple(SMALL.side(s) for s in sides)
+    view = functional.interpolate(pixels, side, mode="bilinear", align_corners=False)
+    view = (view - torch.tensor(mean)[None, ..., None]) / torch.tensor(std)[None, ..., None]
+    maps = corner_network(view) + corner_network(view.flip(-1)).flip(-1)
+    return sample(maps, side, crop.shape[:2], corners=True)[0, [c - 1 for c in classes]].numpy()
+
+
+def test_tiles_share_batches_and_keep_a_strided_map():
+    shapes = []
+
+    def spy(batch):
+        shapes.append(tuple(batch.shape[2:]))
+        return corner_network(batch)
+
+    settings = CamSettings(scales=(0.5, 2.0), stride=4, tiles=TileSettings(crop=64, stride=48))
+    items = [(str(k), np.full((90, 130 - k, 3), 200, np.uint8), (1, 2)) for k in range(3)]
+    found = list(infer_cams(spy, items, settings=settings, size_rule=SMALL, batch_pixels=1 << 22))
+    assert set(shapes) == {(65, 65)}
+    assert len(shapes) == 1
+    assert [scores.values.shape for _, scores in found] == [(2, 23, 33)] * 3
+    assert all(np.isfinite(scores.values).all() for _, scores in found)
+
+
+def test_settings_without_tiles_look_as_before_and_gaps_are_refused():
+    assert "tiles" not in CamSettings().model_dump(mode="json")
+    assert CamSettings(tiles=TileSettings()).model_dump(mode="json")["tiles"]["crop"] == 448
+    with pytest.raises(ValueError, match="stride must not exceed crop"):
+        TileSettings(crop=100, stride=101)
