@@ -93,11 +93,18 @@ def class_marginals(
     Returns:
         (K, H, W) float32 in [0, 1].
     """
-    problems = np.stack([background(smoothed, alpha), smoothed], axis=1).astype(np.float32)
+    problems = _clipped(np.stack([background(smoothed, alpha), smoothed], axis=1))
     if image is None:
-        clipped = np.clip(problems, 1e-5, 1)
-        return np.asarray(clipped[:, 1] / clipped.sum(axis=1), np.float32)
+        return problems[:, 1] / problems.sum(axis=1)
     return DenseCRF(np.ascontiguousarray(image), pairwise=CLASS_CRF).infer_many(problems, iterations)[:, 1]
+
+
+def _clipped(scores: Maps) -> npt.NDArray[np.float32]:
+    """Scores in [1e-5, 1] as float32; of half-precision scores the logarithm, the CRF's energy, is rounded as well."""
+    clipped = np.clip(scores, 1e-5, 1)
+    if scores.dtype == np.float16:
+        return np.exp(np.log(clipped).astype(np.float32))
+    return clipped.astype(np.float32)
 
 
 def proportions(maps: Maps, foreground: npt.NDArray[np.bool_]) -> Maps:
@@ -150,7 +157,7 @@ def joint_labels(
     """
     if not len(classes):
         return np.full(smoothed.shape[1:], BACKGROUND, np.uint8)
-    scores = np.concatenate([background(smoothed.max(axis=0, keepdims=True), alpha), smoothed]).astype(np.float32)
+    scores = np.concatenate([background(smoothed.max(axis=0, keepdims=True), alpha), smoothed])
     if image is not None:
-        scores = DenseCRF(np.ascontiguousarray(image), pairwise=JOINT_CRF).infer(scores, iterations)
+        scores = DenseCRF(np.ascontiguousarray(image), pairwise=JOINT_CRF).infer(_clipped(scores), iterations)
     return np.array([BACKGROUND, *classes], np.uint8)[scores.argmax(axis=0)]

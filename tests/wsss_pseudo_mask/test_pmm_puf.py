@@ -155,7 +155,7 @@ def head(**loss):
             "channels": 4,
             "num_convs": 1,
             "concat_input": False,
-            "num_classes": 2,
+            "num_classes": 3,
             "loss_decode": {"type": "PretendedUnderfittingLoss", **loss},
         }
     )
@@ -169,7 +169,7 @@ def test_each_head_has_its_own_gate():
     heads = head(loss_weight=1.0, loss_name="loss_ce"), head(loss_weight=0.4, loss_name="loss_ce")
     assert heads[0].loss_decode is not heads[1].loss_decode
     sample = SegDataSample(gt_sem_seg=PixelData(data=torch.tensor([[[0, 0, 0, 0, 1]]])))
-    fits, fails = (torch.tensor([[[[v, v, v, v, 1.0]], [[0.0] * 5]]]) for v in (3.0, -1.0))
+    fits, fails = (torch.tensor([[[[v, v, v, v, 1.0]], [[0.0] * 5], [[-9.0] * 5]]]) for v in (3.0, -1.0))
     good = heads[0].loss_by_feat(fits, [sample])["loss_ce"].item()
     bad = heads[1].loss_by_feat(fails, [sample])["loss_ce"].item()
     ce = [functional.cross_entropy(x, torch.tensor([[[0, 0, 0, 0, 1]]]), reduction="none") for x in (fits, fails)]
