@@ -1,0 +1,217 @@
+"""Round r on the auxiliary data set, a shared stage: first M of the round before, then E of this one.
+
+    M:  S_{r-1}^aux <- the protocol's segmenter, trained on C(G_{r-1}) of the auxiliary images (filled boxes for r = 1)
+    E:  G_r <- fitted to the auxiliary masks, seeing S_{r-1}^aux
+
+Stage r reads stage r - 1, so the target's rounds share them: nothing is trained twice.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from harness.contract import BACKGROUND, IGNORE, Context, PseudoLabel, Segmenter, View
+from harness.modelling import load_segmenter
+from wsss_bilevel_box import BilevelBoxParams
+from wsss_bilevel_box.compose import classes_in_order, probability_planes
+from wsss_bilevel_box.labels import Rules, pseudo_labels, segmenter_logits
+from wsss_bilevel_box.learning import Probability, Schedule, Unrolled, fit
+from wsss_bilevel_box.network import SHAPES, MaskGenerator, with_probability
+from wsss_bilevel_box.pairs import PairStream, Planes, Scene, canvas_side, on_canvas, read_scenes
+
+WEIGHTS = "generator.pth"
+ABOUT = "generator.json"
+SEGMENTER = "segmenter"
+_CURVE = "train.json"
+"""The last file that the training of a segmenter writes."""
+
+
+def learn(params: Mapping[str, Any], view: View, ctx: Context) -> None:
+    """Fit G_r into ``ctx.out``, and the auxiliary segmenter that it looks at."""
+    settings = BilevelBoxParams(**{name: value for name, value in params.items() if name != "round"})
+    number = int(params["round"])
+    torch.set_num_threads(ctx.threads)
+    scenes = read_scenes(view)
+    before = None if number == 1 else ctx.input(f"bilevel_{number - 1}")
+    sees = settings.sees_probability(number)
+    segmenter = _auxiliary_segmenter(settings, scenes, before, view, ctx) if sees else None
+    shape = SHAPES[settings.network]
+    canvas = canvas_side([scene.image.shape[:2] for scene in scenes], settings.canvas, shape.multiple)
+    generator = _initial(settings, before, ctx.seed(f"generator/{number}"), channels=5 if sees else 4)
+    losses = _fit(generator, settings, scenes, canvas, segmenter, ctx)
+    torch.save({k: v.contiguous().cpu() for k, v in generator.state_dict().items()}, ctx.out / WEIGHTS)
+    about = {"channels": generator.channels, "network": settings.network, "canvas": canvas, "losses": losses}
+    (ctx.out / ABOUT).write_text(json.dumps(about) + "\n", encoding="utf-8")
+
+
+def load_generator(folder: Path, device: str) -> MaskGenerator:
+    """The generator that ``learn`` left in ``folder``, in evaluation mode."""
+    about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    generator = MaskGenerator(about["channels"], SHAPES[about["network"]])
+    generator.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
+    return generator.to(device=device, memory_format=torch.channels_last).eval()
+
+
+def rules(settings: BilevelBoxParams, canvas: int) -> Rules:
+    """How the settings generate labels."""
+    official = settings.preset == "official"
+    return Rules(canvas, settings.overlap_rule, align=official, exact=official, unit=settings.unit_pixels)
+
+
+def _initial(settings: BilevelBoxParams, before: Path | None, seed: int, *, channels: int) -> MaskGenerator:
+    """Random weights, or those of the round before where they fit (or ``inflate`` makes them fit)."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        generator = MaskGenerator(channels, SHAPES[settings.network])
+    if before is None:
+        return generator
+    earlier = load_generator(before, "cpu")
+    if earlier.channels == channels:
+        generator.load_state_dict(earlier.state_dict())
+    elif settings.inflates:
+        generator.load_state_dict(with_probability(earlier.state_dict()))
+    return generator
+
+
+def _fit(
+    generator: MaskGenerator,
+    settings: BilevelBoxParams,
+    scenes: Sequence[Scene],
+    canvas: int,
+    segmenter: nn.Module | None,
+    ctx: Context,
+) -> list[float]:
+    optim = ctx.settings["segmenter"].optim
+    official = settings.preset == "official"
+    probability = Probability(segmenter, exact=official, align=official)
+    planes = None
+    if segmenter is not None and settings.prob_cache:
+        planes = cached_planes(segmenter, scenes, canvas, ctx.device)
+        probability = Probability()
+    unrolled = None
+    if segmenter is not None and settings.scheme == "unrolled":
+        unrolled = Unrolled(segmenter, settings.inner_lr, probability, settings.unit_pixels)
+    stream = PairStream(
+        scenes,
+        crop=canvas,
+        seed=ctx.seed("pairs"),
+        pad_label=BACKGROUND if official else IGNORE,
+        centred=not official,
+        planes=planes,
+    )
+    schedule = Schedule(
+        iterations=optim.iterations if settings.iterations is None else settings.iterations,
+        batch_size=settings.batch_size or optim.batch_size,
+        lr=settings.lr,
+        weight_decay=settings.weight_decay,
+        every=50 if official else 1,
+    )
+    return fit(
+        generator,
+        stream,
+        schedule,
+        work=ctx.work / "generator",
+        device=ctx.device,
+        probability=probability,
+        unrolled=unrolled,
+        unit=settings.unit_pixels,
+        progress=ctx.progress,
+    )
+
+
+@torch.inference_mode()
+def cached_planes(segmenter: nn.Module, scenes: Sequence[Scene], canvas: int, device: str) -> Planes:
+    """p_c of the present classes of every image at the image's size, from one pass of the segmenter at scale 1."""
+    found = {}
+    for scene in scenes:
+        placed, factor = on_canvas(scene.image, canvas)
+        logits = segmenter_logits(segmenter, torch.from_numpy(placed)[None].to(device))
+        classes = classes_in_order(scene.boxes)
+        index = torch.tensor(classes, device=device)
+        planes = probability_planes(logits, torch.zeros_like(index), index, (canvas, canvas), exact=False)
+        height, width = (max(round(side * factor), 1) for side in scene.image.shape[:2])
+        for cls, plane in zip(classes, planes[:, :height, :width].cpu().numpy(), strict=True):
+            found[scene.image_id, cls] = np.ascontiguousarray(plane)
+    return found
+
+
+def _auxiliary_segmenter(
+    settings: BilevelBoxParams, scenes: Sequence[Scene], before: Path | None, view: View, ctx: Context
+) -> nn.Module:
+    """S_{r-1}^aux: trained on C(G_{r-1}), beginning from the one before where there is one."""
+    from harness.modelling.stages import train_segmenter
+
+    folder = ctx.work / SEGMENTER
+    if not (folder / _CURVE).exists():
+        labels = _Composed(settings, scenes, before, ctx)
+        warm = before and before / SEGMENTER / "segmenter.pth"
+        nested = _Nested(ctx, folder, len(view.auxiliary.classes), settings.auxiliary_iterations)
+        warm_start = warm if warm is not None and warm.exists() else None
+        train_segmenter(Segmenter(), labels, _Scenes(scenes, view.auxiliary.classes), nested, warm_start=warm_start)
+    shutil.copytree(folder, ctx.out / SEGMENTER, ignore=shutil.ignore_patterns("work"), dirs_exist_ok=True)
+    return load_segmenter(folder, ctx.device)
+
+
+class _Composed:
+    """Labels of the auxiliary images by id: C(G_{r-1}), or filled boxes before the first round."""
+
+    def __init__(self, settings: BilevelBoxParams, scenes: Sequence[Scene], before: Path | None, ctx: Context) -> None:
+        if before is None:
+            self._labels = {scene.image_id: filled(scene) for scene in scenes}
+            return
+        generator = load_generator(before, ctx.device)
+        canvas = json.loads((before / ABOUT).read_text(encoding="utf-8"))["canvas"]
+        segmenter = load_segmenter(before / SEGMENTER, ctx.device) if generator.channels == 5 else None
+        items = ((scene.image_id, scene.image, scene.boxes) for scene in scenes)
+        self._labels = dict(
+            pseudo_labels(generator, items, rules=rules(settings, canvas), device=ctx.device, segmenter=segmenter)
+        )
+
+    def label(self, image_id: str) -> PseudoLabel:
+        """The label of one image."""
+        return PseudoLabel(image_id, self._labels[image_id])
+
+
+def filled(scene: Scene) -> npt.NDArray[np.uint8]:
+    """Boxes painted in annotation order, later ones over earlier ones: the labels of stage 0."""
+    label = np.zeros(scene.image.shape[:2], np.uint8)
+    for box in scene.boxes:
+        label[box.y0 : box.y1, box.x0 : box.x1] = box.cls
+    return label
+
+
+class _Scenes:
+    """What the training of a segmenter asks of a view, from memory."""
+
+    def __init__(self, scenes: Sequence[Scene], classes: tuple[str, ...]) -> None:
+        self.ids = tuple(scene.image_id for scene in scenes)
+        self.classes = classes
+        self._images = {scene.image_id: scene.image for scene in scenes}
+
+    def image(self, image_id: str) -> npt.NDArray[np.uint8]:
+        """(H, W, 3) uint8, RGB."""
+        return self._images[image_id]
+
+
+class _Nested:
+    """``ctx`` for a training inside the stage: its own folders, the auxiliary classes, perhaps a shorter schedule."""
+
+    def __init__(self, ctx: Context, folder: Path, num_classes: int, iterations: int | None) -> None:
+        self.out, self.work, self.num_classes = folder, folder / "work", num_classes
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.device, self.threads, self.seed = ctx.device, ctx.threads, ctx.seed
+        self.progress: Callable[[int, int], None] = ctx.progress
+        segmenter = ctx.settings["segmenter"]
+        if iterations is not None:
+            optim = segmenter.optim.model_copy(update={"iterations": iterations})
+            segmenter = segmenter.model_copy(update={"optim": optim})
+        self.settings = {"backbone": ctx.settings["backbone"], "segmenter": segmenter}

@@ -1,0 +1,126 @@
+"""From generator logits to a label map: the composition C (specification section 3.5).
+
+Unusual here: foreground is a sign. argmax over two up-sampled logits is the sign of their up-sampled difference, so one
+plane is up-sampled and not two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from harness.contract import Box
+
+Bools = npt.NDArray[np.bool_]
+Overlap = Literal["first", "smallest_box", "max_logit"]
+
+
+def classes_in_order(boxes: Sequence[Box]) -> tuple[int, ...]:
+    """The classes of ``boxes`` by their first appearance."""
+    return tuple(dict.fromkeys(box.cls for box in boxes))
+
+
+def box_mask(boxes: Sequence[Box], cls: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """m_c: (H, W) uint8, 1 inside any box of ``cls``."""
+    mask = np.zeros(size, np.uint8)
+    for box in boxes:
+        if box.cls == cls:
+            mask[box.y0 : box.y1, box.x0 : box.x1] = 1
+    return mask
+
+
+def smallest_area(boxes: Sequence[Box], cls: int, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """(H, W) float32: area of the smallest box of ``cls`` over each pixel, infinity outside all of them."""
+    area = np.full(size, np.inf, np.float32)
+    for box in boxes:
+        if box.cls == cls:
+            inside = area[box.y0 : box.y1, box.x0 : box.x1]
+            np.minimum(inside, box.area, out=inside)
+    return area
+
+
+def probability_planes(
+    logits: Tensor, images: Tensor, classes: Tensor, size: tuple[int, int], *, exact: bool, align: bool = False
+) -> Tensor:
+    """p_c of (image, class) pairs: softmax over all classes, at full size.
+
+    Args:
+        logits: (N, C, h, w) float32 of the segmenter.
+        images: (P,) int64, index of each pair's image.
+        classes: (P,) int64, index of each pair's class.
+        size: (H, W) of the canvas.
+        exact: Up-sample all C planes, then softmax, as the paper's code does. Otherwise softmax at the segmenter's
+            stride and up-sample the P present planes alone, which is C times less work and differs along edges.
+        align: Up-sample with ``align_corners=True``.
+
+    Returns:
+        (P, H, W) float32 in [0, 1].
+    """
+    if exact:
+        full = functional.interpolate(logits, size, mode="bilinear", align_corners=align)
+        return full.softmax(1)[images, classes]
+    planes = logits.softmax(1)[images, classes]
+    return functional.interpolate(planes[:, None], size, mode="bilinear", align_corners=align)[:, 0]
+
+
+def margins(logits: Tensor, size: tuple[int, int], *, align: bool) -> Tensor:
+    """Foreground minus background of generator logits (P, 2, h, w), up-sampled to (P, H, W)."""
+    difference = logits[:, 1:] - logits[:, :1]
+    return functional.interpolate(difference, size, mode="bilinear", align_corners=align)[:, 0]
+
+
+def compose(
+    margin: npt.NDArray[np.float32], boxes: Sequence[Box], size: tuple[int, int], *, overlap: Overlap
+) -> npt.NDArray[np.uint8]:
+    """The label map of one image.
+
+    Every labelled pixel of class c lies in a box of c and has a positive margin; which pixels are labelled does not
+    depend on the order of the classes.
+
+    Args:
+        margin: (K, H, W) float32, one plane for each of ``classes_in_order(boxes)``.
+        boxes: The image's boxes in annotation order.
+        size: (H, W).
+        overlap: Who gets a contested pixel: the class that appears first, the one whose smallest box over the pixel has
+            the least area, or the one with the largest margin; ties go to the first.
+
+    Returns:
+        (H, W) uint8 class indices, 0 = background.
+    """
+    classes = classes_in_order(boxes)
+    label = np.zeros(size, np.uint8)
+    best = np.full(size, -np.inf, np.float32)
+    for rank, (cls, plane) in enumerate(zip(classes, margin, strict=True)):
+        wanted = (plane > 0) & (box_mask(boxes, cls, size) > 0)
+        if overlap == "first":
+            claim = np.full(size, -rank, np.float32)
+        else:
+            claim = plane if overlap == "max_logit" else -smallest_area(boxes, cls, size)
+        wins = wanted & (claim > best)
+        label[wins] = cls
+        best[wins] = claim[wins]
+    return label
+
+
+def soft_compose(foreground: Tensor, masks: Tensor) -> Tensor:
+    """C for the lower problem's gradient: a distribution over (background, class 1 .. K) instead of a choice.
+
+    q_c = sigma_c m_c; background gets prod(1 - q_c), the rest is shared in proportion to q_c.
+
+    Args:
+        foreground: (K, h, w) probability of foreground of each present class.
+        masks: (K, h, w) filled boxes, fractions allowed.
+
+    Returns:
+        (1 + K, h, w), sums to one over the first axis.
+    """
+    claim = foreground * masks
+    background = (1 - claim).prod(0, keepdim=True)
+    share = claim / claim.sum(0, keepdim=True).clamp_min(1e-12)
+    return torch.cat([background, (1 - background) * share])

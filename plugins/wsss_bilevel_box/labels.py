@@ -1,0 +1,147 @@
+"""Pseudo labels of many images from one generator: batches of (image, class) pairs over shared canvases.
+
+One segmenter pass for an image, whatever the number of its classes; one generator pass for many pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from harness.contract import Box
+from wsss_bilevel_box.compose import Overlap, box_mask, classes_in_order, compose, margins, probability_planes
+from wsss_bilevel_box.network import MaskGenerator, assemble
+from wsss_bilevel_box.pairs import on_canvas
+
+_CPU_PIXELS, _GPU_PIXELS = 1 << 19, 1 << 24
+"""Canvas pixels of a batch of pairs."""
+
+Item = tuple[str, npt.NDArray[np.uint8], tuple[Box, ...]]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Switches of generation.
+
+    Attributes:
+        canvas: Side of the square canvas.
+        overlap: See ``compose``.
+        align: Up-sample with ``align_corners=True``.
+        exact: See ``probability_planes``.
+        unit: See ``assemble``.
+    """
+
+    canvas: int
+    overlap: Overlap = "smallest_box"
+    align: bool = False
+    exact: bool = False
+    unit: bool = True
+
+
+def segmenter_logits(segmenter: nn.Module, images: Tensor) -> Tensor:
+    """Logits of a segmenter at its own stride.
+
+    Args:
+        segmenter: As ``harness.modelling.load_segmenter`` returns it.
+        images: (N, H, W, 3) uint8 RGB.
+
+    Returns:
+        (N, C, h, w) float32.
+    """
+    return segmenter(segmenter.data_preprocessor.normalise(images), mode="tensor").float()
+
+
+def pseudo_labels(
+    generator: MaskGenerator, items: Iterable[Item], *, rules: Rules, device: str, segmenter: nn.Module | None = None
+) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+    """C(G) of every image; an image without boxes is background.
+
+    Args:
+        generator: G, in evaluation mode.
+        items: (id, (H, W, 3) uint8 RGB, boxes in annotation order) of each image.
+        rules: Switches.
+        device: Where to compute.
+        segmenter: S, whose probabilities a five-channel generator sees; its classes are those of the boxes.
+
+    Yields:
+        (id, (H, W) uint8 label map), in the order of ``items``.
+    """
+    limit = max((_CPU_PIXELS if device == "cpu" else _GPU_PIXELS) // rules.canvas**2, 1)
+    waiting: list[Item] = []
+    pairs = 0
+    for item in items:
+        more = len(classes_in_order(item[2]))
+        if waiting and pairs + more > limit:
+            yield from _labelled(generator, waiting, rules, device, segmenter)
+            waiting, pairs = [], 0
+        waiting.append(item)
+        pairs += more
+    if waiting:
+        yield from _labelled(generator, waiting, rules, device, segmenter)
+
+
+def _labelled(
+    generator: MaskGenerator, items: Sequence[Item], rules: Rules, device: str, segmenter: nn.Module | None
+) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+    """Label maps of one batch."""
+    placed = [on_canvas(image, rules.canvas) for _, image, _ in items]
+    planes = _margins(generator, items, placed, rules, device, segmenter)
+    done = 0
+    for (image_id, image, boxes), (_, factor) in zip(items, placed, strict=True):
+        size = (image.shape[0], image.shape[1])
+        count = len(classes_in_order(boxes))
+        mine = [_to_size(plane, size, factor) for plane in planes[done : done + count]]
+        yield image_id, compose(np.array(mine, np.float32), boxes, size, overlap=rules.overlap)
+        done += count
+
+
+@torch.inference_mode()
+def _margins(
+    generator: MaskGenerator,
+    items: Sequence[Item],
+    placed: Sequence[tuple[npt.NDArray[np.uint8], float]],
+    rules: Rules,
+    device: str,
+    segmenter: nn.Module | None,
+) -> npt.NDArray[np.float32]:
+    """(P, canvas, canvas) float32 margins of all pairs of the batch."""
+    pairs = [(n, cls) for n, (_, _, boxes) in enumerate(items) for cls in classes_in_order(boxes)]
+    side = (rules.canvas, rules.canvas)
+    if not pairs:
+        return np.zeros((0, *side), np.float32)
+    images = torch.from_numpy(np.stack([canvas for canvas, _ in placed])).to(device)
+    owner, classes = (torch.tensor(column, device=device) for column in zip(*pairs, strict=True))
+    drawn = [box_mask(scaled(items[n][2], placed[n][1]), cls, side) for n, cls in pairs]
+    masks = torch.from_numpy(np.stack(drawn)).to(device)
+    seen = None
+    if segmenter is not None:
+        logits = segmenter_logits(segmenter, images)
+        seen = probability_planes(logits, owner, classes, side, exact=rules.exact, align=rules.align)
+    x = assemble(images[owner], masks, seen, unit=rules.unit)
+    found: npt.NDArray[np.float32] = margins(generator(x), side, align=rules.align).cpu().numpy()
+    return found
+
+
+def scaled(boxes: Sequence[Box], factor: float) -> Sequence[Box]:
+    """``boxes`` on an image that was reduced by ``factor``; each keeps at least a pixel."""
+    if factor == 1.0:
+        return boxes
+    found = []
+    for box in boxes:
+        x0, y0 = int(box.x0 * factor), int(box.y0 * factor)
+        found.append(Box(box.cls, x0, y0, max(round(box.x1 * factor), x0 + 1), max(round(box.y1 * factor), y0 + 1)))
+    return found
+
+
+def _to_size(plane: npt.NDArray[np.float32], size: tuple[int, int], factor: float) -> npt.NDArray[np.float32]:
+    """The part of the canvas that the image covers, at the image's own size."""
+    if factor == 1.0:
+        return plane[: size[0], : size[1]]
+    covered = plane[: max(round(size[0] * factor), 1), : max(round(size[1] * factor), 1)]
+    return np.asarray(cv2.resize(covered, (size[1], size[0]), interpolation=cv2.INTER_LINEAR))

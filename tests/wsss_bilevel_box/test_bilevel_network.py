@@ -1,0 +1,84 @@
+"""The hourglass has the published size, shapes and values."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from wsss_bilevel_box.network import HOURGLASS, SMALL, MaskGenerator, assemble, with_probability
+
+VECTORS = json.loads((Path(__file__).parent / "vectors" / "official.json").read_text())["generator"]
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def constant(channels):
+    """Convolution weights 1 / (cin kh kw), biases 0, identity norms."""
+    network = MaskGenerator(channels).eval()
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.constant_(module.weight, 1.0 / module.weight[0].numel())
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    return network
+
+
+@pytest.mark.parametrize("channels", [4, 5])
+def test_the_published_number_of_parameters(channels):
+    assert parameters(MaskGenerator(channels)) == VECTORS[f"params_in{channels}"]
+
+
+def test_every_part_has_the_published_size():
+    network = MaskGenerator(5)
+    parts = {"pre": network.pre, "hourglass": network.hourglass, "cnv": network.cnv, "head": network.head}
+    assert {name: parameters(part) for name, part in parts.items()} == VECTORS["parts_in5"]
+    assert sum(isinstance(m, nn.Conv2d) for m in network.modules()) == VECTORS["n_conv"]
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in network.modules()) == VECTORS["n_bn"]
+    assert sum(b.numel() for b in network.buffers() if b.ndim) == VECTORS["bn_buffers"] - VECTORS["n_bn"]
+
+
+@pytest.mark.parametrize("channels", [4, 5])
+@torch.inference_mode()
+def test_the_published_values_with_constant_weights(channels):
+    y, x = torch.meshgrid(torch.arange(128), torch.arange(128), indexing="ij")
+    pattern = ((y + 2 * x) % 7) / 7
+    image = torch.stack([(k + 1) * pattern for k in range(channels)])[None]
+    found = constant(channels).double()(image.double())
+    expected = VECTORS["constant_weight_vector"][f"in{channels}_128"]
+    assert list(found.shape) == expected["shape"]
+    plane = found[0, 0]
+    values = [plane[0, 0], plane[16, 16], plane[31, 5], plane.mean()]
+    wanted = [expected[key] for key in ("at_0_0", "at_16_16", "at_31_5", "mean")]
+    torch.testing.assert_close(torch.stack(values), torch.tensor(wanted).double(), rtol=1e-5, atol=0)
+
+
+def test_sides_are_multiples_of_128_or_refused():
+    assert HOURGLASS.multiple == 128
+    network = MaskGenerator(4, SMALL)
+    for side in map(int, VECTORS["fails_for"]):
+        assert side % HOURGLASS.multiple
+    with pytest.raises(ValueError, match="multiples of 32"):
+        network(torch.zeros(1, 4, 48, 64))
+
+
+def test_the_small_network_has_the_same_stride():
+    assert MaskGenerator(5, SMALL).eval()(torch.zeros(1, 5, 64, 32)).shape == (1, 2, 16, 8)
+
+
+def test_the_input_is_probability_boxes_blue_green_red():
+    image = torch.tensor([[[[10, 20, 30]]]], dtype=torch.uint8)
+    x = assemble(image, torch.ones(1, 1, 1, dtype=torch.uint8), torch.full((1, 1, 1), 0.25), unit=False)
+    torch.testing.assert_close(x[0, :, 0, 0], torch.tensor([0.25, 1.0, 30 - 104.008, 20 - 116.669, 10 - 122.675]))
+    assert assemble(image, torch.ones(1, 1, 1), None, unit=True).shape == (1, 4, 1, 1)
+
+
+def test_a_generator_grown_by_the_probability_begins_as_what_it_was():
+    torch.manual_seed(0)
+    old, new = MaskGenerator(4, SMALL).eval(), MaskGenerator(5, SMALL).eval()
+    new.load_state_dict(with_probability(old.state_dict()))
+    x = torch.randn(1, 4, 32, 32)
+    torch.testing.assert_close(new(torch.cat([torch.rand(1, 1, 32, 32), x], 1)), old(x))
