@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test pages lint bench clean
 
 install: $(STAMP)
 
@@ -20,6 +20,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+pages: $(STAMP)
+	$(BIN)/python -m pytest -m 'browser or latex' tests/leaderboard
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -9,10 +9,13 @@ from harness.contract import RendererRecord, hookimpl
 
 @hookimpl
 def wsss_renderers() -> Iterator[RendererRecord]:
-    """One frame, four texts."""
+    """One frame, five texts."""
     yield RendererRecord("md", "harness.leaderboard.render:markdown", suffix=".md", summary="Markdown, for readers")
     yield RendererRecord("csv", "harness.leaderboard.render:csv", suffix=".csv", summary="CSV, one line a row")
     yield RendererRecord(
         "json", "harness.leaderboard.render:json_text", suffix=".json", summary="JSON, the whole frame"
     )
     yield RendererRecord("tex", "harness.leaderboard.render:latex", suffix=".tex", summary="LaTeX, booktabs")
+    yield RendererRecord(
+        "html", "harness.leaderboard.html:html", suffix=".html", summary="HTML, one offline page for people"
+    )

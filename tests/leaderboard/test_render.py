@@ -42,8 +42,8 @@ def test_every_renderer_is_registered_and_resolves(board):
         module, _, attribute = record.factory.partition(":")
         render = getattr(importlib.import_module(module), attribute)(record.params())
         suffixes[record.suffix] = render(board)
-    assert list(suffixes) == [".md", ".csv", ".json", ".tex"]
-    assert list(suffixes.values()) == [render(board) for render in RENDERERS]
+    assert list(suffixes) == [".md", ".csv", ".json", ".tex", ".html"]
+    assert list(suffixes.values())[:4] == [render(board) for render in RENDERERS]
 
 
 def test_json_holds_the_schema_in_full_precision(board):
