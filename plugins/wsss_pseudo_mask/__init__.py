@@ -41,6 +41,7 @@ def wsss_generators() -> Iterator[GeneratorRecord]:
         params=CvsPmgParams,
         needs=(TAGS,),
         uses=(CAMS,),
+        reads=("cam",),
         card=CARD,
         summary="smoothed CAMs, a foreground of each class, then the class with the larger share of its own mass",
     )
@@ -64,7 +65,7 @@ def wsss_refiners() -> Iterator[RefinerRecord]:
         ("pmg", PmgParams, "proportional pseudo-mask generation from any soft scores"),
         ("cvs_pmg", CvsPmgParams, "both on any soft scores"),
     ):
-        yield RefinerRecord(name, at, params=params, card=CARD, summary=summary)
+        yield RefinerRecord(name, at, params=params, reads=("cam",), card=CARD, summary=summary)
 
 
 @hookimpl

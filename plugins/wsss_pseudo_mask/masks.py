@@ -23,9 +23,9 @@ class CvsPmgGenerator(Generator):
 
     def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
         """One mask an image, without ignored pixels; an image without tags is background."""
-        cams = ScoreReader(ctx.input("cams"))
+        cams, alpha = ScoreReader(ctx.input("cams")), background_exponent(self._params, ctx)
         for done, image_id in enumerate(view.ids, start=1):
-            yield pseudo_label(image_id, cams.get(image_id), view, self._params)
+            yield pseudo_label(image_id, cams.get(image_id), view, self._params, alpha)
             ctx.progress(done, len(view.ids))
 
 
@@ -41,13 +41,23 @@ class CvsPmgRefiner(Refiner):
         Raises:
             DataError: A label holds objects but carries no soft scores.
         """
+        alpha = background_exponent(self._params, ctx)
         for label in labels:
             if label.scores is None and (label.mask != BACKGROUND).any():
                 raise DataError(f"cvs_pmg: the label of image {label.image_id!r} carries no soft scores")
-            yield pseudo_label(label.image_id, label.scores, view, self._params)
+            yield pseudo_label(label.image_id, label.scores, view, self._params, alpha)
 
 
-def pseudo_label(image_id: str, scores: SoftScores | None, view: View, params: CvsPmgParams) -> PseudoLabel:
+def background_exponent(params: CvsPmgParams, ctx: Context) -> float:
+    """Alpha: the given one, the paper's, or the one that begins the foreground where the protocol does."""
+    if params.alpha is not None:
+        return params.alpha
+    return method.ALPHA if params.preset == "official" else method.neutral_alpha(ctx.settings["cam"].threshold)
+
+
+def pseudo_label(
+    image_id: str, scores: SoftScores | None, view: View, params: CvsPmgParams, alpha: float
+) -> PseudoLabel:
     """Mask of one image and its smoothed scores; the image is only read for a CRF."""
     if scores is None or not set(scores.classes) - {BACKGROUND}:
         return PseudoLabel(image_id, np.full(view.size(image_id), BACKGROUND, np.uint8), scores)
@@ -61,10 +71,10 @@ def pseudo_label(image_id: str, scores: SoftScores | None, view: View, params: C
     smoothed = method.smooth(maps, variation, tau=params.tau)
     image = _crf_image(image_id, view, params) if params.crf else None
     if params.pmg:
-        foreground = method.class_marginals(smoothed, image, alpha=params.alpha) > 0.5
+        foreground = method.class_marginals(smoothed, image, alpha=alpha) > 0.5
         mask = method.proportional_labels(maps, foreground, classes)
     else:
-        mask = method.joint_labels(smoothed, classes, image, alpha=params.alpha)
+        mask = method.joint_labels(smoothed, classes, image, alpha=alpha)
     planes = method.smooth(stored.astype(np.float32), variation, tau=params.tau)
     return PseudoLabel(image_id, mask, SoftScores(classes, np.clip(planes, 0, 1).astype(np.float16), scores.size))
 

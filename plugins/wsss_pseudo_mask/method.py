@@ -15,6 +15,7 @@ in half precision, as in the released code; single precision or better is what t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,9 @@ from harness.maps.crf import Bilateral, DenseCRF, Gaussian
 
 Maps = npt.NDArray[Any]
 Mask = npt.NDArray[np.uint8]
+
+ALPHA = 11.0
+"""Exponent of the background in the paper, for its own CAMs."""
 
 CLASS_CRF = (Gaussian(sxy=3, compat=10), Bilateral(sxy=80, srgb=13, compat=10))
 """Kernels of the two-label problem of each class."""
@@ -73,14 +77,19 @@ def smooth(maps: Maps, variation: Maps, *, tau: float = 0.05) -> Maps:
         return np.where(maps >= tau, maps, maps.dtype.type(0)) ** exponent
 
 
-def background(smoothed: Maps, alpha: float = 11.0) -> Maps:
+def background(smoothed: Maps, alpha: float = ALPHA) -> Maps:
     """b_k = (1 - s_k)^alpha, (K, H, W) of the type of ``smoothed``."""
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         return (1 - smoothed) ** smoothed.dtype.type(alpha)
 
 
+def neutral_alpha(threshold: float) -> float:
+    """The alpha for which score and background are equal at ``threshold``; the paper's 11 stands for 0.1556."""
+    return math.log(threshold) / math.log1p(-threshold)
+
+
 def class_marginals(
-    smoothed: Maps, image: npt.NDArray[np.uint8] | None, *, alpha: float = 11.0, iterations: int = 10
+    smoothed: Maps, image: npt.NDArray[np.uint8] | None, *, alpha: float = ALPHA, iterations: int = 10
 ) -> npt.NDArray[np.float32]:
     """Probability of the foreground in the two-label problem of each class, all classes of an image at once.
 

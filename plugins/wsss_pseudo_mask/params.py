@@ -9,6 +9,9 @@ from harness.contract import ConfigError
 
 Preset = Literal["intended", "official"]
 PRESET_HELP = "'official' repeats the arithmetic of the released code, see the plugin's README"
+ALPHA_HELP = (
+    "background score (1 - s)^alpha; null = equal to s at the protocol's cam.threshold, the paper's 11 with 'official'"
+)
 _T = TypeVar("_T")
 
 
@@ -26,14 +29,14 @@ class CvsPmgParams:
     crf: bool = _help("dense CRF: two labels a class with pmg, background and all classes without", True)
     tau: float = _help("scores of at least tau are active", 0.05)
     smoothing: float = _help("CVS: lambda, the strength", 0.3)
-    alpha: float = _help("background score (1 - s)^alpha", 11.0)
+    alpha: float | None = _help(ALPHA_HELP, None)
 
     def __post_init__(self) -> None:
         if not 0 <= self.tau < 1:
             raise ConfigError(f"cvs_pmg: tau must lie in [0, 1), got {self.tau}")
         if not self.smoothing >= 0:
             raise ConfigError(f"cvs_pmg: smoothing must be 0 or more, got {self.smoothing}")
-        if not self.alpha > 0:
+        if self.alpha is not None and not self.alpha > 0:
             raise ConfigError(f"cvs_pmg: alpha must be positive, got {self.alpha}")
 
 
@@ -86,7 +89,7 @@ class MethodParams:
     crf: bool = _help("dense CRF in the making of masks, and in relabelling", True)
     tau: float = _help("CVS: scores of at least tau are active", 0.05)
     smoothing: float = _help("CVS: lambda, the strength", 0.3)
-    alpha: float = _help("background score (1 - s)^alpha", 11.0)
+    alpha: float | None = _help(ALPHA_HELP, None)
     puf: Literal["clamp", "ignore", "pow"] = _help("PUF: what happens to the loss of a pixel", "clamp")
     beta: float = _help("PUF: gate", 0.5)
     k: float = _help("PUF: largest loss of a pixel", 0.5)

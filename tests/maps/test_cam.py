@@ -288,7 +288,7 @@ def test_tiles_share_batches_and_keep_a_strided_map():
     found = list(infer_cams(spy, items, settings=settings, size_rule=SMALL, batch_pixels=1 << 22))
     assert set(shapes) == {(65, 65)}
     assert len(shapes) == 1
-    assert [scores.values.shape for _, scores in found] == [(2, 23, 33)] * 3
+    assert [scores.values.shape for _, scores in found] == [(2, 23, 33), (2, 23, 33), (2, 23, 32)]
     assert all(np.isfinite(scores.values).all() for _, scores in found)
 
 
