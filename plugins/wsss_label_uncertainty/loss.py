@@ -1,0 +1,215 @@
+"""The loss: a logit is a Gaussian, its variance says how far a label is to be trusted, and distrusted labels turn.
+
+Numbers in parentheses are sections of the README. Logits are means ``(B, K, H, W)`` with variances ``(B, V, H, W)``,
+V = K or 1 for one variance shared by all classes. For two classes and V = 1 the softmax below *is* the binary formula
+of the paper, with the logit ``means[:, 1] - means[:, 0]``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+from torch.nn import functional
+
+from harness.contract import BACKGROUND, IGNORE
+from wsss_label_uncertainty.method import EXACT, OUTSIDE
+
+C = math.pi / 8
+"""Of the probit approximation of the expected sigmoid."""
+QUANTILE_SAMPLE = 1 << 16
+"""A quantile of more values is taken from every n-th of them."""
+
+
+class Labels(NamedTuple):
+    """Labels of one batch, each (B, H, W) int64.
+
+    Attributes:
+        label: Class indices, 255 = ignore.
+        origin: 0 outside every box, 1 to 253 the number of the box, 254 a pixel mask, 255 padding.
+        beneath: Class of the box behind the front one, 0 = none, 255 = padding.
+    """
+
+    label: Tensor
+    origin: Tensor
+    beneath: Tensor
+
+    @property
+    def boxed(self) -> Tensor:
+        """(B, H, W) bool: pixels whose object label is only that of their box."""
+        inside = (self.origin > OUTSIDE) & (self.origin < EXACT)
+        return inside & (self.label != BACKGROUND) & (self.label != IGNORE)
+
+
+def attenuation(variances: Tensor) -> Tensor:
+    """Factor kappa = 1 / sqrt(1 + (pi/8) s2) (3.1)."""
+    return torch.rsqrt(1 + C * variances)
+
+
+def expected_logits(means: Tensor, variances: Tensor, form: str = "scaled") -> Tensor:
+    """Logits whose softmax approximates the expected softmax of Gaussian logits (3.1, 3.6).
+
+    Args:
+        means: (B, K, H, W).
+        variances: (B, V, H, W), not negative; 0 gives the means themselves.
+        form: ``scaled`` (kappa_k mu_k) or ``pairwise`` (log of 1 / sum_j exp(-(mu_k - mu_j) kappa(s2_k + s2_j))).
+    """
+    if form == "scaled" or variances.shape[1] == 1:
+        return means * attenuation(variances)
+    rivals = []
+    for k in range(means.shape[1]):
+        others = [j for j in range(means.shape[1]) if j != k]
+        kappa = attenuation(variances[:, k : k + 1] + variances[:, others])
+        rivals.append(((means[:, others] - means[:, k : k + 1]) * kappa).logsumexp(1))
+    return -functional.softplus(torch.stack(rivals, 1))  # j = k adds exp(0) = 1 to the sum
+
+
+def attenuated_nll(
+    means: Tensor, variances: Tensor, target: Tensor, attenuated: Tensor, form: str = "scaled"
+) -> Tensor:
+    """Negative log likelihood of ``target``; where not ``attenuated`` it is cross entropy to the last bit (3.3).
+
+    Args:
+        means: (B, K, H, W).
+        variances: (B, V, H, W).
+        target: (B, H, W) int64, 255 = ignore (gives 0).
+        attenuated: (B, H, W) bool.
+        form: As in ``expected_logits``.
+    """
+    where = attenuated.unsqueeze(1)
+    logits = torch.where(where, expected_logits(means, torch.where(where, variances, 0.0), form), means)
+    return functional.cross_entropy(logits, target, ignore_index=IGNORE, reduction="none")
+
+
+def margin(means: Tensor, label: Tensor) -> Tensor:
+    """Mean of the labelled class minus the largest other; (B, H, W), the logit in the binary case."""
+    own = label.clamp(max=means.shape[1] - 1).unsqueeze(1)
+    others = means.scatter(1, own, -math.inf)
+    return (means.gather(1, own) - others.amax(1, keepdim=True)).squeeze(1)
+
+
+def guard(flip: Tensor, boxed: Tensor, origin: Tensor, min_fill: float) -> Tensor:
+    """Undo all flips of a box that would keep less than ``min_fill`` of its visible part (3.5).
+
+    Args:
+        flip: (B, H, W) bool.
+        boxed: (B, H, W) bool.
+        origin: (B, H, W) int64 box numbers.
+        min_fill: In [0, 1].
+    """
+    image = torch.arange(len(origin), device=origin.device).view(-1, 1, 1)
+    box = image * (IGNORE + 1) + origin
+    count = len(origin) * (IGNORE + 1)
+    area = torch.bincount(box[boxed], minlength=count)
+    lost = torch.bincount(box[flip], minlength=count)
+    return flip & ~(area - lost < min_fill * area)[box]
+
+
+@MODELS.register_module(force=True)
+class LabelUncertaintyLoss(nn.Module):
+    """The attenuated loss with online bootstrapping.
+
+    Args:
+        fill: Object pixels by box pixels of every class (phi in 3.5).
+        attenuate: Where the variance acts: ``off``, ``box`` or ``all``.
+        form: As in ``expected_logits``.
+        exact_weight: Weight of pixels whose label is a pixel mask.
+        rule: ``off``, ``fill``, ``fill_mean``, ``threshold`` or ``mean`` (3.5).
+        start: First iteration at which labels turn.
+        min_fill: Of the guard.
+        min_variance: Of rule ``threshold``.
+        overlap: A label may turn into the class beneath its box.
+        few: A class with fewer box pixels in the batch uses the running threshold.
+        momentum: Of the running threshold.
+        loss_weight: Factor of the loss.
+    """
+
+    thresholds: Tensor
+
+    def __init__(
+        self,
+        *,
+        fill: Sequence[float],
+        attenuate: str = "box",
+        form: str = "scaled",
+        exact_weight: float = 1.0,
+        rule: str = "fill",
+        start: int = 0,
+        min_fill: float = 0.2,
+        min_variance: float = 0.5,
+        overlap: bool = False,
+        few: int = 2000,
+        momentum: float = 0.9,
+        loss_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.fill, self.attenuate, self.form, self.exact_weight = tuple(fill), attenuate, form, exact_weight
+        self.rule, self.start, self.min_fill, self.min_variance = rule, start, min_fill, min_variance
+        self.overlap, self.few, self.momentum, self.loss_weight = overlap, few, momentum, loss_weight
+        self.register_buffer("thresholds", torch.full((len(self.fill),), math.nan))
+
+    def forward(self, means: Tensor, variances: Tensor, labels: Labels, iteration: int) -> Tensor:
+        """Mean over all labelled pixels; 0 where there is none.
+
+        Args:
+            means: (B, K, H, W).
+            variances: (B, V, H, W), positive.
+            labels: What is known of the pixels.
+            iteration: Training step, from 0.
+        """
+        target, attenuated = self.targets(means, variances, labels, iteration)
+        nll = attenuated_nll(means, variances, target, attenuated, self.form)
+        weight = (target != IGNORE).to(nll.dtype)
+        if self.exact_weight != 1.0:
+            weight = torch.where(labels.origin == EXACT, self.exact_weight * weight, weight)
+            nll = nll * weight
+        return self.loss_weight * nll.sum() / weight.sum().clamp(min=1.0)
+
+    @torch.no_grad()
+    def targets(self, means: Tensor, variances: Tensor, labels: Labels, iteration: int) -> tuple[Tensor, Tensor]:
+        """The labels of this step and where they are attenuated: (B, H, W) int64 and bool."""
+        boxed = labels.boxed
+        attenuated = {"off": torch.zeros_like(boxed), "box": boxed, "all": labels.label != IGNORE}[self.attenuate]
+        if self.rule == "off" or iteration < self.start:
+            return labels.label, attenuated
+        flip = guard(self.flips(means, variances, labels), boxed, labels.origin, self.min_fill)
+        settled = boxed & (flip | (margin(means, labels.label) >= 0))
+        target = labels.label.masked_fill(flip, BACKGROUND)
+        if self.overlap:
+            turned = flip & (labels.beneath != BACKGROUND) & (means.argmax(1) == labels.beneath)
+            target = torch.where(turned, labels.beneath, target)
+        return target, attenuated & ~settled
+
+    @torch.no_grad()
+    def flips(self, means: Tensor, variances: Tensor, labels: Labels) -> Tensor:
+        """Box labels that the rule turns, before the guard: (B, H, W) bool (3.5)."""
+        boxed, contradicted = labels.boxed, margin(means, labels.label) < 0
+        if self.rule == "mean":
+            return boxed & contradicted
+        doubt = variances.squeeze(1)
+        if variances.shape[1] > 1:
+            doubt = variances.gather(1, labels.label.clamp(max=variances.shape[1] - 1).unsqueeze(1)).squeeze(1)
+        if self.rule == "threshold":
+            return boxed & contradicted & (doubt >= self.min_variance)
+        statistic = -margin(means, labels.label) if self.rule == "fill_mean" else doubt
+        flip = torch.zeros_like(boxed)
+        for cls in range(1, len(self.fill)):
+            of_class = boxed & (labels.label == cls)
+            flip |= of_class & (statistic > self._threshold(cls, statistic[of_class]))
+        return flip
+
+    def _threshold(self, cls: int, values: Tensor) -> Tensor:
+        """The fill quantile of one class, smoothed over steps while a batch holds few of its pixels."""
+        known = self.thresholds[cls]
+        if len(values) == 0:
+            return known
+        step = -(-len(values) // QUANTILE_SAMPLE)
+        quantile = torch.quantile(values[::step], self.fill[cls])
+        if len(values) < self.few and not known.isnan():
+            quantile = self.momentum * known + (1 - self.momentum) * quantile
+        self.thresholds[cls] = quantile
+        return quantile

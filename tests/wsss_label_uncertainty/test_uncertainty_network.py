@@ -1,0 +1,263 @@
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmseg.registry import MODELS
+
+from harness.contract import Box, ConfigError, PseudoLabel
+from harness.contract.protocol import AugmentSettings, BackboneSettings, OptimSettings, SegmenterSettings
+from harness.contract.protocol import TestSettings as Settings
+from harness.modelling import load_segmenter, predict
+from harness.modelling.segmenter import build_config, configure, initial_model
+from harness.modelling.stages import train_segmenter
+from wsss_label_uncertainty import LabelUncertaintyParams, MethodParams
+from wsss_label_uncertainty.method import BoxAndPixels, LabelUncertainty, fill_ratios, paint
+from wsss_label_uncertainty.network import TwoStreams, uncertain
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "segmenters"
+SIZE = (40, 48)
+
+
+class FakeView:
+    """Ten images of a disc (class 1 or 2) in a tight box; the first two have their mask."""
+
+    classes = ("background", "disc", "ring")
+
+    def __init__(self):
+        self.ids = tuple(f"image {k}" for k in range(10))
+        self.mask_ids = frozenset(self.ids[:2])
+        self._known = {}
+        rng = np.random.default_rng(0)
+        y, x = np.ogrid[: SIZE[0], : SIZE[1]]
+        for k, image_id in enumerate(self.ids):
+            cls, cy, cx = 1 + k % 2, rng.integers(12, 28), rng.integers(12, 36)
+            mask = np.where((y - cy) ** 2 + (x - cx) ** 2 <= 81, cls, 0).astype(np.uint8)
+            image = rng.integers(90, 140, (*SIZE, 3), dtype=np.uint8)
+            image[mask > 0, cls] = 250
+            self._known[image_id] = image, mask, (Box(cls, cx - 9, cy - 9, cx + 10, cy + 10),)
+
+    def image(self, image_id):
+        return self._known[image_id][0]
+
+    def size(self, image_id):
+        return SIZE
+
+    def mask(self, image_id):
+        assert image_id in self.mask_ids
+        return self._known[image_id][1]
+
+    def boxes(self, image_id):
+        return self._known[image_id][2]
+
+
+@pytest.fixture
+def view():
+    return FakeView()
+
+
+@pytest.fixture
+def context(tmp_path):
+    def make(name="train", config="fcn", iterations=6):
+        folders = {kind: tmp_path / name / kind for kind in ("out", "work")}
+        for folder in folders.values():
+            folder.mkdir(parents=True)
+        optim = OptimSettings(iterations=iterations, batch_size=4, lr=0.02, head_lr_mult=1.0)
+        segmenter = SegmenterSettings(
+            config=str(CONFIGS / f"{config}.py"), optim=optim, augment=AugmentSettings(crop=32, colour=0.0)
+        )
+        return SimpleNamespace(
+            **folders,
+            device="cpu",
+            threads=1,
+            num_classes=3,
+            settings={"backbone": BackboneSettings(name="tiny"), "segmenter": segmenter},
+            seed=lambda axis: len(axis),
+            progress=lambda done, total: None,
+        )
+
+    return make
+
+
+def labels_of(view, **params):
+    made = {label.image_id: label for label in BoxAndPixels(MethodParams(**params)).generate(view, None)}
+    return SimpleNamespace(label=made.__getitem__)
+
+
+def configured(view, ctx, **params):
+    protocol = build_config(ctx.settings["segmenter"], ctx.settings["backbone"], ctx.num_classes)
+    return protocol, configure(LabelUncertainty(LabelUncertaintyParams(**params)), protocol, view, ctx)
+
+
+def test_masks_where_declared_and_boxes_elsewhere(view):
+    labels = labels_of(view)
+    for image_id in view.ids:
+        truth, (box,) = view._known[image_id][1:]
+        mask = labels.label(image_id).mask
+        if image_id in view.mask_ids:
+            assert np.array_equal(mask, truth)
+        else:
+            assert (mask[box.y0 : box.y1, box.x0 : box.x1] == box.cls).all()
+            assert (mask > 0).sum() == box.area
+
+
+def test_a_band_around_boxes_or_their_interior_can_be_ignored(view):
+    image_id = view.ids[5]
+    (box,) = view.boxes(image_id)
+    band = labels_of(view, shrink_certain=2).label(image_id).mask
+    assert (band == 255).sum() == (box.x1 - box.x0 + 4) * (box.y1 - box.y0 + 4) - box.area
+    inside = labels_of(view, interior="ignore").label(image_id).mask
+    assert (inside == 255).sum() == box.area
+    assert set(np.unique(inside)) == {0, 255}
+
+
+def test_the_smallest_box_is_in_front_and_what_lies_beneath_is_kept():
+    painted = paint([Box(1, 0, 0, 6, 6), Box(2, 1, 1, 4, 4), Box(2, 2, 2, 3, 3)], (6, 6))
+    assert painted.label[2, 2] == 2
+    assert painted.origin[2, 2] == 3
+    assert painted.beneath[2, 2] == painted.beneath[1, 1] == 1
+    assert painted.beneath[0, 0] == painted.label[5, 5] - 1 == 0
+    many = paint([Box(1, 0, k % 5, 1, k % 5 + 1) for k in range(600)], (6, 6)).origin
+    assert many.max() <= 253
+
+
+def test_the_fill_ratio_comes_from_the_images_with_a_mask(view):
+    expected = [view.mask(image_id).astype(bool).sum() / view.boxes(image_id)[0].area for image_id in view.ids[:2]]
+    assert fill_ratios(view, 3) == pytest.approx([1.0, *expected])
+    overall = sum(view.mask(i).astype(bool).sum() for i in view.mask_ids) / sum(
+        view.boxes(i)[0].area for i in view.ids[:2]
+    )
+    assert fill_ratios(view, 4)[3] == pytest.approx(overall)
+    view.mask_ids = frozenset()
+    assert fill_ratios(view, 3) == [1.0, 1.0, 1.0]
+
+
+HEADS = sorted(path.stem for path in CONFIGS.glob("*.py"))
+
+
+@pytest.mark.parametrize("config", HEADS)
+@pytest.mark.parametrize("shared", [False, True])
+def test_every_head_of_the_harness_gets_a_variance_and_predicts_as_before(view, context, config, shared):
+    ctx = context(config=config)
+    protocol, cfg = configured(view, ctx, shared_variance=shared)
+    model = initial_model(cfg, protocol, seed=3, weights=None)
+    plain = initial_model(protocol, protocol, seed=3, weights=None)
+    own, common = model.state_dict(), plain.state_dict()
+    assert all(torch.equal(own[key], value) for key, value in common.items()), "the protocol's initial weights"
+    added = {key.rpartition("decode_head.")[2] for key in set(own) - set(common) if "auxiliary" not in key}
+    assert added == {"conv_variance.weight", "conv_variance.bias", "loss_decode.thresholds"}
+    assert model.decode_head.conv_variance.out_channels == (1 if shared else 3)
+    images = torch.randn(2, 3, 64, 64)
+    meta = [{"img_shape": (64, 64), "ori_shape": (64, 64), "pad_shape": (64, 64)}] * 2
+    with torch.inference_mode():
+        found = [network.eval().encode_decode(images, meta) for network in (model, plain)]
+    assert torch.equal(*found)
+
+
+OTHERS = {
+    "UPerHead": {"in_channels": [8, 8, 8, 8], "in_index": [0, 1, 2, 3], "pool_scales": (1, 2)},
+    "NLHead": {"in_channels": 8, "in_index": 3},
+    "CCHead": {"in_channels": 8, "in_index": 3},
+    "ANNHead": {"in_channels": [8, 8], "in_index": [2, 3], "project_channels": 4},
+    "ISAHead": {"in_channels": 8, "in_index": 3, "isa_channels": 4, "down_factor": (2, 2)},
+    "DNLHead": {"in_channels": 8, "in_index": 3},
+    "APCHead": {"in_channels": 8, "in_index": 3},
+    "DMHead": {"in_channels": 8, "in_index": 3},
+    "EMAHead": {"in_channels": 8, "in_index": 3, "ema_channels": 8, "num_bases": 4, "num_stages": 2},
+    "GCHead": {"in_channels": 8, "in_index": 3},
+    "FPNHead": {"in_channels": [8, 8, 8, 8], "in_index": [0, 1, 2, 3], "feature_strides": [2, 4, 8, 16]},
+    "LRASPPHead": {"in_channels": [8, 8, 8], "in_index": [0, 1, 2], "branch_channels": (4, 4)},
+    "SETRUPHead": {"in_channels": 8, "in_index": 3, "num_convs": 1, "norm_layer": {"type": "LN", "eps": 1e-6}},
+    "LightHamHead": {"in_channels": [8, 8], "in_index": [2, 3], "ham_channels": 8},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_heads_of_mmseg_learn_mean_and_variance(name):
+    if MODELS.get(name) is None:
+        raise AssertionError(name)
+    head_cfg = {"type": name, "channels": 8, "num_classes": 3, "norm_cfg": {"type": "BN"}, **OTHERS[name]}
+    head = MODELS.build(uncertain(head_cfg, {"fill": [1.0, 0.5, 0.5]}, shared_variance=False))
+    head.init_weights()
+    features = [torch.randn(2, 8, 32 // 2**k, 32 // 2**k) for k in range(4)]
+    samples = [
+        SimpleNamespace(
+            **{
+                field: SimpleNamespace(data=torch.randint(0, 3, (1, 64, 64)))
+                for field in ("gt_sem_seg", "origin", "beneath")
+            }
+        )
+        for _ in range(2)
+    ]
+    losses = head.loss(features, samples, {})
+    losses["loss_label_uncertainty"].backward()
+    assert head.conv_variance.weight.grad.abs().sum() > 0
+    assert head.conv_seg.weight.grad.abs().sum() > 0
+
+
+def test_heads_that_cannot_work_are_refused_in_one_sentence():
+    loss = {"fill": [1.0, 0.5]}
+    for head, reason in (
+        ({"type": "PointHead"}, "has a loss of its own"),
+        ({"type": "ResNet"}, "is no mmseg decode head"),
+        ({"type": "FCNHead", "sampler": {"type": "OHEMPixelSampler"}}, "remove sampler"),
+    ):
+        with pytest.raises(ConfigError, match=reason):
+            uncertain({"num_classes": 2, **head}, loss, shared_variance=False)
+
+
+def test_the_segmenter_trains_predicts_and_repeats_itself(view, context):
+    segmenter, labels = LabelUncertainty(LabelUncertaintyParams(start=0.5)), labels_of(view)
+    states = []
+    for name in ("once", "again"):
+        ctx = context(name, iterations=6)
+        train_segmenter(segmenter, labels, view, ctx)
+        states.append(torch.load(ctx.out / "segmenter.pth", weights_only=True))
+    assert all(torch.equal(value, states[1][key]) or "thresholds" in key for key, value in states[0].items())
+    thresholds = states[0]["decode_head.loss_decode.thresholds"]
+    assert torch.isfinite(thresholds[1:]).all()
+    assert load_segmenter(ctx.out).decode_head.conv_variance.out_channels == 3
+    found = dict(predict(ctx.out, [("a", view.image(view.ids[0]))], settings=Settings()))
+    assert found["a"].shape == SIZE
+
+
+def test_half_of_every_batch_has_masks_and_a_resumed_stream_goes_on():
+    dataset = SimpleNamespace(ids=[f"{k}" for k in range(10)])
+    stream = list(islice(TwoStreams(dataset, ["1", "4"], 0.5, seed=0), 40))
+    assert all(sum(index in (1, 4) for index in stream[start : start + 4]) == 2 for start in range(0, 40, 4))
+    assert set(stream) == set(range(10))
+    late = TwoStreams(dataset, ["1", "4"], 0.5, seed=0)
+    late.skip(17)
+    assert list(islice(late, 23)) == stream[17:]
+    assert list(islice(TwoStreams(dataset, ["1", "4"], 0.5, seed=1), 40)) != stream
+
+
+def test_a_stream_of_one_kind_is_served_alone():
+    dataset = SimpleNamespace(ids=["a", "b", "c"])
+    for first in ((), ("a", "b", "c")):
+        assert sorted(islice(TwoStreams(dataset, first, 0.5, seed=0), 3)) == [0, 1, 2]
+
+
+def test_extra_maps_say_where_labels_come_from(view):
+    segmenter = LabelUncertainty(LabelUncertaintyParams())
+    for image_id in (view.ids[0], view.ids[7]):
+        maps = segmenter.targets(image_id, PseudoLabel(image_id, np.zeros(SIZE, np.uint8)), view, None)
+        (box,) = view.boxes(image_id)
+        known = image_id in view.mask_ids
+        assert (maps["origin"] == 254).all() if known else (maps["origin"] == 1).sum() == box.area
+        assert not maps["beneath"].any()
+
+
+def test_there_is_no_official_preset():
+    with pytest.raises(ConfigError, match="'official' does not exist"):
+        MethodParams(preset="official")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"exact_share": 1.0}, {"start": -0.1}, {"min_fill": 2.0}, {"exact_weight": -1.0}, {"shrink_certain": -1}]
+)
+def test_values_out_of_range_are_refused(wrong):
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        MethodParams(**wrong)
