@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from harness.contract import Card, RefinerRecord, hookimpl
 from harness.maps.params import DenseCrfParams
+from harness.maps.refiners_guided import GUIDED_FILTER
 
 
 @hookimpl
 def wsss_refiners() -> Iterator[RefinerRecord]:
-    """Dense CRF."""
+    """Dense CRF and guided filter."""
     yield RefinerRecord(
         "dense_crf",
         factory="harness.maps.refiners:DenseCrfRefiner",
@@ -23,3 +24,4 @@ def wsss_refiners() -> Iterator[RefinerRecord]:
         ),
         summary="snaps labels to the image's edges; works on soft scores, else on the labels",
     )
+    yield GUIDED_FILTER
