@@ -32,8 +32,9 @@ class BilevelBoxParams:
     scheme: Literal["alternation", "unrolled"] = field(
         default="alternation", metadata={"help": "S fixed while G is fitted, or the hypergradient of one unrolled step"}
     )
-    network: Literal["small", "hourglass"] = field(
-        default="small", metadata={"help": "CPU scale (0.7 M parameters) or the paper's (12.1 M)"}
+    network: Literal["backbone", "small", "hourglass"] = field(
+        default="backbone",
+        metadata={"help": "on the protocol's backbone, a small hourglass, or the paper's (12.1 M parameters)"},
     )
     probability: bool = field(default=True, metadata={"help": "G sees the segmenter of the round before"})
     round1_uses_prob: bool = field(
@@ -75,9 +76,14 @@ class BilevelBoxParams:
         return self.preset != "official" if self.inflate is None else self.inflate
 
     @property
+    def uses_backbone(self) -> bool:
+        """Whether the generator sits on the protocol's backbone."""
+        return self.network == "backbone"
+
+    @property
     def unit_pixels(self) -> bool:
         """Pixels at the scale of mask and probability."""
-        return self.preset != "official"
+        return self.preset != "official" or self.uses_backbone
 
     def sees_probability(self, number: int) -> bool:
         """Whether G of that round sees a segmenter."""
@@ -115,7 +121,7 @@ def _stage(params: BilevelBoxParams, number: int) -> SharedStage:
         run="wsss_bilevel_box.auxiliary:learn",
         params={**asdict(params), "round": number},
         needs=_NEEDS,
-        reads=("backbone", "segmenter") if sees else ("segmenter",),
+        reads=("backbone", "segmenter") if sees or params.uses_backbone else ("segmenter",),
         after=(_stage(params, number - 1),) if number > 1 else (),
         code=("harness.data", "harness.modelling"),
     )

@@ -19,14 +19,16 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from harness.contract import BACKGROUND, IGNORE, Context, PseudoLabel, Segmenter, View
-from harness.modelling import load_segmenter
+from harness.contract import BACKGROUND, IGNORE, ConfigError, Context, PseudoLabel, Segmenter, View
+from harness.modelling import load_segmenter, load_weights, mm
+from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone
 from wsss_bilevel_box import BilevelBoxParams
 from wsss_bilevel_box.compose import classes_in_order, probability_planes
+from wsss_bilevel_box.encoder import EncoderGenerator, grown
 from wsss_bilevel_box.labels import Rules, pseudo_labels, segmenter_logits
 from wsss_bilevel_box.learning import Probability, Schedule, Unrolled, fit
 from wsss_bilevel_box.network import SHAPES, MaskGenerator, with_probability
-from wsss_bilevel_box.pairs import PairStream, Planes, Scene, canvas_side, on_canvas, read_scenes
+from wsss_bilevel_box.pairs import PairStream, Planes, Scene, canvas_side, on_canvas, read_scenes, reduced
 
 WEIGHTS = "generator.pth"
 ABOUT = "generator.json"
@@ -44,21 +46,36 @@ def learn(params: Mapping[str, Any], view: View, ctx: Context) -> None:
     before = None if number == 1 else ctx.input(f"bilevel_{number - 1}")
     sees = settings.sees_probability(number)
     segmenter = _auxiliary_segmenter(settings, scenes, before, view, ctx) if sees else None
-    shape = SHAPES[settings.network]
-    canvas = canvas_side([scene.image.shape[:2] for scene in scenes], settings.canvas, shape.multiple)
-    generator = _initial(settings, before, ctx.seed(f"generator/{number}"), channels=5 if sees else 4)
-    losses = _fit(generator, settings, scenes, canvas, segmenter, ctx)
+    generator = _initial(settings, before, ctx, number=number, channels=5 if sees else 4)
+    canvas = canvas_side([scene.image.shape[:2] for scene in scenes], settings.canvas, generator.multiple)
+    losses = _fit(generator, settings, [reduced(scene, canvas) for scene in scenes], canvas, segmenter, ctx)
     torch.save({k: v.contiguous().cpu() for k, v in generator.state_dict().items()}, ctx.out / WEIGHTS)
     about = {"channels": generator.channels, "network": settings.network, "canvas": canvas, "losses": losses}
+    if settings.uses_backbone:
+        about["backbone"] = ctx.settings["backbone"].name
+        about["pretrained"] = generator.pretrained
     (ctx.out / ABOUT).write_text(json.dumps(about) + "\n", encoding="utf-8")
 
 
-def load_generator(folder: Path, device: str) -> MaskGenerator:
+def load_generator(folder: Path, device: str) -> nn.Module:
     """The generator that ``learn`` left in ``folder``, in evaluation mode."""
     about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    generator = MaskGenerator(about["channels"], SHAPES[about["network"]])
+    generator = make_generator(
+        about["network"], about["channels"], backbone=about.get("backbone"), pretrained=about.get("pretrained", False)
+    )
     generator.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
     return generator.to(device=device, memory_format=torch.channels_last).eval()
+
+
+def make_generator(network: str, channels: int, *, backbone: str | None, pretrained: bool = False) -> nn.Module:
+    """A generator with random weights, from the global generator of random numbers."""
+    if network != "backbone":
+        return MaskGenerator(channels, SHAPES[network])
+    if backbone is None or backbone == FROM_CONFIG:
+        raise ConfigError("bilevel_box: network 'backbone' needs a named backbone, or set network to 'small'")
+    record = find_backbone(backbone)
+    encoder = mm.build(backbone_config(record, min(record.output_strides, key=lambda stride: abs(stride - 16))))
+    return EncoderGenerator(encoder, record.channels, channels, pretrained=pretrained)
 
 
 def rules(settings: BilevelBoxParams, canvas: int) -> Rules:
@@ -67,23 +84,30 @@ def rules(settings: BilevelBoxParams, canvas: int) -> Rules:
     return Rules(canvas, settings.overlap_rule, align=official, exact=official, unit=settings.unit_pixels)
 
 
-def _initial(settings: BilevelBoxParams, before: Path | None, seed: int, *, channels: int) -> MaskGenerator:
+def _initial(settings: BilevelBoxParams, before: Path | None, ctx: Context, *, number: int, channels: int) -> nn.Module:
     """Random weights, or those of the round before where they fit (or ``inflate`` makes them fit)."""
+    backbone = ctx.settings["backbone"] if settings.uses_backbone else None
+    pretrained = backbone is not None and backbone.weights is not None
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        generator = MaskGenerator(channels, SHAPES[settings.network])
+        torch.manual_seed(ctx.seed(f"generator/{number}"))
+        generator = make_generator(
+            settings.network, channels, backbone=backbone and backbone.name, pretrained=pretrained
+        )
+    if backbone is not None and backbone.weights is not None:
+        load_weights(generator.encoder, backbone.weights)
     if before is None:
         return generator
     earlier = load_generator(before, "cpu")
     if earlier.channels == channels:
         generator.load_state_dict(earlier.state_dict())
     elif settings.inflates:
-        generator.load_state_dict(with_probability(earlier.state_dict()))
+        widen = grown if settings.uses_backbone else with_probability
+        generator.load_state_dict(widen(earlier.state_dict()))
     return generator
 
 
 def _fit(
-    generator: MaskGenerator,
+    generator: nn.Module,
     settings: BilevelBoxParams,
     scenes: Sequence[Scene],
     canvas: int,

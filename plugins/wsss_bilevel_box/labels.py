@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from harness.contract import Box
 from wsss_bilevel_box.compose import Overlap, box_mask, classes_in_order, compose, margins, probability_planes
-from wsss_bilevel_box.network import MaskGenerator, assemble
-from wsss_bilevel_box.pairs import on_canvas
+from wsss_bilevel_box.network import assemble
+from wsss_bilevel_box.pairs import on_canvas, scaled
 
 _CPU_PIXELS, _GPU_PIXELS = 1 << 19, 1 << 24
 """Canvas pixels of a batch of pairs."""
@@ -58,7 +58,7 @@ def segmenter_logits(segmenter: nn.Module, images: Tensor) -> Tensor:
 
 
 def pseudo_labels(
-    generator: MaskGenerator, items: Iterable[Item], *, rules: Rules, device: str, segmenter: nn.Module | None = None
+    generator: nn.Module, items: Iterable[Item], *, rules: Rules, device: str, segmenter: nn.Module | None = None
 ) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
     """C(G) of every image; an image without boxes is background.
 
@@ -87,7 +87,7 @@ def pseudo_labels(
 
 
 def _labelled(
-    generator: MaskGenerator, items: Sequence[Item], rules: Rules, device: str, segmenter: nn.Module | None
+    generator: nn.Module, items: Sequence[Item], rules: Rules, device: str, segmenter: nn.Module | None
 ) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
     """Label maps of one batch."""
     placed = [on_canvas(image, rules.canvas) for _, image, _ in items]
@@ -103,7 +103,7 @@ def _labelled(
 
 @torch.inference_mode()
 def _margins(
-    generator: MaskGenerator,
+    generator: nn.Module,
     items: Sequence[Item],
     placed: Sequence[tuple[npt.NDArray[np.uint8], float]],
     rules: Rules,
@@ -125,17 +125,6 @@ def _margins(
         seen = probability_planes(logits, owner, classes, side, exact=rules.exact, align=rules.align)
     x = assemble(images[owner], masks, seen, unit=rules.unit)
     found: npt.NDArray[np.float32] = margins(generator(x), side, align=rules.align).cpu().numpy()
-    return found
-
-
-def scaled(boxes: Sequence[Box], factor: float) -> Sequence[Box]:
-    """``boxes`` on an image that was reduced by ``factor``; each keeps at least a pixel."""
-    if factor == 1.0:
-        return boxes
-    found = []
-    for box in boxes:
-        x0, y0 = int(box.x0 * factor), int(box.y0 * factor)
-        found.append(Box(box.cls, x0, y0, max(round(box.x1 * factor), x0 + 1), max(round(box.y1 * factor), y0 + 1)))
     return found
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +25,11 @@ from torch.nn import functional
 from harness.contract import IGNORE
 from wsss_bilevel_box.compose import probability_planes, soft_compose
 from wsss_bilevel_box.labels import segmenter_logits
-from wsss_bilevel_box.network import MaskGenerator, assemble
+from wsss_bilevel_box.network import assemble
 from wsss_bilevel_box.pairs import Batch, PairStream
 
 _CHECKPOINT_SECONDS = 120.0
+_ENCODER_RATE = 0.1
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Probability:
         return probability_planes(logits, batch.owner, batch.classes, size, exact=self.exact, align=self.align)
 
 
-def alternation_step(generator: MaskGenerator, batch: Batch, probability: Probability, *, unit: bool) -> Tensor:
+def alternation_step(generator: nn.Module, batch: Batch, probability: Probability, *, unit: bool) -> Tensor:
     """Loss of the E step: S is evaluated without gradient."""
     x = assemble(batch.images[batch.owner], batch.masks, probability.of(batch), unit=unit)
     return generator_loss(generator(x), batch.targets)
@@ -115,7 +117,7 @@ class Unrolled:
     probability: Probability
     unit: bool
 
-    def loss(self, generator: MaskGenerator, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, generator: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The upper loss at t'(w), and t'(w) itself, both with their graph.
 
         ``batch`` must hold every class of each of its crops (``PairStream.image_batch``).
@@ -163,7 +165,7 @@ def lower_loss(logits: Tensor, foreground: Tensor, batch: Batch) -> Tensor:
 
 
 def fit(
-    generator: MaskGenerator,
+    generator: nn.Module,
     stream: PairStream,
     schedule: Schedule,
     *,
@@ -194,12 +196,12 @@ def fit(
         FloatingPointError: The loss became infinite or NaN.
     """
     generator.to(device=device, memory_format=torch.channels_last).train()
-    optimizer = torch.optim.Adam(generator.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay)
+    optimizer = torch.optim.Adam(_groups(generator, schedule.lr), weight_decay=schedule.weight_decay)
     state = _Progress(work / "generator.ckpt", generator, optimizer, unrolled)
     losses = state.resume()
     for step in range(len(losses), schedule.iterations):
         for group in optimizer.param_groups:
-            group["lr"] = poly_rate(schedule.lr, step, schedule.iterations, every=schedule.every)
+            group["lr"] = poly_rate(group["initial_lr"], step, schedule.iterations, every=schedule.every)
         first = step * schedule.batch_size
         optimizer.zero_grad(set_to_none=True)
         if unrolled is None:
@@ -219,6 +221,15 @@ def fit(
         progress(step + 1, schedule.iterations)
     generator.eval()
     return losses
+
+
+def _groups(generator: nn.Module, lr: float) -> list[dict[str, Any]]:
+    """All parameters at ``lr``, but a pretrained encoder at a tenth of it."""
+    slow = list(generator.encoder.parameters()) if getattr(generator, "pretrained", False) else []
+    known = set(map(id, slow))
+    rest = [parameter for parameter in generator.parameters() if id(parameter) not in known]
+    rates = ((rest, lr), (slow, _ENCODER_RATE * lr))
+    return [{"params": members, "lr": rate, "initial_lr": rate} for members, rate in rates if members]
 
 
 class _Progress:

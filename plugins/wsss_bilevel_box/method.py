@@ -44,7 +44,7 @@ class BilevelBox(Generator):
         segmenter = None
         if generator.channels == 5:
             segmenter = load_segmenter(ctx.previous.checkpoint.parent, ctx.device)
-        canvas = canvas_side([view.size(i) for i in view.ids], settings.canvas, generator.shape.multiple)
+        canvas = canvas_side([view.size(i) for i in view.ids], settings.canvas, generator.multiple)
         empty = 0
 
         def items() -> Iterator[Item]:

@@ -105,7 +105,7 @@ class MaskGenerator(nn.Module):
 
     def __init__(self, channels: int, shape: Shape = HOURGLASS) -> None:
         super().__init__()
-        self.channels, self.shape = channels, shape
+        self.channels, self.shape, self.multiple = channels, shape, shape.multiple
         self.pre = nn.Sequential(
             nn.Conv2d(channels, shape.stem, 7, 2, 3, bias=False),
             nn.BatchNorm2d(shape.stem),
@@ -130,8 +130,8 @@ class MaskGenerator(nn.Module):
         Raises:
             ValueError: A side is no multiple of ``shape.multiple``.
         """
-        if x.shape[2] % self.shape.multiple or x.shape[3] % self.shape.multiple:
-            raise ValueError(f"sides must be multiples of {self.shape.multiple}, got {tuple(x.shape[2:])}")
+        if x.shape[2] % self.multiple or x.shape[3] % self.multiple:
+            raise ValueError(f"sides must be multiples of {self.multiple}, got {tuple(x.shape[2:])}")
         return self.head(self.cnv(self.hourglass(self.pre(x))))
 
 

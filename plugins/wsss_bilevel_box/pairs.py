@@ -124,6 +124,18 @@ def read_scenes(view: View) -> list[Scene]:
     return boxed
 
 
+def reduced(scene: Scene, canvas: int) -> Scene:
+    """``scene`` at the size at which labels are made: no larger than the canvas."""
+    height, width = scene.image.shape[:2]
+    factor = min(1.0, canvas / max(height, width))
+    if factor == 1.0:
+        return scene
+    size = (max(round(width * factor), 1), max(round(height * factor), 1))
+    image = np.asarray(cv2.resize(scene.image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    mask = np.asarray(cv2.resize(scene.mask, size, interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
+    return Scene(scene.image_id, image, mask, tuple(scaled(scene.boxes, factor)))
+
+
 def _window(low: float, high: float, side: int, crop: int, play: float) -> int:
     """Start of the crop on one axis: uniform in [max(0, low - crop), min(high, side - crop)]."""
     first, last = max(0, int(low) - crop), min(int(high), side - crop)
@@ -258,3 +270,14 @@ def on_canvas(image: npt.NDArray[np.uint8], side: int) -> tuple[npt.NDArray[np.u
     canvas = np.full((side, side, 3), PAD_RGB, np.uint8)
     canvas[: image.shape[0], : image.shape[1]] = image
     return canvas, factor
+
+
+def scaled(boxes: Sequence[Box], factor: float) -> Sequence[Box]:
+    """``boxes`` on an image that was reduced by ``factor``; each keeps at least a pixel."""
+    if factor == 1.0:
+        return boxes
+    found = []
+    for box in boxes:
+        x0, y0 = int(box.x0 * factor), int(box.y0 * factor)
+        found.append(Box(box.cls, x0, y0, max(round(box.x1 * factor), x0 + 1), max(round(box.y1 * factor), y0 + 1)))
+    return found

@@ -82,3 +82,37 @@ def test_a_generator_grown_by_the_probability_begins_as_what_it_was():
     new.load_state_dict(with_probability(old.state_dict()))
     x = torch.randn(1, 4, 32, 32)
     torch.testing.assert_close(new(torch.cat([torch.rand(1, 1, 32, 32), x], 1)), old(x))
+
+
+def on_backbone(channels):
+    from wsss_bilevel_box.auxiliary import make_generator
+
+    torch.manual_seed(0)
+    return make_generator("backbone", channels, backbone="tiny").eval()
+
+
+def test_a_generator_on_the_backbone_grows_alike():
+    from wsss_bilevel_box.encoder import grown
+
+    old, new = on_backbone(4), on_backbone(5)
+    new.load_state_dict(grown(old.state_dict()))
+    x = torch.randn(1, 4, 64, 64)
+    found = new(torch.cat([torch.rand(1, 1, 64, 64), x], 1))
+    assert found.shape == (1, 2, 16, 16)
+    torch.testing.assert_close(found, old(x), rtol=1e-4, atol=1e-5)
+
+
+def test_norms_of_a_pretrained_encoder_stay_as_they_came():
+    network = on_backbone(4)
+    network.pretrained = True
+    before = {name: value.clone() for name, value in network.encoder.named_buffers()}
+    network.train()(torch.randn(2, 4, 64, 64))
+    assert all(torch.equal(value, before[name]) for name, value in network.encoder.named_buffers())
+
+
+def test_a_backbone_without_a_name_is_refused():
+    from harness.contract import ConfigError
+    from wsss_bilevel_box.auxiliary import make_generator
+
+    with pytest.raises(ConfigError, match="set network to 'small'"):
+        make_generator("backbone", 4, backbone="config")
