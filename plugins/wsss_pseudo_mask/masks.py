@@ -49,10 +49,18 @@ class CvsPmgRefiner(Refiner):
 
 
 def background_exponent(params: CvsPmgParams, ctx: Context) -> float:
-    """Alpha: the given one, the paper's, or the one that begins the foreground where the protocol does."""
+    """Alpha: the given one, the paper's, or one that fits the protocol's CAMs.
+
+    The last lets the foreground of a raw map begin at the protocol's background score, as for every other method. CVS
+    lifts all maps; the score that an evenly spread map has after CVS then takes that place, so that peaky maps gain
+    pixels and flat ones lose some, whatever the CAMs.
+    """
     if params.alpha is not None:
         return params.alpha
-    return method.ALPHA if params.preset == "official" else method.neutral_alpha(ctx.settings["cam"].threshold)
+    if params.preset == "official":
+        return method.ALPHA
+    variation = method.even_variation(tau=params.tau, strength=params.smoothing) if params.cvs else 0.0
+    return method.neutral_alpha(ctx.settings["cam"].threshold ** (1 - variation))
 
 
 def pseudo_label(

@@ -88,6 +88,11 @@ def neutral_alpha(threshold: float) -> float:
     return math.log(threshold) / math.log1p(-threshold)
 
 
+def even_variation(*, tau: float = 0.05, strength: float = 0.3) -> float:
+    """Cv of a map whose active values are spread evenly over [tau, 1]: what lies above it is peaky, below it flat."""
+    return strength * (1 - tau) / (math.sqrt(3) * (1 + tau))
+
+
 def class_marginals(
     smoothed: Maps, image: npt.NDArray[np.uint8] | None, *, alpha: float = ALPHA, iterations: int = 10
 ) -> npt.NDArray[np.float32]:

@@ -10,7 +10,7 @@ from harness.contract import ConfigError
 Preset = Literal["intended", "official"]
 PRESET_HELP = "'official' repeats the arithmetic of the released code, see the plugin's README"
 ALPHA_HELP = (
-    "background score (1 - s)^alpha; null = equal to s at the protocol's cam.threshold, the paper's 11 with 'official'"
+    "background score (1 - s)^alpha; null = begins the foreground at the protocol's cam.threshold, 'official': 11"
 )
 _T = TypeVar("_T")
 

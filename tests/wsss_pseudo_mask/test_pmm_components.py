@@ -104,6 +104,17 @@ def test_without_anything_switched_on_foreground_begins_at_the_protocols_thresho
     assert method.neutral_alpha(0.15560247120797702) == pytest.approx(11)
 
 
+def test_with_smoothing_peaky_maps_gain_pixels_and_flat_maps_lose_some(ctx):
+    """An evenly spread map stays where the protocol's threshold puts it."""
+    even = np.linspace(0, 1, 400)
+    for values, gains in ((even, 0), (even**3, 1), (0.3 * even + 0.1, -1)):
+        given = SoftScores((3,), values.astype(np.float16).reshape(1, 1, -1), (1, 400))
+        label = PseudoLabel("two", np.zeros((1, 400), np.uint8), given)
+        (found,) = CvsPmgRefiner(CvsParams()).refine([label], View(), ctx)
+        change = int((found.mask > 0).sum()) - int((values > 0.3).sum())
+        assert np.sign(change) == gains or (gains == 0 and abs(change) < 3)
+
+
 def test_short_names_switch_one_thing_on():
     assert (CvsParams().cvs, CvsParams().pmg, CvsParams().crf) == (True, False, False)
     assert (PmgParams().cvs, PmgParams().pmg, PmgParams().crf) == (False, True, True)

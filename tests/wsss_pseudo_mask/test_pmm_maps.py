@@ -175,3 +175,19 @@ def test_proportions_hardly_depend_on_the_scale_of_a_class(maps, factor):
     np.testing.assert_allclose(
         method.proportions(maps * factor, own), method.proportions(maps, own), rtol=1 / (0.1 * 0.05 * 400) + 1e-6
     )
+
+
+def test_thresholded_cams_score_as_in_the_released_evaluation():
+    """A class that the truth lacks is left out of the mean."""
+    from harness.maps import threshold_labels
+    from harness.scoring import score
+    from harness.scoring.metrics import iou, miou
+
+    vector = VECTORS["P11_cam_eval"]
+    classes, maps = planes(vector["cams"], np.float32)
+    mask = threshold_labels(maps, classes, vector["threshold"])
+    np.testing.assert_array_equal(mask, vector["pred"])
+    found = score([("a", np.array(vector["gt"], np.uint8), mask)], vector["num_cls"])
+    expected = [np.nan if value < 0 else value / 100 for value in vector["iou_percent"]]
+    np.testing.assert_allclose(iou(found.total()), expected, atol=1e-6)
+    assert miou(found.total()) == pytest.approx(vector["mIoU"] / 100, abs=1e-6)
