@@ -43,11 +43,11 @@ class Lattice:
 
     def __init__(self, features: Floats) -> None:
         dimensions, count = features.shape
-        scale = _scales(dimensions)
-        low, strides = _packing(features, scale)
+        scale = scales(dimensions)
+        low, strides = packing(features.min(axis=1), features.max(axis=1))
         keys, self._weights = _embed(features, scale, low, strides)
         self._ids, vertices, table, numbers = _number(keys)
-        self._neighbours = _find_neighbours(vertices, table, numbers, _neighbour_steps(strides))
+        self._neighbours = _find_neighbours(vertices, table, numbers, neighbour_steps(strides))
         self._starts, self._points, self._collected = _invert(self._ids, self._weights, len(vertices))
         self._chunks = _even_chunks(self._starts)
         self._slice_scale = np.float32(1 / (1 + 2.0**-dimensions))
@@ -84,17 +84,21 @@ def _even_chunks(starts: Longs) -> Longs:
     return chunks
 
 
-def _scales(dimensions: int) -> Floats:
+def scales(dimensions: int) -> Floats:
     """Diagonal of the elevation matrix, with the filter's standard deviation taken out (section 3.1 and page 6)."""
     deviation = math.sqrt(2 / 3) * (dimensions + 1)
     return np.array([deviation / math.sqrt((i + 1) * (i + 2)) for i in range(dimensions)], np.float32)
 
 
-def _packing(features: Floats, scale: Floats) -> tuple[Longs, Longs]:
-    """Smallest quotient of each coordinate and its stride in a packed key; the last follows from the others."""
-    size = len(scale) + 1
-    bottom = features.min(axis=1).astype(np.float64) * scale
-    top = features.max(axis=1).astype(np.float64) * scale
+def packing(lowest: Floats, highest: Floats) -> tuple[Longs, Longs]:
+    """Smallest quotient of each coordinate and its stride in a packed key; the last follows from the others.
+
+    Args:
+        lowest: (d,) float32, the smallest position in each dimension.
+        highest: (d,) float32, the largest.
+    """
+    size = len(lowest) + 1
+    bottom, top = (extreme.astype(np.float64) * scales(size - 1) for extreme in (lowest, highest))
     low, spans = [], []
     for axis in range(size - 1):
         own = (axis * bottom[axis - 1], axis * top[axis - 1]) if axis else (0.0, 0.0)
@@ -106,7 +110,7 @@ def _packing(features: Floats, scale: Floats) -> tuple[Longs, Longs]:
     return np.array([*low, 0], np.int64), np.array(strides, np.int64)
 
 
-def _neighbour_steps(strides: Longs) -> Longs:
+def neighbour_steps(strides: Longs) -> Longs:
     """(d + 1, 2, d + 1) int64: what leads from a key with a given remainder to both neighbours along an axis."""
     size = len(strides)
     steps = np.empty((size, 2, size), np.int64)

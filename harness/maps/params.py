@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from harness.contract.errors import ConfigError
+
+CrfBackend = Literal["numba", "torch", "pydensecrf2"]
+"""What computes a dense CRF."""
 
 
 def _help(text: str, default: float) -> float:
@@ -23,6 +27,10 @@ class DenseCrfParams:
     bilateral_compat: float = _help("appearance kernel: weight", 10.0)
     alpha: float = _help("soft scores: background score (1 - max)^alpha", 4.0)
     certainty: float = _help("labels without soft scores: probability of the labelled class", 0.7)
+    backend: CrfBackend = field(
+        default="numba",
+        metadata={"help": "numba (CPU), torch (on the stage's device) or pydensecrf2 (CPU, if it is installed)"},
+    )
 
     def __post_init__(self) -> None:
         if self.iterations < 0:

@@ -44,7 +44,8 @@ class DenseCrfRefiner(Refiner):
             if len(classes) < 2:
                 yield label
                 continue
-            crf = DenseCRF(view.image(label.image_id), pairwise=self._pairwise)
+            image = view.image(label.image_id)
+            crf = DenseCRF(image, pairwise=self._pairwise, backend=self._params.backend, device=ctx.device)
             marginals = crf.infer(probabilities, self._params.iterations)
             mask = np.array(classes, np.uint8)[marginals.argmax(axis=0)]
             scores = label.scores and _stored_like(label.scores, classes, marginals)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.contract.errors import ConfigError, StoreError
+from harness.contract.errors import StoreError
+from harness.maps import Bilateral, DenseCRF, Gaussian
 from harness.modelling.mm import build, place
 from harness.modelling.preprocess import Uint8Preprocessor
 
 if TYPE_CHECKING:
     from harness.contract.arrays import Image, Mask
     from harness.contract.protocol import TestSettings
+
+Finish = Callable[[Tensor, "Image"], npt.NDArray[Any]]
 
 WEIGHTS = "segmenter.pth"
 CONFIG = "segmenter.json"
@@ -32,6 +35,12 @@ _PROBABILITY_WINDOW = 4
 """Images read at a time, to batch those of one size; masks are small, probabilities are not."""
 _CPU_PIXELS, _GPU_PIXELS = 1 << 19, 1 << 22
 """Image pixels of a batch."""
+
+CRF_KERNELS = (Gaussian(sxy=1, compat=3), Bilateral(sxy=67, srgb=3, compat=4))
+CRF_ITERATIONS = 10
+"""The dense CRF of ``test.crf``: the customary setting of DeepLab's test protocol."""
+CRF_SMALLEST = 0.01
+"""Classes that are nowhere more probable take no part in the CRF."""
 
 
 def load_segmenter(folder: Path, device: str = "cpu") -> nn.Module:
@@ -63,17 +72,16 @@ def predict_probabilities(
     Args:
         folder: Of a trained segmenter.
         images: (H, W, 3) uint8 RGB each.
-        settings: Scales, flip, base size.
+        settings: Scales, flip, base size, dense CRF.
         device: Where to compute.
 
     Yields:
-        (C, H, W) float32, the softmax averaged over the views.
+        (C, H, W) float32, the softmax averaged over the views, or the marginals of the dense CRF over it.
     """
-    _refuse_crf(settings)
     model = load_segmenter(folder, device)
     source = iter(images)
     while window := list(islice(source, _PROBABILITY_WINDOW)):
-        yield from _predicted(model, window, settings, lambda scores: scores.float().cpu().numpy(), softmax=True)
+        yield from _predicted(model, window, settings, _finish(_as_array, settings, device), softmax=True)
 
 
 def predict(
@@ -84,28 +92,54 @@ def predict(
     Args:
         folder: Of a trained segmenter.
         items: (id, (H, W, 3) uint8 RGB).
-        settings: Scales, flip, base size.
+        settings: Scales, flip, base size, dense CRF.
         device: Where to compute.
 
     Yields:
         (id, mask), mask (H, W) uint8 class indices.
     """
-    _refuse_crf(settings)
     model = load_segmenter(folder, device)
-    softmax = len(settings.scales) > 1 or settings.flip
+    softmax = len(settings.scales) > 1 or settings.flip or settings.crf
     source = iter(items)
     while window := list(islice(source, _MASK_WINDOW)):
         images = [image for _, image in window]
-        masks = _predicted(model, images, settings, _most_probable, softmax=softmax)
+        masks = _predicted(model, images, settings, _finish(_most_probable, settings, device), softmax=softmax)
         yield from ((image_id, mask) for (image_id, _), mask in zip(window, masks, strict=True))
 
 
-def _refuse_crf(settings: TestSettings) -> None:
-    if settings.crf:
-        raise ConfigError("test.crf: predictions are not refined by a dense CRF, set it to false")
+def _finish(last: Finish, settings: TestSettings, device: str) -> Finish:
+    """``last``, after the dense CRF where the settings ask for it."""
+    if not settings.crf:
+        return last
+    return lambda scores, image: last(torch.from_numpy(refine(_as_array(scores, image), image, device)), image)
 
 
-def _most_probable(scores: Tensor) -> Mask:
+def refine(probabilities: npt.NDArray[np.float32], image: Image, device: str = "cpu") -> npt.NDArray[np.float32]:
+    """Marginals of the dense CRF of ``test.crf``.
+
+    Args:
+        probabilities: (C, H, W) float32 in [0, 1].
+        image: (H, W, 3) uint8 RGB of the same size.
+        device: Where to compute.
+
+    Returns:
+        (C, H, W) float32, sums to 1 over C; the given array where only one class is likely anywhere.
+    """
+    kept = np.flatnonzero(probabilities.max(axis=(1, 2)) > CRF_SMALLEST)
+    if len(kept) < 2:
+        return probabilities
+    backend: Literal["numba", "torch"] = "numba" if device == "cpu" else "torch"
+    crf = DenseCRF(image, pairwise=CRF_KERNELS, backend=backend, device=device)
+    marginals = np.zeros_like(probabilities)
+    marginals[kept] = crf.infer(probabilities[kept], CRF_ITERATIONS)
+    return marginals
+
+
+def _as_array(scores: Tensor, image: Image) -> npt.NDArray[np.float32]:
+    return scores.float().cpu().numpy()
+
+
+def _most_probable(scores: Tensor, image: Image) -> Mask:
     return scores.argmax(0).to(torch.uint8).cpu().numpy()
 
 
@@ -113,11 +147,11 @@ def _predicted(
     model: nn.Module,
     images: Sequence[Image],
     settings: TestSettings,
-    finish: Callable[[Tensor], npt.NDArray[Any]],
+    finish: Finish,
     *,
     softmax: bool,
 ) -> list[npt.NDArray[Any]]:
-    """``finish`` of the (C, H, W) scores of each image, in order; images of one size share batches."""
+    """``finish`` of the (C, H, W) scores of each image and the image, in order; images of one size share batches."""
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for index, image in enumerate(images):
         groups[image.shape[:2]].append(index)
@@ -130,7 +164,7 @@ def _predicted(
             chosen = members[start : start + step]
             batch = torch.from_numpy(np.stack([images[i] for i in chosen]))
             scores = _scores(model, batch, settings, softmax=softmax)
-            found.update((i, finish(one)) for i, one in zip(chosen, scores, strict=True))
+            found.update((i, finish(one, images[i])) for i, one in zip(chosen, scores, strict=True))
     return [found[index] for index in range(len(images))]
 
 

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numba
 import numpy as np
 import pytest
+import torch
 
 from harness.contract import ConfigError
 from harness.maps import Bilateral, DenseCRF, Gaussian
 from harness.maps._lattice import Lattice
+from harness.maps._lattice_torch import TorchLattice
 
 VECTORS = Path(__file__).parent / "vectors" / "dense_crf.json"
 
@@ -42,15 +46,21 @@ def exact_mean_field(image, probabilities, pairwise, iterations):
     return marginals.reshape(probabilities.shape)
 
 
-def test_two_label_problems_equal_pydensecrf():
+OWN = pytest.mark.parametrize("backend", ["numba", "torch"])
+
+
+@OWN
+def test_two_label_problems_equal_pydensecrf(backend):
     vector = json.loads(VECTORS.read_text())
     score = np.array(vector["score"], np.float32)
-    crf = DenseCRF(np.array(vector["image"], np.uint8), pairwise=[Gaussian(3, 10), Bilateral(80, 13, 10)])
+    pairwise = [Gaussian(3, 10), Bilateral(80, 13, 10)]
+    crf = DenseCRF(np.array(vector["image"], np.uint8), pairwise=pairwise, backend=backend)
     marginals = crf.infer_many(np.stack([(1 - score) ** 11, score], axis=1), 10)
     np.testing.assert_allclose(marginals[:, 1], vector["foreground"], atol=5e-5)
 
 
-def test_three_labels_equal_pydensecrf():
+@OWN
+def test_three_labels_equal_pydensecrf(backend):
     """A band whose probability says background goes to the object whose colour it has."""
     image = np.full((10, 10, 3), 100, np.uint8)
     image[2:8, 3:8] = (20, 200, 50)
@@ -59,7 +69,8 @@ def test_three_labels_equal_pydensecrf():
     probabilities[:, 0, 0] = 0.4, 0.1, 0.5
     probabilities[:, 2:8, 3:6] = np.array([0.2, 0.7, 0.1])[:, None, None]
     probabilities[:, 2:8, 6:8] = np.array([0.5, 0.35, 0.15])[:, None, None]
-    marginals = DenseCRF(image, pairwise=[Gaussian(1, 3), Bilateral(67, 3, 4)]).infer(probabilities, 10)
+    pairwise = [Gaussian(1, 3), Bilateral(67, 3, 4)]
+    marginals = DenseCRF(image, pairwise=pairwise, backend=backend).infer(probabilities, 10)
     expected = np.zeros((10, 10), int)
     expected[2:8, 3:8] = 1
     np.testing.assert_array_equal(marginals.argmax(0), expected)
@@ -91,18 +102,20 @@ def test_marginals_are_probabilities():
     np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
 
 
+@OWN
 @pytest.mark.parametrize(("pairwise", "iterations"), [((Gaussian(), Bilateral()), 0), ((), 7)])
-def test_without_messages_the_marginals_are_the_clipped_and_normalised_probabilities(pairwise, iterations):
+def test_without_messages_the_marginals_are_the_clipped_and_normalised_probabilities(pairwise, iterations, backend):
     image, probabilities, _ = scene()
     probabilities[0, 0] = 0
-    found = DenseCRF(image, pairwise=pairwise).infer(probabilities * 0.5, iterations)
+    found = DenseCRF(image, pairwise=pairwise, backend=backend).infer(probabilities * 0.5, iterations)
     clipped = np.clip(probabilities * 0.5, 1e-5, 1)
     np.testing.assert_allclose(found, clipped / clipped.sum(0), atol=1e-5)
 
 
-def test_problems_solved_together_equal_problems_solved_alone():
+@OWN
+def test_problems_solved_together_equal_problems_solved_alone(backend):
     image, probabilities, _ = scene()
-    crf = DenseCRF(image)
+    crf = DenseCRF(image, backend=backend)
     batch = np.stack([probabilities, probabilities[::-1], probabilities[[1, 0, 2]]])
     for together, alone in zip(crf.infer_many(batch, 4), batch, strict=True):
         np.testing.assert_allclose(together, crf.infer(alone, 4), atol=1e-5)
@@ -115,10 +128,11 @@ def test_the_order_of_the_labels_does_not_matter():
     np.testing.assert_allclose(crf.infer(probabilities[order], 5), crf.infer(probabilities, 5)[order], atol=1e-4)
 
 
-def test_the_input_is_left_alone():
+@OWN
+def test_the_input_is_left_alone(backend):
     image, probabilities, _ = scene()
     before = probabilities.copy()
-    DenseCRF(image).infer(probabilities, 2)
+    DenseCRF(image, backend=backend).infer(probabilities, 2)
     np.testing.assert_array_equal(probabilities, before)
 
 
@@ -131,11 +145,13 @@ def test_the_number_of_threads_does_not_change_a_bit():
     assert found[0] == found[1]
 
 
-def test_a_single_pixel_keeps_its_label():
-    found = DenseCRF(np.zeros((1, 1, 3), np.uint8)).infer(np.array([0.3, 0.7], np.float32)[:, None, None], 5)
-    assert found[:, 0, 0].argmax() == 1
+@OWN
+def test_a_single_pixel_keeps_its_label(backend):
+    crf = DenseCRF(np.zeros((1, 1, 3), np.uint8), backend=backend)
+    assert crf.infer(np.array([0.3, 0.7], np.float32)[:, None, None], 5)[:, 0, 0].argmax() == 1
 
 
+@OWN
 @pytest.mark.parametrize(
     ("pairwise", "words"),
     [
@@ -144,9 +160,9 @@ def test_a_single_pixel_keeps_its_label():
         ((Bilateral(sxy=1e-4, srgb=1e-4),), "too small"),
     ],
 )
-def test_impossible_kernels_are_refused(pairwise, words):
+def test_impossible_kernels_are_refused(pairwise, words, backend):
     with pytest.raises(ConfigError, match=words):
-        DenseCRF(scene()[0], pairwise=pairwise)
+        DenseCRF(scene()[0], pairwise=pairwise, backend=backend)
 
 
 def test_wrong_shapes_are_refused():
@@ -170,3 +186,73 @@ def test_the_lattice_filters_like_a_gaussian():
     error = abs(found / (norm[:, None] * (weights @ (norm[:, None] * values))) - 1)
     assert np.median(error) < 0.02
     assert error.max() < 0.2
+
+
+def test_torch_equals_numba():
+    image, probabilities, _ = scene(37, 41)
+    batch = np.stack([probabilities, probabilities[[1, 2, 0]]])
+    pairwise = [Gaussian(2, 4), Bilateral(30, 9, 6)]
+    numba_, torch_ = (DenseCRF(image, pairwise=pairwise, backend=b).infer_many(batch, 10) for b in ("numba", "torch"))
+    assert torch_.dtype == np.float32
+    np.testing.assert_allclose(torch_, numba_, atol=1e-4)
+
+
+def test_the_lattice_in_torch_has_the_vertices_and_sums_of_the_one_in_numba():
+    """On scattered points: no two share a simplex, most vertices lack neighbours."""
+    rng = np.random.default_rng(2)
+    features = (rng.random((5, 600)) * 40).astype(np.float32)
+    values = rng.random((600, 3)).astype(np.float32)
+    lattice, other = Lattice(features), TorchLattice(torch.from_numpy(features))
+    found = np.zeros_like(values)
+    lattice.filter_into(found, values, 1.0, np.empty(2 * 3 * lattice.rows, np.float32))
+    assert other.vertices == lattice.rows - 1
+    np.testing.assert_allclose(other.filter(torch.from_numpy(values)).numpy(), found, atol=1e-5)
+
+
+class ExactPydensecrf:
+    """Stands in for ``pydensecrf.densecrf.DenseCRF``: same calls, all pairs of pixels."""
+
+    def __init__(self, count, labels):
+        self._shape = (labels, count)
+        self._kernels = []
+
+    def setUnaryEnergy(self, energy):
+        assert (energy.shape, energy.dtype, energy.flags.c_contiguous) == (self._shape, np.float32, True)
+        self._energy = energy
+
+    def addPairwiseEnergy(self, features, compat):
+        assert (features.dtype, features.flags.c_contiguous) == (np.float32, True)
+        weights = np.exp(-0.5 * ((features[:, :, None] - features[:, None]) ** 2).sum(0))
+        norm = 1 / np.sqrt(weights.sum(1))
+        self._kernels.append(compat * norm[:, None] * weights * norm)
+
+    def inference(self, iterations):
+        logits = -self._energy
+        for step in range(iterations + 1):
+            marginals = np.exp(logits - logits.max(0))
+            marginals /= marginals.sum(0)
+            if step < iterations:
+                logits = -self._energy + sum(marginals @ kernel for kernel in self._kernels)
+        return marginals.tolist()
+
+
+def test_pydensecrf2_gets_energies_and_features(monkeypatch):
+    package, module = ModuleType("pydensecrf"), ModuleType("pydensecrf.densecrf")
+    package.densecrf, module.DenseCRF = module, ExactPydensecrf
+    monkeypatch.setitem(sys.modules, "pydensecrf", package)
+    monkeypatch.setitem(sys.modules, "pydensecrf.densecrf", module)
+    image, probabilities, _ = scene()
+    pairwise = [Gaussian(3, 3), Bilateral(20, 13, 5)]
+    batch = np.stack([probabilities, probabilities[::-1]])
+    found = DenseCRF(image, pairwise=pairwise, backend="pydensecrf2").infer_many(batch, 5)
+    assert (found.dtype, found.shape) == (np.float32, batch.shape)
+    for marginals, given in zip(found, batch, strict=True):
+        np.testing.assert_allclose(marginals, exact_mean_field(image, given, pairwise, 5), atol=1e-4)
+
+
+def test_a_backend_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pydensecrf", None)
+    with pytest.raises(ConfigError, match=r"backend: pydensecrf2 cannot be imported .* numba or torch"):
+        DenseCRF(scene()[0], backend="pydensecrf2")
+    with pytest.raises(ConfigError, match="must be numba, torch or pydensecrf2, got 'cuda'"):
+        DenseCRF(scene()[0], backend="cuda")

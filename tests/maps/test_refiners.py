@@ -24,7 +24,7 @@ def scene():
 def refined(label, **params):
     image, _ = scene()
     view = SimpleNamespace(image=lambda image_id: image)
-    (found,) = DenseCrfRefiner(DenseCrfParams(**params)).refine([label], view, None)
+    (found,) = DenseCrfRefiner(DenseCrfParams(**params)).refine([label], view, SimpleNamespace(device="cpu"))
     assert found.image_id == label.image_id
     assert found.mask.dtype == np.uint8
     return found
@@ -40,6 +40,12 @@ def test_soft_scores_grow_to_the_edges_and_the_marginals_are_kept():
     np.testing.assert_array_equal(found.mask, np.where(inside, 7, 0))
     assert (found.scores.classes, found.scores.values.shape, found.scores.size) == ((7,), values.shape, (HEIGHT, WIDTH))
     assert found.scores.values[0, 6, 8] > 0.9
+
+
+def test_the_backend_is_a_parameter():
+    _, inside = scene()
+    label = PseudoLabel("a", np.where(inside, 3, 0).astype(np.uint8))
+    np.testing.assert_array_equal(refined(label, backend="torch").mask, refined(label).mask)
 
 
 def test_labels_alone_are_refined_and_ignored_pixels_are_decided():
@@ -89,7 +95,7 @@ def test_impossible_parameters_are_refused_by_name(bad):
 def test_registration_is_light():
     code = (
         "import sys, harness.maps, harness.maps.records as r\n"
-        "assert [x.name for x in r.wsss_refiners()] == ['dense_crf']\n"
+        "assert {'dense_crf', 'guided_filter'} <= {x.name for x in r.wsss_refiners()}\n"
         "assert not {'numpy', 'torch', 'numba', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

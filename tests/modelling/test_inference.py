@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from harness.contract import ConfigError, StoreError
+from harness.contract import StoreError
 from harness.contract.protocol import TestSettings as Settings
 from harness.modelling import inference
 from harness.modelling.inference import predict, predict_probabilities
@@ -98,6 +98,54 @@ def test_a_folder_without_segmenter_is_an_error(tmp_path: Any) -> None:
         next(predict(tmp_path, [], settings=Settings()))
 
 
-def test_a_setting_that_would_be_ignored_is_refused(tmp_path: Any) -> None:
-    with pytest.raises(ConfigError, match=r"test\.crf"):
-        next(predict(tmp_path, [], settings=Settings(crf=True)))
+def noisy_square() -> tuple[np.ndarray, np.ndarray]:
+    """A red square on blue, and the same with some pixels of the other colour."""
+    inside = np.zeros((32, 40), dtype=bool)
+    inside[8:24, 10:30] = True
+    clean = np.where(inside[..., None], (250, 5, 0), (0, 5, 250)).astype(np.uint8)
+    return clean, np.where(inside, 0, 2)
+
+
+def test_a_crf_at_test_time_snaps_the_averaged_probabilities_to_the_image(model: Colours, tmp_path: Any) -> None:
+    image, truth = noisy_square()
+    coarse = Settings(scales=(0.5, 1.0), flip=True)
+    ((_, before),) = predict(tmp_path, [("i", image)], settings=coarse)
+    assert (before != truth).any()
+    refined = Settings(scales=(0.5, 1.0), flip=True, crf=True)
+    ((_, after),) = predict(tmp_path, [("i", image)], settings=refined)
+    assert after.dtype == np.uint8
+    np.testing.assert_array_equal(after, truth)
+    (averaged,) = predict_probabilities(tmp_path, [image], settings=coarse)
+    (marginals,) = predict_probabilities(tmp_path, [image], settings=refined)
+    np.testing.assert_array_equal(marginals, inference.refine(averaged, image))
+    np.testing.assert_array_equal(marginals.argmax(0), after)
+
+
+def test_a_crf_leaves_out_classes_that_are_nowhere_likely() -> None:
+    image, truth = noisy_square()
+    probabilities = np.full((4, 32, 40), 0.005, dtype=np.float32)
+    probabilities[0] = np.where(truth == 0, 0.7, 0.3)
+    probabilities[2] = 0.99 - probabilities[0]
+    found = inference.refine(probabilities, image)
+    assert not found[[1, 3]].any()
+    np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
+    np.testing.assert_array_equal(found.argmax(0), truth)
+    alone = probabilities[1:2]
+    assert inference.refine(alone, image) is alone
+
+
+def test_the_crf_runs_on_another_device_in_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, _ = noisy_square()
+    asked = []
+
+    class Recorded:
+        def __init__(self, image: Any, **how: Any) -> None:
+            asked.append((how["backend"], how["device"]))
+
+        def infer(self, probabilities: np.ndarray, iterations: int) -> np.ndarray:
+            return probabilities
+
+    monkeypatch.setattr(inference, "DenseCRF", Recorded)
+    for device in ("cpu", "cuda:1"):
+        inference.refine(np.full((2, 32, 40), 0.5, dtype=np.float32), image, device)
+    assert asked == [("numba", "cpu"), ("torch", "cuda:1")]
