@@ -91,7 +91,8 @@ class Search:
         patch: The patch; its mask is that of the next pass.
         origin: (row, column) of its corner in the image.
         planes: Which planes of the image's map it contributes to, one a channel of the patch.
-        peak: (n,) maxima to divide by with ``renorm="image"``, else ``None``.
+        peak: (n,) maxima of the whole image's response, ``None`` with ``renorm="patch"``.
+        shared: True: ``peak`` is the least divisor; False: the divisor.
         merged: A, (n, h, w) float32; ``None`` before the first pass.
         passes: Passes so far.
         converged: The last pass erased too little for another.
@@ -102,13 +103,14 @@ class Search:
     origin: tuple[int, int]
     planes: list[int]
     peak: torch.Tensor | None = None
+    shared: bool = False
     merged: torch.Tensor | None = None
     passes: int = 0
     converged: bool = False
 
     def merge(self, sums: torch.Tensor, threshold: float) -> torch.Tensor:
         """A = max(A, R), then erase where any class reaches the threshold; the newly erased share of the patch."""
-        response = normalised(sums, self.peak)
+        response = normalised(sums, at_least=self.peak) if self.shared else normalised(sums, self.peak)
         self.merged = response if self.merged is None else torch.maximum(self.merged, response)
         self.passes += 1
         left = self.merged.amax(0) < threshold
@@ -225,7 +227,7 @@ class Inference:
 
     def _searches(self, owner: int, whole: Patch, sums: torch.Tensor, boxes: Iterable[Box]) -> Iterator[Search]:
         """One search a patch, or a patch and class. A patch that is the image has its first pass behind it."""
-        peaks = sums.amax((-2, -1)) if self.params.renorm == "image" else None
+        peaks = None if self.params.renorm == "patch" else sums.amax((-2, -1))
         every = list(range(len(whole.channels)))
         for top, bottom, left, right in boxes:
             entire = (bottom - top, right - left) == whole.size
@@ -237,6 +239,7 @@ class Inference:
                     (top, left),
                     planes,
                     None if peaks is None else peaks[planes],
+                    shared=self.params.renorm == "shared",
                 )
                 if entire:
                     self._merge_all([search], [sums[planes]])

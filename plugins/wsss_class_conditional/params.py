@@ -47,8 +47,8 @@ class InferenceParams:
     erase_threshold: float = _switch(0.7, "regions where the merged map reaches this are erased")
     stop: float = _switch(0.02, "stop when a pass newly erases less than this share of the patch (0.01 until 2022)")
     erase_scope: Literal["union", "class"] = _switch("union", "erase all classes at once, or each by itself")
-    renorm: Literal["patch", "image"] = _switch(
-        "patch", "scale to peak 1 in each patch and pass, or by the peak of the whole image"
+    renorm: Literal["patch", "image", "shared"] = _switch(
+        "patch", "divide by the peak of patch and pass, of the whole image, or the larger of the two (shared)"
     )
     buffer: tuple[int, int] = _switch((10, 20), "pixels a patch reaches beyond the centres: one class, two classes")
     mask_chain: Literal["fixed", "official"] | None = _switch(

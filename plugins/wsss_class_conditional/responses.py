@@ -113,19 +113,24 @@ def respond(
     return sums
 
 
-def normalised(sums: torch.Tensor, peak: torch.Tensor | None = None) -> torch.Tensor:
-    """R_c = acc_c / (max acc_c + eps), the maximum over the patch, or ``peak`` (n,) of the whole image.
+def normalised(
+    sums: torch.Tensor, peak: torch.Tensor | None = None, *, at_least: torch.Tensor | None = None
+) -> torch.Tensor:
+    """R_c = acc_c / (max acc_c + eps).
 
     Args:
         sums: (n, h, w) float >= 0.
-        peak: (n,) float maxima to divide by instead; values above 1 are cut.
+        peak: (n,) float, divided by in place of the patch's own maximum; values above 1 are cut.
+        at_least: (n,) float, the divisor where it is larger than the patch's own maximum.
 
     Returns:
         (n, h, w) float in [0, 1].
     """
-    if peak is None:
-        return sums / (sums.amax((-2, -1), keepdim=True) + EPS)
-    return (sums / (peak[:, None, None] + EPS)).clamp_(max=1.0)
+    if peak is not None:
+        return (sums / (peak[:, None, None] + EPS)).clamp_(max=1.0)
+    own = sums.amax((-2, -1))
+    divisor = own if at_least is None else torch.maximum(own, at_least)
+    return sums / (divisor[:, None, None] + EPS)
 
 
 def view_masks(keep: torch.Tensor, sizes: Iterable[tuple[int, int]], *, chain: bool) -> list[torch.Tensor]:

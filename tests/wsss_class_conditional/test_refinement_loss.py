@@ -127,7 +127,7 @@ def test_missing_saliency_or_scores_are_one_sentence_with_the_remedy():
 
 MODEL = {
     "type": "EncoderDecoder",
-    "backbone": {"type": "MobileNetV2", "widen_factor": 0.1, "out_indices": (6,)},
+    "backbone": {"type": "MobileNetV2", "widen_factor": 0.1, "out_indices": (1, 6)},
     "decode_head": {
         "type": "FCNHead",
         "in_channels": 32,

@@ -126,8 +126,9 @@ def test_a_patch_without_the_object_promotes_noise():
     for maps, name in ((found.plain, "base"), (found.response, "infer")):
         assert maps[0, 24, 104] == pytest.approx(expected[f"{name}_spot"], abs=1e-5)
         assert maps[0, 24, 24] == pytest.approx(expected[f"{name}_object"], abs=1e-5)
-    kept_scale = infer(image, [0], preset="intended", renorm="image").response[0]
-    assert kept_scale[24, 104] < 0.5 * found.response[0, 24, 104]  # one scale for all patches does not promote it
+    for renorm in ("image", "shared"):  # one scale for all patches does not promote it
+        kept_scale = infer(image, [0], preset="intended", renorm=renorm).response[0]
+        assert kept_scale[24, 104] < 0.5 * found.response[0, 24, 104]
 
 
 def dead_zone_picture():
