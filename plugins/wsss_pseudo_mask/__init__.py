@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from harness.contract import (
     CAMS,
+    CLASSIFIER,
     TAGS,
     GeneratorRecord,
     MethodRecord,
@@ -14,6 +15,7 @@ from harness.contract import (
     RefinerRecord,
     Round,
     SegmenterRecord,
+    SharedStage,
     Use,
     hookimpl,
 )
@@ -22,7 +24,9 @@ from wsss_pseudo_mask.params import (
     CvsParams,
     CvsPmgParams,
     CyclicParams,
+    GeneratorParams,
     MethodParams,
+    PcmParams,
     PmgParams,
     PufParams,
 )
@@ -32,15 +36,23 @@ def _cyclic_needs(params: CyclicParams) -> tuple[Need, ...]:
     return (TAGS,) if params.filter_by_tags else ()
 
 
+def _classifier(params: CvsPmgParams) -> tuple[SharedStage, ...]:
+    return (CLASSIFIER,) if params.pcm else ()
+
+
+def _cams(params: GeneratorParams) -> tuple[SharedStage, ...]:
+    return (CAMS, *_classifier(params))
+
+
 @hookimpl
 def wsss_generators() -> Iterator[GeneratorRecord]:
     """Pseudo masks from CAMs, and from the segmenter of the round before."""
     yield GeneratorRecord(
         "cvs_pmg",
         "wsss_pseudo_mask.masks:CvsPmgGenerator",
-        params=CvsPmgParams,
+        params=GeneratorParams,
         needs=(TAGS,),
-        uses=(CAMS,),
+        uses=_cams,
         reads=("cam",),
         card=CARD,
         summary="smoothed CAMs, a foreground of each class, then the class with the larger share of its own mass",
@@ -61,11 +73,12 @@ def wsss_refiners() -> Iterator[RefinerRecord]:
     """The same rules on the soft scores of any other generator."""
     at = "wsss_pseudo_mask.masks:CvsPmgRefiner"
     for name, params, summary in (
+        ("pcm", PcmParams, "pixel correlation of any soft scores by the shared classifier's features"),
         ("cvs", CvsParams, "coefficient of variation smoothing of any soft scores"),
         ("pmg", PmgParams, "proportional pseudo-mask generation from any soft scores"),
         ("cvs_pmg", CvsPmgParams, "both on any soft scores"),
     ):
-        yield RefinerRecord(name, at, params=params, reads=("cam",), card=CARD, summary=summary)
+        yield RefinerRecord(name, at, params=params, uses=_classifier, reads=("cam",), card=CARD, summary=summary)
 
 
 @hookimpl

@@ -23,9 +23,10 @@ class CvsPmgGenerator(Generator):
 
     def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
         """One mask an image, without ignored pixels; an image without tags is background."""
-        cams, alpha = ScoreReader(ctx.input("cams")), background_exponent(self._params, ctx)
-        for done, image_id in enumerate(view.ids, start=1):
-            yield pseudo_label(image_id, cams.get(image_id), view, self._params, alpha)
+        cams = ScoreReader(ctx.input("cams"))
+        items = ((image_id, cams.get(image_id)) for image_id in view.ids)
+        for done, label in enumerate(pseudo_labels(items, view, ctx, self._params), start=1):
+            yield label
             ctx.progress(done, len(view.ids))
 
 
@@ -41,11 +42,26 @@ class CvsPmgRefiner(Refiner):
         Raises:
             DataError: A label holds objects but carries no soft scores.
         """
-        alpha = background_exponent(self._params, ctx)
-        for label in labels:
-            if label.scores is None and (label.mask != BACKGROUND).any():
-                raise DataError(f"cvs_pmg: the label of image {label.image_id!r} carries no soft scores")
-            yield pseudo_label(label.image_id, label.scores, view, self._params, alpha)
+        yield from pseudo_labels((_scores_of(label) for label in labels), view, ctx, self._params)
+
+
+def pseudo_labels(
+    items: Iterable[tuple[str, SoftScores | None]], view: View, ctx: Context, params: CvsPmgParams
+) -> Iterator[PseudoLabel]:
+    """One mask for each id and its soft scores, in order."""
+    alpha = background_exponent(params, ctx)
+    if params.pcm:
+        from wsss_pseudo_mask.pcm import correlated  # brings in the networks
+
+        items = correlated(items, view, ctx)
+    for image_id, scores in items:
+        yield pseudo_label(image_id, scores, view, params, alpha)
+
+
+def _scores_of(label: PseudoLabel) -> tuple[str, SoftScores | None]:
+    if label.scores is None and (label.mask != BACKGROUND).any():
+        raise DataError(f"cvs_pmg: the label of image {label.image_id!r} carries no soft scores")
+    return label.image_id, label.scores
 
 
 def background_exponent(params: CvsPmgParams, ctx: Context) -> float:

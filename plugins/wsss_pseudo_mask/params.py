@@ -9,6 +9,7 @@ from harness.contract import ConfigError
 
 Preset = Literal["intended", "official"]
 PRESET_HELP = "'official' repeats the arithmetic of the released code, see the plugin's README"
+PCM_HELP = "pixel correlation of the scores by the shared classifier's features, before anything else"
 ALPHA_HELP = (
     "background score (1 - s)^alpha; null = begins the foreground at the protocol's cam.threshold, 'official': 11"
 )
@@ -26,6 +27,7 @@ class CvsPmgParams:
     preset: Preset = field(default="intended", metadata={"help": PRESET_HELP})
     cvs: bool = _help("coefficient of variation smoothing", True)
     pmg: bool = _help("proportional pseudo-mask generation; off = strongest of background and classes", True)
+    pcm: bool = _help(PCM_HELP, False)
     crf: bool = _help("dense CRF: two labels a class with pmg, background and all classes without", True)
     tau: float = _help("scores of at least tau are active", 0.05)
     smoothing: float = _help("CVS: lambda, the strength", 0.3)
@@ -38,6 +40,23 @@ class CvsPmgParams:
             raise ConfigError(f"cvs_pmg: smoothing must be 0 or more, got {self.smoothing}")
         if self.alpha is not None and not self.alpha > 0:
             raise ConfigError(f"cvs_pmg: alpha must be positive, got {self.alpha}")
+
+
+@dataclass(frozen=True)
+class GeneratorParams(CvsPmgParams):
+    """Parameters of the generator ``cvs_pmg``, which starts from correlated maps as the paper does."""
+
+    pcm: bool = _help(PCM_HELP, True)
+
+
+@dataclass(frozen=True)
+class PcmParams(CvsPmgParams):
+    """Parameters of the refiner ``pcm``: as ``cvs_pmg``, by default nothing but the correlation."""
+
+    cvs: bool = _help("coefficient of variation smoothing too", False)
+    pmg: bool = _help("proportional pseudo-mask generation too", False)
+    pcm: bool = _help(PCM_HELP, True)
+    crf: bool = _help("dense CRF too", False)
 
 
 @dataclass(frozen=True)
@@ -86,6 +105,7 @@ class MethodParams:
     preset: Preset = field(default="intended", metadata={"help": PRESET_HELP})
     cvs: bool = _help("coefficient of variation smoothing", True)
     pmg: bool = _help("proportional pseudo-mask generation", True)
+    pcm: bool = _help(PCM_HELP, True)
     crf: bool = _help("dense CRF in the making of masks, and in relabelling", True)
     tau: float = _help("CVS: scores of at least tau are active", 0.05)
     smoothing: float = _help("CVS: lambda, the strength", 0.3)
@@ -100,9 +120,9 @@ class MethodParams:
         if self.cycles < 0:
             raise ConfigError(f"pseudo_mask_matters: cycles must be 0 or more, got {self.cycles}")
 
-    def masks(self) -> CvsPmgParams:
+    def masks(self) -> GeneratorParams:
         """Those of the generator."""
-        return self._part(CvsPmgParams)
+        return self._part(GeneratorParams)
 
     def puf_loss(self) -> PufParams:
         """Those of the first segmenter."""

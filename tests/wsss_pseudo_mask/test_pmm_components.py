@@ -4,15 +4,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from pmm_vectors import VECTORS
 
 import wsss_pseudo_mask
 from harness.contract import ConfigError, DataError, PseudoLabel, SoftScores
 from harness.contract.protocol import CamSettings
 from harness.maps import ScoreWriter
-from wsss_pseudo_mask import method
+from wsss_pseudo_mask import method, pcm
 from wsss_pseudo_mask.cyclic import Cyclic, relabel
 from wsss_pseudo_mask.masks import CvsPmgGenerator, CvsPmgRefiner
 from wsss_pseudo_mask.params import CvsParams, CvsPmgParams, CyclicParams, MethodParams, PmgParams, PufParams
+from wsss_pseudo_mask.pcm import correlate
 from wsss_pseudo_mask.segmenter import PretendedUnderFitting
 
 SIZE = (24, 32)
@@ -119,7 +122,37 @@ def test_short_names_switch_one_thing_on():
     assert (CvsParams().cvs, CvsParams().pmg, CvsParams().crf) == (True, False, False)
     assert (PmgParams().cvs, PmgParams().pmg, PmgParams().crf) == (False, True, True)
     names = {record.name for record in wsss_pseudo_mask.wsss_refiners()}
-    assert names == {"cvs", "pmg", "cvs_pmg"}
+    assert names == {"pcm", "cvs", "pmg", "cvs_pmg"}
+
+
+def test_pixel_correlation_equals_the_released_code():
+    vector = VECTORS["P7_seam_losses"]["pcm"]
+    found = correlate(torch.tensor(vector["cam"]), torch.tensor(vector["f"]))
+    np.testing.assert_allclose(found, vector["rv"], atol=1e-5)
+
+
+def test_correlated_maps_keep_their_histogram_and_follow_the_features(ctx):
+    """The classifier's features know the red rectangle; half of its scores are missing and come back."""
+
+    class Model:
+        data_preprocessor = SimpleNamespace(normalise=lambda pixels: pixels.permute(0, 3, 1, 2).float())
+
+        def features(self, x):
+            red = torch.nn.functional.avg_pool2d((x[:, :1] > 130).float(), 16)
+            return [torch.cat([red, 1 - red], 1)] * 2
+
+    planes = np.zeros((1, 6, 8), np.float16)
+    planes[0, 1:3, 1:3] = 1
+    given = SoftScores((3,), planes, SIZE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pcm, "load_classifier", lambda folder, device: Model())
+        ctx.device = "cpu"
+        empty = SoftScores((), np.zeros((0, 6, 8), np.float16), SIZE)
+        found = dict(pcm.correlated([("two", given), ("none", empty), ("no", None)], View(), ctx))
+    assert found["none"] is empty
+    assert found["no"] is None
+    np.testing.assert_array_equal(np.sort(found["two"].values, axis=None), np.sort(planes, axis=None))
+    assert found["two"].values[0, 1:5, 1:4].sum() == 4
 
 
 class Previous:

@@ -1,0 +1,93 @@
+"""Pixel correlation of CAMs (SEAM, Wang et al., CVPR 2020, arXiv 2004.04581), the maps that the paper starts from.
+
+    A = relu( f^T f )^sharpness, columns summing to 1;  refined maps = maps A
+
+SEAM trains 1x1 convolutions for f. Here f are the deepest two levels of the shared classifier as they are, which is
+why the cosines are sharpened. What is unusual: a refined map keeps the histogram of the map that it came from. Only the
+order of its pixels changes, so every fixed threshold means what it meant before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from harness.contract import BACKGROUND, Context, SoftScores, View
+from harness.modelling import load_classifier
+
+SHARPNESS = 4.0
+SIDE = 449
+"""Side of the network input; images are squeezed into a square, so that all share a batch."""
+
+_BATCH = 16
+
+Item = tuple[str, SoftScores | None]
+
+
+def correlate(maps: Tensor, features: Tensor, sharpness: float = 1.0) -> Tensor:
+    """Every cell collects the scores of the cells that look like it.
+
+    Args:
+        maps: (B, K, h, w) float.
+        features: (B, D, h, w) float.
+        sharpness: Exponent of the cosines; 1 is SEAM's.
+
+    Returns:
+        (B, K, h, w) float.
+    """
+    flat = features.flatten(2)
+    flat = flat / (flat.norm(dim=1, keepdim=True) + 1e-5)
+    affinity = (flat.transpose(1, 2) @ flat).relu() ** sharpness
+    affinity = affinity / (affinity.sum(dim=1, keepdim=True) + 1e-5)
+    return (maps.flatten(2) @ affinity).view_as(maps)
+
+
+def with_histogram_of(maps: Tensor, source: Tensor) -> Tensor:
+    """``maps (K, h, w)`` in their own order of pixels with the values of ``source (K, h, w)``."""
+    order = maps.flatten(1).argsort(dim=1, stable=True)
+    values = source.flatten(1).sort(dim=1).values
+    return torch.empty_like(values).scatter_(1, order, values).view_as(maps)
+
+
+def correlated(items: Iterable[Item], view: View, ctx: Context) -> Iterator[Item]:
+    """Refine soft scores, in order; those without a foreground class pass as they are."""
+    model = load_classifier(Path(ctx.input("classifier")), ctx.device)
+    source = iter(items)
+    while batch := list(islice(source, _BATCH)):
+        busy = [image_id for image_id, scores in batch if scores is not None and set(scores.classes) - {BACKGROUND}]
+        features = dict(zip(busy, _features(model, busy, view), strict=True)) if busy else {}
+        for image_id, scores in batch:
+            if scores is not None and image_id in features:
+                yield image_id, _refine(scores, features[image_id])
+            else:
+                yield image_id, scores
+
+
+@torch.inference_mode()
+def _features(model: Any, ids: Iterable[str], view: View) -> Tensor:
+    """(B, D, h, w) float32: the deepest two levels, each of unit length in every cell."""
+    pixels = [model.data_preprocessor.normalise(torch.from_numpy(np.array(view.image(name)))[None]) for name in ids]
+    size = (SIDE, SIDE)
+    inputs = [functional.interpolate(one, size, mode="bilinear", align_corners=False) for one in pixels]
+    levels = model.features(torch.cat(inputs))[-2:]
+    size = levels[-1].shape[2:]
+    resized = [functional.interpolate(one.float(), size, mode="bilinear", align_corners=False) for one in levels]
+    return torch.cat([functional.normalize(one, dim=1) for one in resized], dim=1)
+
+
+def _refine(scores: SoftScores, features: Tensor) -> SoftScores:
+    """Soft scores of one image, refined at the size of ``features (D, h, w)``; a background plane is left out."""
+    kept = [index for index, cls in enumerate(scores.classes) if cls != BACKGROUND]
+    stored = torch.from_numpy(scores.values[kept].astype(np.float32)).to(features.device)
+    coarse = functional.interpolate(stored[None], features.shape[1:], mode="area")
+    refined = correlate(coarse, features[None], SHARPNESS)
+    fine = functional.interpolate(refined, stored.shape[1:], mode="bilinear", align_corners=False)[0]
+    values = with_histogram_of(fine, stored).half().cpu().numpy()
+    return SoftScores(tuple(scores.classes[index] for index in kept), values, scores.size)
