@@ -14,6 +14,7 @@ from harness.modelling import load_segmenter, predict
 from harness.modelling.segmenter import build_config, configure, initial_model
 from harness.modelling.stages import train_segmenter
 from wsss_label_uncertainty import LabelUncertaintyParams, MethodParams
+from wsss_label_uncertainty.diagnosis import label_error_auc, moments
 from wsss_label_uncertainty.method import BoxAndPixels, LabelUncertainty, fill_ratios, paint
 from wsss_label_uncertainty.network import TwoStreams, uncertain
 
@@ -255,3 +256,21 @@ def test_there_is_no_official_preset():
 def test_values_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         MethodParams(**wrong)
+
+
+def test_a_trained_network_shows_its_variances(view, context):
+    ctx = context(iterations=2)
+    train_segmenter(LabelUncertainty(LabelUncertaintyParams()), labels_of(view), view, ctx)
+    model = load_segmenter(ctx.out)
+    images = torch.from_numpy(np.stack([view.image(view.ids[k]) for k in range(2)]))
+    means, variances = moments(model, images)
+    meta = [{"img_shape": SIZE, "ori_shape": SIZE, "pad_shape": SIZE}] * 2
+    with torch.inference_mode():
+        assert torch.equal(means, model.encode_decode(model.data_preprocessor.normalise(images), meta))
+    assert variances.shape == (2, 3, *SIZE)
+    assert (variances > 0).all()
+
+
+def test_the_area_under_the_curve_counts_pairs():
+    assert label_error_auc([1.0, 2.0, 2.0, 3.0], [False, False, True, True]) == 0.875
+    assert np.isnan(label_error_auc([1.0], [True]))
