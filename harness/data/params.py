@@ -103,6 +103,69 @@ def _foreground_ids(layout: VocLayout) -> set[int]:
     return {mask_id for ids in list(layout.class_ids().values())[1:] for mask_id in ids}
 
 
+class CocoLayout(_Params):
+    """Where a COCO instances file and its images lie, and how annotations become masks.
+
+    All paths but ``root`` are relative to ``root``, or absolute.
+    """
+
+    name: str = Field(description="name of the data set in tables")
+    root: str = Field(description="folder of the data set")
+    train: str = Field(description="instances file of the training images, .json")
+    train_images: str = Field(description="folder of the training images")
+    train_list: str | None = Field(None, description="list of training ids (file names without suffix), one a line")
+    classes: Literal["all", "voc", "not_voc"] | list[str] = Field(
+        "all", description="category names, or a group; classes are numbered 1, 2, ... in ascending category id"
+    )
+    other: Literal["background", "ignore"] = Field("background", description="what other categories are in masks")
+    crowd: Literal["paint", "ignore"] = Field(
+        "paint", description="crowd regions count like instances, or are ignored in masks and give no tag and no box"
+    )
+    overlap: Literal["annotation", "class", "area"] = Field(
+        "annotation",
+        description="painted in annotation order, by class in order of first appearance, or from large to small; the "
+        "last is on top",
+    )
+    unlabelled: Literal["leave_out", "keep"] = Field(
+        "leave_out", description="what becomes of images without an annotation of a class"
+    )
+
+
+class CocoParams(CocoLayout):
+    """A benchmark data set in COCO layout, perhaps with an auxiliary one of other classes."""
+
+    val: str = Field(description="instances file of the validation images, .json")
+    val_images: str = Field(description="folder of the validation images")
+    val_list: str | None = Field(None, description="list of validation ids, one a line")
+    show_images: bool = Field(False, description="the licence allows its pictures in a published page")
+    auxiliary: CocoLayout | None = Field(None, description="pixel-labelled data set of other classes")
+
+
+class CityscapesParams(_Params):
+    """Cityscapes as distributed: ``leftImg8bit/train/TOWN/..._leftImg8bit.png`` and ``gtFine/train/TOWN/...``."""
+
+    name: str = Field("cityscapes", description="name of the data set in tables")
+    root: str = Field(description="folder of the data set")
+    images: str = Field("leftImg8bit", description="folder of images, below root")
+    labels: str = Field("gtFine", description="folder of label and instance images, below root")
+    train_list: str | None = Field(None, description="list of training ids (aachen_000000_000019), one a line")
+    val_list: str | None = Field(None, description="list of validation ids, one a line")
+    classes: Literal["all", "vehicles_and_persons", "vehicle_person"] | dict[str, list[str]] = Field(
+        "all", description="a group of classes, or class name -> names of labels; the first class is the background"
+    )
+    label_ids: Literal["labelIds", "labelTrainIds"] = Field(
+        "labelIds", description="which label images are read; boxes always come from instanceIds"
+    )
+    void: Literal["ignore", "background"] = Field(
+        "ignore", description="what labels are that the benchmark does not evaluate"
+    )
+    groups: Literal["box", "none"] = Field(
+        "box", description="boxes of regions that hold several objects: one for each connected component, or none"
+    )
+    min_box_pixels: int = Field(1, ge=1, description="smaller objects make no box")
+    show_images: bool = Field(False, description="the licence allows its pictures in a published page")
+
+
 class SyntheticParams(_Params):
     """Generated images with exact masks: creatures of several kinds on scenes that go with them."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.contract import Card, DatasetRecord, hookimpl
-from harness.data.params import SyntheticParams, VocParams
+from harness.data.params import CityscapesParams, CocoParams, SyntheticParams, VocParams
 
 
 @hookimpl
 def wsss_datasets() -> Iterator[DatasetRecord]:
-    """VOC layout and generated images."""
+    """VOC and COCO layout, Cityscapes, generated images."""
     yield DatasetRecord(
         "voc",
         factory="harness.data.voc:VocDataset",
@@ -21,6 +21,24 @@ def wsss_datasets() -> Iterator[DatasetRecord]:
             year=2015,
         ),
         summary="images, palette masks, id lists; boxes and tags from masks, VOC XML or JSON",
+    )
+    yield DatasetRecord(
+        "coco",
+        factory="harness.data.coco:CocoDataset",
+        params=CocoParams,
+        card=Card("COCO layout", paper="Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014", year=2014),
+        summary="folders of images, one instances file a split; needs the extra coco (pycocotools)",
+    )
+    yield DatasetRecord(
+        "cityscapes",
+        factory="harness.data.cityscapes:CityscapesDataset",
+        params=CityscapesParams,
+        card=Card(
+            "Cityscapes",
+            paper="Cordts et al., The Cityscapes Dataset for Semantic Urban Scene Understanding, CVPR 2016",
+            year=2016,
+        ),
+        summary="gtFine as distributed; all 19 classes, or vehicles and persons; boxes from instances",
     )
     yield DatasetRecord(
         "synthetic",

@@ -1,0 +1,233 @@
+"""Data sets in COCO layout: folders of images, and one file of instances for each split.
+
+How masks come about: the instances of an image are painted one over the other in the order of the field ``overlap``
+(as annotated: a later one hides an earlier one). Crowd regions are painted like any instance, or ignored. Category ids
+(1 to 90 with gaps in COCO) become class indices in ``_class_indices`` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.contract import BACKGROUND, IGNORE, Box, ConfigError, DataError, Dataset
+from harness.data import digests
+from harness.data._instances import Instance, InstancesFile, Photograph, read_instances
+from harness.data.files import Defect, read_ids, read_image
+from harness.data.params import CocoLayout, CocoParams
+
+if TYPE_CHECKING:
+    from harness.contract.arrays import Image, Mask
+
+_VOC = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "boat", "bird", "cat", "dog", "horse",
+    "sheep", "cow", "bottle", "chair", "couch", "potted plant", "dining table", "tv",
+)  # fmt: skip
+"""What COCO calls the 20 classes of PASCAL VOC."""
+
+
+class CocoDataset(Dataset):
+    """A data set in COCO layout. An image's id is the name of its file without suffix.
+
+    Args:
+        params: Where things are and what they mean.
+        strict: Raise on the first defect. Otherwise leave out what is concerned and keep what is wrong in ``defects``.
+
+    Raises:
+        DataError: A file is missing or damaged, an image is in both splits, an auxiliary image is a validation image.
+        ConfigError: A class is no category, or stands in the auxiliary data set too.
+    """
+
+    def __init__(self, params: CocoLayout, *, strict: bool = True) -> None:
+        self.name = params.name
+        self.show_images = isinstance(params, CocoParams) and params.show_images
+        self._params = params
+        self._root = Path(params.root).expanduser().absolute()
+        sources = {"train": (params.train, params.train_images, params.train_list)}
+        if isinstance(params, CocoParams):
+            sources["val"] = (params.val, params.val_images, params.val_list)
+        files = {split: read_instances(self._root / source[0], split) for split, source in sources.items()}
+        categories = self._categories(files, {split: self._root / source[0] for split, source in sources.items()})
+        self._class_of = _class_indices(categories, params)
+        self.classes = ("background", *(categories[category] for category in self._class_of))
+        self._photographs: dict[str, Photograph] = {}
+        self._paths: dict[str, Path] = {}
+        self._ids: dict[str, tuple[str, ...]] = {"train": (), "val": ()}
+        defects: list[Defect] = []
+        for split, (_, images, chosen) in sources.items():
+            defects += files[split].defects
+            self._ids[split] = self._list(files[split], split, self._root / images, chosen, defects)
+        self.defects = tuple(defects)
+        if strict and defects:
+            more = len(defects) - 1
+            raise DataError(defects[0].message + (f" (and {more} more defects)" if more else ""))
+        auxiliary = params.auxiliary if isinstance(params, CocoParams) else None
+        self._auxiliary = None if auxiliary is None else CocoDataset(auxiliary, strict=strict)
+        if self._auxiliary is not None:
+            refuse_auxiliary(self, self._auxiliary)
+
+    @classmethod
+    def lenient(cls, params: CocoLayout) -> CocoDataset:
+        """The data set without what is defective, see ``strict``."""
+        return cls(params, strict=False)
+
+    @staticmethod
+    def _categories(files: Mapping[str, InstancesFile], paths: Mapping[str, Path]) -> Mapping[int, str]:
+        categories = files["train"].categories
+        if "val" in files and files["val"].categories != categories:
+            raise DataError(f"{paths['val']}: categories differ from those of {paths['train']}")
+        return categories
+
+    def _list(
+        self, source: InstancesFile, split: str, folder: Path, chosen: str | None, defects: list[Defect]
+    ) -> tuple[str, ...]:
+        """Ids of a split: of the list if there is one, without images that show no class unless they are wanted."""
+        ids = tuple(source.photographs)
+        if chosen is not None:
+            listed, found = read_ids(self._root / chosen, split=split)
+            defects += found
+            unknown = [image_id for image_id in listed if image_id not in source.photographs]
+            defects += [
+                Defect("list", split, image_id, f"{self._root / chosen}: {image_id} is no image of the instances file")
+                for image_id in unknown
+            ]
+            ids = tuple(image_id for image_id in listed if image_id in source.photographs)
+        present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        kept = []
+        for image_id in ids:
+            photograph = source.photographs[image_id]
+            if self._params.unlabelled == "leave_out" and not self._instances(photograph):
+                continue
+            path = folder / photograph.file_name
+            if photograph.file_name not in present:
+                defects.append(Defect("image", split, image_id, f"{path}: no such file"))
+            elif image_id in self._photographs:
+                defects.append(Defect("list", split, image_id, f"{path}: {image_id} is a training image too"))
+            else:
+                kept.append(image_id)
+                self._photographs[image_id], self._paths[image_id] = photograph, path
+        return tuple(kept)
+
+    def _instances(self, photograph: Photograph) -> list[Instance]:
+        """Instances of the classes that count as objects, as annotated."""
+        crowds = self._params.crowd == "paint"
+        return [one for one in photograph.instances if one.category in self._class_of and (crowds or not one.crowd)]
+
+    def ids(self, split: str) -> tuple[str, ...]:
+        """Image ids of ``train`` or ``val`` in the order of the list, else of the instances file."""
+        return self._ids[split]
+
+    def image(self, image_id: str) -> Image:
+        """(H, W, 3) uint8, RGB, 0-255; grey photographs become RGB.
+
+        Raises:
+            DataError: The file is damaged or differs in size from its entry.
+        """
+        path = self._paths[image_id]
+        image = read_image(path)
+        height, width = self.size(image_id)
+        if image.shape[:2] != (height, width):
+            found = f"{image.shape[1]}x{image.shape[0]} pixels"
+            raise DataError(f"{path}: {found}, but its entry in the instances file says {width}x{height}")
+        return image
+
+    def size(self, image_id: str) -> tuple[int, int]:
+        """(H, W) by the instances file."""
+        return self._photographs[image_id].size
+
+    def mask(self, image_id: str) -> Mask:
+        """(H, W) uint8 class indices, 255 = ignore."""
+        photograph = self._photographs[image_id]
+        mask: Mask = np.zeros(photograph.size, np.uint8)
+        for one in photograph.instances:
+            ignored = one.crowd and self._params.crowd == "ignore"
+            if ignored or (one.category not in self._class_of and self._params.other == "ignore"):
+                mask[one.region(photograph.size) > 0] = IGNORE
+        for one in self._painted(photograph):
+            mask[one.region(photograph.size) > 0] = self._class_of[one.category]
+        return mask
+
+    def _painted(self, photograph: Photograph) -> Sequence[Instance]:
+        """Instances from the bottom to the top."""
+        instances = self._instances(photograph)
+        if self._params.overlap == "area":
+            return sorted(instances, key=lambda one: -one.area)
+        if self._params.overlap == "class":
+            first = list(dict.fromkeys(one.category for one in instances))
+            return sorted(instances, key=lambda one: first.index(one.category))
+        return instances
+
+    def tags(self, image_id: str) -> tuple[int, ...]:
+        """Ascending classes of the annotations, hidden ones included."""
+        return tuple(sorted({self._class_of[one.category] for one in self._instances(self._photographs[image_id])}))
+
+    def boxes(self, image_id: str) -> tuple[Box, ...]:
+        """Boxes as annotated, rounded outwards; an annotation without extent has none."""
+        photograph = self._photographs[image_id]
+        boxes = (self._box(one, photograph.size) for one in self._instances(photograph))
+        return tuple(box for box in boxes if box.x0 < box.x1 and box.y0 < box.y1)
+
+    def _box(self, one: Instance, size: tuple[int, int]) -> Box:
+        x, y, width, height = one.box
+        x0, y0 = max(math.floor(x), 0), max(math.floor(y), 0)
+        x1, y1 = min(math.ceil(x + width), size[1]), min(math.ceil(y + height), size[0])
+        return Box(self._class_of[one.category], x0, y0, x1, y1)
+
+    @property
+    def auxiliary(self) -> CocoDataset | None:
+        """The auxiliary data set, or ``None``."""
+        return self._auxiliary
+
+    def digests(self, split: str) -> Mapping[str, str]:
+        """Content hashes by kind; tags, boxes and masks are hashed as what the annotations say."""
+        ids = self.ids(split)
+        meaning = json.dumps([list(self._class_of), self._params.other, self._params.crowd, self._params.overlap])
+        texts: dict[str, list[str]] = {"ids": list(ids), "images": [], "tags": [], "boxes": [], "masks": [meaning]}
+        for image_id in ids:
+            texts["images"] += [image_id, digests.file_digest(self._paths[image_id])]
+            texts["tags"] += [image_id, json.dumps(self.tags(image_id))]
+            texts["boxes"] += [image_id, json.dumps(self.boxes(image_id))]
+            outlines = [(one.category, one.crowd, one.area) for one in self._photographs[image_id].instances]
+            texts["masks"] += [image_id, json.dumps([self.size(image_id), outlines])]
+            texts["masks"] += [one.digest() for one in self._photographs[image_id].instances]
+        digests.save_cache()
+        return {kind: digests.combine(parts) for kind, parts in texts.items()}
+
+
+def _class_indices(categories: Mapping[int, str], params: CocoLayout) -> dict[int, int]:
+    """Category id -> class index 1, 2, ... in ascending category id, whatever the gaps."""
+    names = set(categories.values())
+    if isinstance(params.classes, str):
+        voc = set(_VOC)
+        chosen = {"all": names, "voc": names & voc, "not_voc": names - voc}[params.classes]
+    else:
+        chosen = set(params.classes)
+        if unknown := sorted(chosen - names):
+            raise ConfigError(f"data set {params.name!r}: classes: {unknown[0]!r} is no category of {params.train}")
+    kept = [category for category, name in categories.items() if name in chosen]
+    if not 0 < len(kept) < IGNORE - 1:
+        raise ConfigError(f"data set {params.name!r}: classes: {len(kept)} categories; 1 to {IGNORE - 2} are possible")
+    return {category: index for index, category in enumerate(kept, start=BACKGROUND + 1)}
+
+
+def refuse_auxiliary(dataset: Dataset, auxiliary: Dataset) -> None:
+    """Hold that ``auxiliary`` has other classes, and masks of no image that is scored.
+
+    Raises:
+        ConfigError: Both have a class.
+        DataError: A training image of ``auxiliary`` is a validation image of ``dataset``.
+    """
+    own = {name.casefold() for name in dataset.classes[1:]}
+    shared = [name for name in auxiliary.classes[1:] if name.casefold() in own]
+    if shared:
+        raise ConfigError(
+            f"data set {dataset.name!r}: auxiliary.classes must differ from classes, both hold {shared[0]}"
+        )
+    scored = sorted(set(auxiliary.ids("train")) & set(dataset.ids("val")))
+    if scored:
+        raise DataError(f"data set {dataset.name!r}: auxiliary.train: image {scored[0]!r} is a validation image")

@@ -1,0 +1,277 @@
+"""The COCO reader on a small tree in the layout of COCO 2014."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as tool
+
+from harness.contract import Box, ConfigError, DataError
+from harness.data.check import check
+from harness.data.coco import CocoDataset
+from harness.data.load import build_dataset
+from harness.data.params import CocoParams
+from harness.plugins import manager
+
+H, W = 12, 16
+CATEGORIES = {1: "person", 3: "car", 13: "stop sign", 17: "cat", 22: "elephant", 90: "toothbrush"}
+
+
+def rectangle(category: int, x0: int, y0: int, x1: int, y1: int, **changes: Any) -> dict[str, Any]:
+    outline = [[x0, y0, x1, y0, x1, y1, x0, y1]]
+    bbox = [x0, y0, x1 - x0, y1 - y0]
+    area = (x1 - x0) * (y1 - y0)
+    entry = {"category_id": category, "segmentation": outline, "bbox": bbox, "area": area, "iscrowd": 0}
+    return entry | changes
+
+
+def crowd(category: int, x0: int, y0: int, x1: int, y1: int) -> dict[str, Any]:
+    region = np.zeros((H, W), np.uint8)
+    region[y0:y1, x0:x1] = 1
+    flat = region.ravel(order="F")
+    edges = np.flatnonzero(np.diff(flat, prepend=0, append=1 - flat[-1]))
+    counts = np.diff(edges, prepend=0).tolist()
+    return rectangle(category, x0, y0, x1, y1, segmentation={"size": [H, W], "counts": counts}, iscrowd=1)
+
+
+class CocoFolder:
+    """Training images 9, 25, 30, 34 (the last without annotation) and validation images 42, 73."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.annotations: dict[str, dict[int, list[dict[str, Any]]]] = {
+            "train": {
+                9: [rectangle(17, 2, 1, 8, 7), rectangle(1, 4, 3, 6, 11), crowd(22, 9, 0, 16, 6)],
+                25: [rectangle(90, 0, 0, 4, 4)],
+                30: [rectangle(1, 1, 1, 9, 9), rectangle(3, 2, 2, 5, 5)],
+                34: [],
+            },
+            "val": {42: [rectangle(17, 3, 3, 9, 9)], 73: [rectangle(13, 0, 2, 3, 6)]},
+        }
+        for split, images in self.annotations.items():
+            (root / f"{split}2014").mkdir(parents=True)
+            for number in images:
+                self.image(split, number)
+        (root / "annotations").mkdir()
+
+    @staticmethod
+    def image_id(split: str, number: int) -> str:
+        return f"COCO_{split}2014_{number:012d}"
+
+    def image(self, split: str, number: int, size: tuple[int, int] = (H, W)) -> Path:
+        pixels = np.random.default_rng(number).integers(0, 256, size, dtype=np.uint8)  # grey, as some of COCO's are
+        path = self.root / f"{split}2014" / f"{self.image_id(split, number)}.jpg"
+        Image.fromarray(pixels).save(path)
+        return path
+
+    def write(self, split: str, **changes: Any) -> None:
+        images = self.annotations[split]
+        content = {
+            "info": {"year": 2014},
+            "licenses": [],
+            "images": [
+                {"id": n, "file_name": f"{self.image_id(split, n)}.jpg", "height": H, "width": W} for n in images
+            ],
+            "annotations": [
+                {"id": 100 * n + k, "image_id": n} | entry
+                for n, entries in images.items()
+                for k, entry in enumerate(entries)
+            ],
+            "categories": [{"supercategory": "x", "id": n, "name": name} for n, name in CATEGORIES.items()],
+        }
+        (self.root / "annotations" / f"instances_{split}2014.json").write_text(json.dumps(content | changes))
+
+    def params(self, **changes: Any) -> CocoParams:
+        for split in ("train", "val"):
+            if not (self.root / "annotations" / f"instances_{split}2014.json").exists():
+                self.write(split)
+        base = {
+            "name": "coco",
+            "root": str(self.root),
+            "train": "annotations/instances_train2014.json",
+            "train_images": "train2014",
+            "val": "annotations/instances_val2014.json",
+            "val_images": "val2014",
+        }
+        return CocoParams.model_validate(base | changes)
+
+
+@pytest.fixture
+def coco(tmp_path: Path) -> CocoFolder:
+    return CocoFolder(tmp_path / "coco")
+
+
+A, B, C = (CocoFolder.image_id("train", number) for number in (9, 25, 30))
+
+
+def test_category_ids_with_gaps_become_consecutive_classes(coco: CocoFolder) -> None:
+    dataset = CocoDataset(coco.params())
+    assert dataset.classes == ("background", *CATEGORIES.values())
+    assert dataset.ids("train") == (A, B, C)
+    assert dataset.ids("val") == tuple(CocoFolder.image_id("val", n) for n in (42, 73))
+    assert dataset.tags(A) == (1, 4, 5)
+    assert dataset.tags(B) == (6,)
+    assert (dataset.mask(B)[:4, :4] == 6).all()
+    assert np.count_nonzero(dataset.mask(B)) == 16
+    assert dataset.image(A).shape == (*dataset.size(A), 3)
+
+
+def test_a_later_instance_hides_an_earlier_one_and_crowds_are_painted(coco: CocoFolder) -> None:
+    mask = CocoDataset(coco.params()).mask(A)
+    expected = np.zeros((H, W), np.uint8)
+    expected[1:7, 2:8] = 4
+    expected[3:11, 4:6] = 1
+    expected[0:6, 9:16] = 5
+    np.testing.assert_array_equal(mask, expected)
+    assert mask.dtype == np.uint8
+
+
+@pytest.mark.parametrize(("overlap", "top"), [("annotation", 2), ("class", 2), ("area", 2)])
+def test_what_is_on_top_is_a_parameter(coco: CocoFolder, overlap: str, top: int) -> None:
+    assert CocoDataset(coco.params(overlap=overlap)).mask(C)[3, 3] == top
+
+
+def test_orders_of_painting_differ_where_they_should(coco: CocoFolder) -> None:
+    coco.annotations["train"][30] = [rectangle(1, 2, 2, 5, 5), rectangle(3, 1, 1, 9, 9), rectangle(1, 6, 6, 12, 12)]
+    found = {
+        overlap: CocoDataset(coco.params(overlap=overlap)).mask(C)[[3, 7], [3, 7]].tolist()
+        for overlap in ("annotation", "class", "area")
+    }
+    assert found == {"annotation": [2, 1], "class": [2, 2], "area": [1, 1]}
+
+
+def test_crowds_can_be_ignored(coco: CocoFolder) -> None:
+    dataset = CocoDataset(coco.params(crowd="ignore"))
+    assert (dataset.mask(A)[0:6, 9:16] == 255).all()
+    assert dataset.tags(A) == (1, 4)
+    assert [box.cls for box in dataset.boxes(A)] == [4, 1]
+
+
+def test_compressed_run_lengths_are_read_too(coco: CocoFolder) -> None:
+    region = np.zeros((H, W), np.uint8, order="F")
+    region[2:5, 3:9] = 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        runs = tool.encode(region)
+    runs["counts"] = runs["counts"].decode()
+    coco.annotations["train"][25] = [rectangle(3, 3, 2, 9, 5, segmentation=runs)]
+    np.testing.assert_array_equal(CocoDataset(coco.params()).mask(B), region * 2)
+
+
+def test_boxes_are_rounded_outwards_and_those_without_extent_left_out(coco: CocoFolder) -> None:
+    entry = rectangle(1, 1, 1, 9, 9)
+    coco.annotations["train"][30] = [
+        entry | {"bbox": [1.5, 2.25, 3.0, 4.5]},
+        entry | {"bbox": [3.0, 0.0, 5.0, 0.0]},
+        entry | {"bbox": [10.0, 8.0, 6.01, 4.2]},
+    ]
+    assert CocoDataset(coco.params()).boxes(C) == (Box(1, 1, 2, 5, 7), Box(1, 10, 8, 16, 12))
+
+
+def test_an_auxiliary_part_holds_the_other_classes_alone(coco: CocoFolder) -> None:
+    """Relabelled in ascending category id; images of the first classes alone are skipped, their objects background."""
+    layout = {"root": str(coco.root), "train": "annotations/instances_train2014.json", "train_images": "train2014"}
+    auxiliary = {"name": "rest", "classes": "not_voc", "overlap": "class", **layout}
+    dataset = CocoDataset(coco.params(classes="voc", auxiliary=auxiliary))
+    assert dataset.classes == ("background", "person", "car", "cat")
+    rest = dataset.auxiliary
+    assert rest is not None
+    assert rest.classes == ("background", "stop sign", "elephant", "toothbrush")
+    assert rest.ids("train") == (A, B)
+    assert rest.ids("val") == ()
+    assert (dataset.ids("train"), dataset.tags(A)) == ((A, C), (1, 3))
+    expected = np.zeros((H, W), np.uint8)
+    expected[0:6, 9:16] = 2
+    np.testing.assert_array_equal(rest.mask(A), expected)
+    with pytest.raises(ConfigError, match=r"auxiliary.classes must differ .* both hold person"):
+        CocoDataset(coco.params(classes="voc", auxiliary=auxiliary | {"classes": "all"}))
+    seen = {"train": "annotations/instances_val2014.json", "train_images": "val2014"}
+    with pytest.raises(DataError, match=r"auxiliary.train: image 'COCO_val2014_000000000073' is a validation image"):
+        CocoDataset(coco.params(classes="voc", unlabelled="keep", auxiliary=auxiliary | seen))
+
+
+def test_other_categories_can_be_ignored_and_lists_choose(coco: CocoFolder) -> None:
+    (coco.root / "some.txt").write_text(f"{C}\n{A}\n")
+    dataset = CocoDataset(coco.params(classes=["cat", "person"], other="ignore", train_list="some.txt"))
+    assert dataset.classes == ("background", "person", "cat")
+    assert dataset.ids("train") == (C, A)
+    assert (dataset.mask(A)[0:6, 9:16] == 255).all()
+
+
+def test_digests_change_with_what_they_stand_for(coco: CocoFolder) -> None:
+    before = CocoDataset(coco.params()).digests("train")
+    assert set(before) == {"ids", "images", "tags", "boxes", "masks"}
+    assert CocoDataset(coco.params()).digests("train") == before
+    coco.annotations["train"][9][0]["segmentation"][0][0] += 1
+    coco.write("train")
+    after = CocoDataset(coco.params()).digests("train")
+    assert {kind for kind in before if before[kind] != after[kind]} == {"masks"}
+    ignoring = CocoDataset(coco.params(crowd="ignore")).digests("train")
+    assert {kind for kind in after if after[kind] != ignoring[kind]} == {"tags", "boxes", "masks"}
+
+
+def test_a_sound_tree_is_clean_and_every_defect_is_found_in_one_go(coco: CocoFolder) -> None:
+    assert check(CocoDataset(coco.params())).clean
+    coco.annotations["train"][25].append(rectangle(99, 0, 0, 4, 4))
+    coco.annotations["train"][30][1]["segmentation"] = [[1, 2, 3, 4]]
+    coco.write("train")
+    coco.image("train", 9, size=(5, 5))
+    (coco.root / "val2014" / f"{CocoFolder.image_id('val', 42)}.jpg").unlink()
+    report = check(CocoDataset.lenient(coco.params()))
+    assert {(defect.split, defect.kind, defect.image_id) for defect in report.defects} == {
+        ("train", "mask", B),
+        ("train", "mask", C),
+        ("train", "image", A),
+        ("val", "image", CocoFolder.image_id("val", 42)),
+    }
+    assert all(str(coco.root) in defect.message for defect in report.defects)
+    with pytest.raises(DataError, match=r"instances_train2014.json: annotations.4: category_id 99 .*and 2 more"):
+        CocoDataset(coco.params())
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("{", "no valid JSON"), ("{}", "needs the list 'images'"), (None, "no such file")],
+)
+def test_damaged_instances_files_are_named(coco: CocoFolder, content: str | None, words: str) -> None:
+    params = coco.params()
+    path = coco.root / "annotations" / "instances_val2014.json"
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DataError, match=rf"instances_val2014.json: .*{words}"):
+        CocoDataset(params)
+
+
+def test_wrong_classes_and_differing_categories_are_refused(coco: CocoFolder) -> None:
+    with pytest.raises(ConfigError, match="classes: 'dragon' is no category"):
+        CocoDataset(coco.params(classes=["dragon"]))
+    coco.write("val", categories=[{"id": 1, "name": "human"}])
+    with pytest.raises(DataError, match="categories differ"):
+        CocoDataset(coco.params())
+
+
+def test_without_pycocotools_the_extra_is_named(coco: CocoFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = CocoDataset(coco.params())
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    with pytest.raises(ConfigError, match=r"wsss-harness\[coco\]"):
+        dataset.mask(A)
+
+
+def test_the_shipped_configuration_reads_the_original_layout(coco: CocoFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    from harness.data.load import expand_env, load_yaml
+
+    coco.params()
+    monkeypatch.setenv("WSSS_DATA", str(coco.root.parent))
+    coco.root.rename(coco.root.parent / "coco2014")
+    path = Path(__file__).parents[2] / "configs" / "datasets" / "coco2014.yaml"
+    config = expand_env(load_yaml(path), where=str(path))
+    dataset = build_dataset(config["name"], config["params"], where=str(path), plugins=manager())
+    assert (dataset.name, len(dataset.ids("train")), len(dataset.ids("val"))) == ("coco2014", 3, 2)
