@@ -50,6 +50,9 @@ def learn(params: Mapping[str, Any], view: View, ctx: Context) -> None:
     canvas = canvas_side([scene.image.shape[:2] for scene in scenes], settings.canvas, generator.multiple)
     losses = _fit(generator, settings, [reduced(scene, canvas) for scene in scenes], canvas, segmenter, ctx)
     torch.save({k: v.contiguous().cpu() for k, v in generator.state_dict().items()}, ctx.out / WEIGHTS)
+    if segmenter is not None and settings.scheme == "unrolled":  # it moved with the generator
+        state = {k: v.contiguous().cpu() for k, v in segmenter.state_dict().items()}
+        torch.save(state, ctx.out / SEGMENTER / "segmenter.pth")
     about = {"channels": generator.channels, "network": settings.network, "canvas": canvas, "losses": losses}
     if settings.uses_backbone:
         about["backbone"] = ctx.settings["backbone"].name
