@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from harness.contract import RendererRecord
     from harness.leaderboard import Board, Run
     from harness.plugins import PluginManager
@@ -29,13 +27,18 @@ def leaderboard(
     ] = None,
     runs: Annotated[Path, typer.Option("--runs", help="Folder with the store and the records.")] = _RUNS,
     formats: Annotated[
-        str | None, typer.Option("--format", help="Comma-separated: md, csv, json, tex, or a plugin's renderer.")
+        str | None, typer.Option("--format", help="Comma-separated: md, csv, json, tex, html, or a plugin's renderer.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the files; without it, print.")] = None,
     allow_mixed: Annotated[
         bool, typer.Option("--allow-mixed", help="Put records of different settings into one table, labelled so.")
     ] = False,
-    plugin: Annotated[list[Path] | None, typer.Option("--plugin", help="A plugin file that brings a renderer.")] = None,
+    claims: Annotated[
+        bool, typer.Option("--claims", help="Answer the claims of the papers behind the rows, below the table.")
+    ] = False,
+    plugin: Annotated[
+        list[Path] | None, typer.Option("--plugin", help="A plugin file that brings a renderer or claims.")
+    ] = None,
 ) -> None:
     """Make a leaderboard from run records.
 
@@ -43,15 +46,19 @@ def leaderboard(
     or the text of the formats.
     """
     from harness.leaderboard import build_board
+    from harness.leaderboard.claims import claims_of
+    from harness.plugins import manager
 
+    plugins = manager(plugin_files=plugin or ())
     selected, older = _selected(source, runs)
     if older:
         typer.echo(f"left out: records of older settings ({', '.join(name[:8] for name in older)})", err=True)
-    board = build_board(selected, allow_mixed=allow_mixed)
+    wanted = claims_of(plugins, selected) if claims else ()
+    board = build_board(selected, allow_mixed=allow_mixed, claims=wanted)
     if out is None and formats is None:
-        _print_table(board)
+        _print_table(board, claims=claims)
         return
-    texts = _render(board, formats, plugin or ())
+    texts = _render(board, formats, plugins)
     if out is None:
         typer.echo("\n".join(texts.values()), nl=False)
         return
@@ -70,19 +77,20 @@ def _selected(source: Path | None, runs: Path) -> tuple[list[Run], list[str]]:
     return select_benchmark(load_runs(runs), str(name))
 
 
-def _print_table(board: Board) -> None:
-    from rich.console import Console
-
+def _print_table(board: Board, *, claims: bool) -> None:
+    from harness.cli.console import console
     from harness.leaderboard import to_rich
+    from harness.leaderboard.terminal import claims_to_rich
 
-    Console().print(to_rich(board))
+    console().print(to_rich(board))
+    if claims:
+        console().print(claims_to_rich(board) if board.claims else "no plugin behind these rows states a claim")
 
 
-def _render(board: Board, formats: str | None, plugin_files: Sequence[Path]) -> dict[str, str]:
+def _render(board: Board, formats: str | None, plugins: PluginManager) -> dict[str, str]:
     """Text by file suffix: every named format, or all that are registered."""
-    from harness.plugins import build_params, manager, resolve
+    from harness.plugins import build_params, resolve
 
-    plugins: PluginManager = manager(plugin_files=plugin_files)
     names = list(plugins.records("renderer")) if formats is None else [name.strip() for name in formats.split(",")]
     records: list[RendererRecord] = [plugins.get("renderer", name) for name in names]
     return {

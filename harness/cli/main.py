@@ -12,14 +12,14 @@ import typer
 from typer.core import TyperGroup
 
 from harness import __version__
-from harness.cli import datasets, doctor, leaderboard, plugins, run
+from harness.cli import compare, datasets, doctor, leaderboard, plugins, run, verify
 from harness.cli.console import print_error
 from harness.contract import WsssError
 
 CRASHED = 1
 INTERRUPTED = 130
 
-_EPILOG = "Exit codes: 0 all good, 1 crash, 2 wrong usage or bad input, 3 some cells failed, 130 interrupted."
+_EPILOG = "Exit codes: 0 all good, 1 crash, 2 wrong usage or bad input, 3 some cells failed or differ, 130 interrupted."
 
 _CLICK_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 """Base of click's errors, reached through a public name: typer brings its own click in newer versions."""
@@ -87,6 +87,8 @@ def _frame(
 
 run.register(app)
 leaderboard.register(app)
+compare.register(app)
+verify.register(app)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(datasets.app, name="datasets")
 doctor.register(app)

@@ -154,7 +154,12 @@ def dataset_info(dataset: Dataset) -> DatasetInfo:
 
 def fingerprint(protocol: Protocol, data: DatasetInfo) -> str:
     """Hash of everything that is alike for all rows of a table: protocol and data, without axes and paths."""
-    sections = {name: _without_paths(section) for name, section in protocol.model_dump(mode="json").items()}
+    return fingerprint_of(protocol.model_dump(mode="json"), data)
+
+
+def fingerprint_of(protocol: Mapping[str, dict[str, Any]], data: DatasetInfo) -> str:
+    """The fingerprint of a protocol as JSON, also of one that a record shows (``public_protocol``)."""
+    sections = {name: _without_paths(section) for name, section in protocol.items()}
     return digest({"protocol": sections, "dataset": data.model_dump(mode="json", exclude={"show_images"})})
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.contract.events import RunEvent, StageEvent
 from harness.contract.run_record import Failure
+from harness.engine.reopen import note_dataset
 from harness.engine.results import Records
 from harness.engine.stages import Job, Result, execute, log_path
 from harness.engine.store import Store
@@ -91,6 +92,7 @@ class _Runner:
 
     def run(self) -> Outcome:
         self._notify_run("wsss_run_started")
+        note_dataset(self.store, self.plan.fingerprint, self.plan.benchmark.dataset)
         with self.board.shown():
             for cell in self.plan.cells:
                 self._begin(cell)

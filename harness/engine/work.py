@@ -6,7 +6,7 @@ A generator's output is checked image by image before anything downstream sees i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -204,7 +204,8 @@ def _score_labels(stage: Stage) -> None:
             yield image_id, truth, label
 
     images = _save_confusions(stage, pairs())
-    _summarise(stage, "train", images, oracle=_oracle(stage, reader), label_coverage=1.0 - ignored / max(known, 1))
+    oracle = sweep_scores(stage.dataset, reader, stage.scored_ids("train"))
+    _summarise(stage, "train", images, oracle=oracle, label_coverage=1.0 - ignored / max(known, 1))
 
 
 def _score_predictions(stage: Stage) -> None:
@@ -236,26 +237,25 @@ def _summarise(stage: Stage, split: str, images: int, **more: Any) -> None:
     (stage.ctx.out / SUMMARY).write_text(text + "\n", encoding="utf-8")
 
 
-def _oracle(stage: Stage, reader: LabelReader) -> dict[str, Any] | None:
-    """The threshold sweep, or ``None`` when no label carries soft scores."""
+def sweep_scores(dataset: Dataset, reader: LabelReader, ids: Sequence[str]) -> dict[str, Any] | None:
+    """The threshold sweep of the labels of ``ids``, or ``None`` when no label carries soft scores."""
     import numpy as np
 
     from harness.maps.scores import upsample
     from harness.scoring.oracle import sweep
 
-    ids = stage.scored_ids("train")
-    if all(reader.label(image_id).scores is None for image_id in ids):
+    if all(reader.scores(image_id) is None for image_id in ids):
         return None
 
     def items() -> Iterator[tuple[Any, tuple[int, ...], Any]]:
         for image_id in ids:
-            truth, scores = stage.dataset.mask(image_id), reader.label(image_id).scores
+            truth, scores = dataset.mask(image_id), reader.scores(image_id)
             if scores is None:
                 yield truth, (), np.zeros((0, *truth.shape), np.float32)
             else:
                 yield truth, scores.classes, upsample(scores)
 
-    return sweep(items(), stage.ctx.num_classes, SWEEP).model_dump(mode="json")
+    return sweep(items(), len(dataset.classes), SWEEP).model_dump(mode="json")
 
 
 RUN: Mapping[str, Callable[[Stage], None]] = {

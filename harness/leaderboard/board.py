@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.contract.run_record import RunRecord
 from harness.leaderboard import annotation
+from harness.leaderboard.claims import answer_claims
 from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
 from harness.leaderboard.loading import Run, check_same_settings, group_key
 from harness.scoring.confusion import Confusions
@@ -16,6 +17,9 @@ from harness.scoring.metrics import miou
 from harness.scoring.paired import Comparison as Compared
 from harness.scoring.paired import compare
 from harness.scoring.statistics import RowIntervals, row_intervals, seed_spread
+
+if TYPE_CHECKING:
+    from harness.contract import Claim
 
 FULL = "full"
 """The method whose row is 100 % in ``percent_of_full``."""
@@ -44,15 +48,17 @@ _PARTIAL = "A row marked partial is of the listed seeds only, because others fai
 _Made = tuple[Row, Sequence[Run]]
 """A row and the runs that it is of."""
 
+_VERIFIED = "The numbers of a verified row were recomputed from its stored label maps and the masks (`wsss verify`)."
 _MIXED = "MIXED SETTINGS: rows of different fingerprints are not comparable; ranks are within a fingerprint."
 
 
-def build_board(runs: Sequence[Run], *, allow_mixed: bool = False) -> Board:
+def build_board(runs: Sequence[Run], *, allow_mixed: bool = False, claims: Iterable[Claim] = ()) -> Board:
     """Group runs over seeds into rows, compute their numbers, rank them.
 
     Args:
         runs: One or more runs (``load_runs``).
         allow_mixed: Put different fingerprints into one table, labelled as such.
+        claims: Claims to answer (``harness.leaderboard.claims.claims_of``).
 
     Raises:
         ConfigError: Fingerprints differ and ``allow_mixed`` is false; names every field that differs.
@@ -77,6 +83,7 @@ def build_board(runs: Sequence[Run], *, allow_mixed: bool = False) -> Board:
         protocol=None if mixed else first.protocol,
         rows=rows,
         comparisons=comparisons,
+        claims=answer_claims(runs, claims),
     )
 
 
@@ -99,6 +106,7 @@ def _notes(
         annotation.NOTE: any(row.annotation_hours is not None for row in rows),
         _RECONSTRUCTION: any(row.reconstruction for row in rows),
         _PARTIAL: any(row.status == "partial" for row in rows),
+        _VERIFIED: any(row.verified for row in rows),
     }
     return [note for note, holds in conditional.items() if holds]
 
@@ -134,6 +142,7 @@ def _row(group: Sequence[Run]) -> Row:
         reported=[ReportedNumber.model_validate(number) for number in record.reported] or None,
         fingerprint=record.fingerprint,
         init_sha256=record.init_sha256,
+        verified=all(run.verified for run in done) or None if done else None,
         error=_error(broken[0]) if broken else None,
         reference=record.reference,
         reconstruction=record.reconstruction,

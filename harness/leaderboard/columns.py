@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from harness.leaderboard.frame import Board, ReportedNumber, Row
+from harness.leaderboard.frame import Board, ClaimAnswer, ReportedNumber, Row
 
 
 class Column(NamedTuple):
@@ -77,6 +77,7 @@ BACKBONE = Column("backbone", lambda row: row.backbone, number=False)
 INIT = Column("init", lambda row: row.init, number=False)
 SEEDS = Column("seeds", lambda row: " ".join(map(str, row.seeds)), number=False)
 PSEUDO = Column("pseudo mIoU (train)", lambda row: interval(row.pseudo_miou, row.pseudo_miou_low, row.pseudo_miou_high))
+PSEUDO_SHORT = Column("pseudo mIoU (train)", lambda row: percent(row.pseudo_miou))
 ORACLE = Column("oracle pseudo mIoU (train, diagnosis)", lambda row: percent(row.oracle_pseudo_miou))
 VAL = Column("val mIoU", lambda row: interval(row.val_miou, row.val_miou_low, row.val_miou_high))
 SEED_SD = Column("seed sd", lambda row: _decimals(row.val_miou_seed_sd and 100 * row.val_miou_seed_sd, 2))
@@ -88,6 +89,7 @@ SECONDS = Column("compute s", lambda row: _decimals(row.seconds, 1))
 PEAK = Column("peak MiB", lambda row: _decimals(row.peak_memory_mib, 0))
 REPORTED = Column("reported", _reported, number=False)
 STATUS = Column("status", status, number=False)
+VERIFIED = Column("verified", lambda row: "yes" if row.verified else None, number=False)
 FINGERPRINT = Column("fingerprint", lambda row: row.fingerprint[:8], number=False)
 
 
@@ -99,13 +101,20 @@ def main_columns(board: Board) -> list[Column]:
 
 
 def terminal_columns(board: Board) -> list[Column]:
-    """The columns that fit a terminal."""
-    return [RANK, METHOD, SUPERVISION, BACKBONE, PSEUDO, VAL, SEED_SD, OF_FULL, HOURS, SECONDS, *_conditional(board)]
+    """The columns for a terminal, the most important first; a table shows as many of them as fit."""
+    several = len({row.backbone for row in board.rows}) > 1
+    seeds = [SEED_SD] if any(row.val_miou_seed_sd is not None for row in board.rows) else []
+    optional = [PSEUDO_SHORT, *seeds, OF_FULL, *([] if several else [BACKBONE]), HOURS, SECONDS]
+    return [METHOD, VAL, RANK, *([BACKBONE] if several else []), *_conditional(board), SUPERVISION, *optional]
 
 
 def _conditional(board: Board) -> list[Column]:
-    status_column = [STATUS] if any(row.status != "ok" for row in board.rows) else []
-    return status_column + ([FINGERPRINT] if board.mixed else [])
+    conditional = {
+        STATUS: any(row.status != "ok" for row in board.rows),
+        VERIFIED: any(row.verified for row in board.rows),
+        FINGERPRINT: board.mixed,
+    }
+    return [column for column, holds in conditional.items() if holds]
 
 
 def class_columns(board: Board) -> list[Column]:
@@ -118,6 +127,34 @@ def class_columns(board: Board) -> list[Column]:
 
 def _class_text(index: int) -> Callable[[Row], str | None]:
     return lambda row: percent(row.class_iou[index]) if row.class_iou else None
+
+
+CLAIM_HEADERS = ("claim", "metric", "reported", "measured", "verdict", "why")
+
+
+def claim_cells(answer: ClaimAnswer) -> tuple[str, ...]:
+    """The texts of one claim below ``CLAIM_HEADERS``; differences in points, ratios in per cent."""
+    amount = _ratio if answer.relative else _difference
+    measured = None
+    if answer.measured is not None and answer.low is not None and answer.high is not None:
+        measured = f"{amount(answer.measured)} [{amount(answer.low)}, {amount(answer.high)}]"
+    where = f" ({answer.backbone})" if answer.backbone else ""
+    return (
+        f"{answer.left} {answer.direction} {answer.right}{where}",
+        answer.metric,
+        "direction only" if answer.reported is None else amount(answer.reported),
+        measured or "—",
+        answer.verdict,
+        answer.reason,
+    )
+
+
+def _difference(value: float) -> str:
+    return f"{100 * value:+.1f}"
+
+
+def _ratio(value: float) -> str:
+    return f"{100 * value:.1f} %"
 
 
 def title(board: Board) -> str:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from harness.contract.errors import ConfigError, DataError
 from harness.contract.run_record import SCHEMA_VERSION, RunRecord, Score
 from harness.scoring.confusion import Confusions
+from harness.scoring.marks import is_marked
 
 _LISTED = 30
 """Differences that an error spells out."""
@@ -32,6 +33,11 @@ class Run:
         """
         score = self.record.scores.get(name)
         return None if score is None else self._read(score)
+
+    @property
+    def verified(self) -> bool:
+        """Whether ``wsss verify`` recomputed the numbers of the record as it is now."""
+        return is_marked(self.path)
 
     def _read(self, score: Score) -> Confusions:
         path = self.path.parent / score.confusion

@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from harness.leaderboard.columns import (
+    CLAIM_HEADERS,
     Column,
+    claim_cells,
     class_columns,
     closest_reported,
     main_columns,
@@ -22,6 +24,12 @@ from harness.leaderboard.columns import (
 from harness.leaderboard.frame import Board, Row
 
 Render = Callable[[Board], str]
+
+_CLAIMS = (
+    "Differences are in points (ratios in per cent), with 95 % paired bootstrap intervals over images. A claim holds "
+    "when the interval lies on its side of no difference, does not hold when it lies on the other side, and is "
+    "unresolved between."
+)
 
 _NESTED = {"class_iou", "class_iou_low", "class_iou_high", "val_miou_seeds", "pseudo_miou_seeds", "tied_with"}
 """Lists that a line of a CSV file has no place for."""
@@ -36,6 +44,8 @@ def to_markdown(board: Board) -> str:
     ]
     if columns := class_columns(board):
         parts += ["## Validation IoU by class", _table(board, columns, "pipe", _markdown_text, null="—")]
+    if board.claims:
+        parts += ["## Claims of the papers", _CLAIMS, _claims(board)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -65,6 +75,13 @@ def _flat(row: Row) -> dict[str, object]:
         "reported_protocol": number and reported_protocol(number),
         "error": row.error and row.error.kind,
     }
+
+
+def _claims(board: Board) -> str:
+    cells = [[_markdown_text(text) for text in claim_cells(answer)] for answer in board.claims]
+    return pd.DataFrame(cells, columns=list(CLAIM_HEADERS), dtype=object).to_markdown(
+        index=False, tablefmt="pipe", disable_numparse=True
+    )
 
 
 def _table(board: Board, columns: Sequence[Column], form: str, escape: Callable[[str], str], *, null: str) -> str:

@@ -1,26 +1,120 @@
-"""The frame as a table for the terminal."""
+"""The frame on a terminal: as many columns as its width holds, none of them cut."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
-from harness.leaderboard.columns import terminal_columns, title
-from harness.leaderboard.frame import Board, Row
+from harness.leaderboard.columns import CLAIM_HEADERS, STATUS, Column, claim_cells, terminal_columns, title
+from harness.leaderboard.frame import Board, ClaimAnswer, Row
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 _STYLES = {"ok": "", "partial": "yellow", "failed": "red", "timeout": "red"}
+_VERDICTS = {"holds": "green", "does not hold": "red", "unresolved": "yellow", "not comparable": "dim"}
+_NONE = "—"
+_WRAPPED = (STATUS,)
+"""Columns of sentences, which may take several lines."""
+
+_ALWAYS = 3
+"""Columns that are shown whatever the width: method, validation mIoU, rank."""
 
 
-def to_rich(board: Board) -> Table:
-    """The columns that fit a terminal; rows that are not ``ok`` stand out, reference rows are dim."""
-    table = Table(title=title(board), caption=board.notes[0] if board.notes else None)
-    columns = terminal_columns(board)
-    for column in columns:
-        table.add_column(Text(column.header), justify="right" if column.number else "left")
+@dataclass(frozen=True)
+class BoardTable:
+    """A rich renderable that leaves out what does not fit, the least important first, and says so below."""
+
+    board: Board
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lay the table out for the width that there is."""
+        columns = terminal_columns(self.board)
+        shown = fitting(columns, self.board.rows, options.max_width)
+        hidden = [column.header for column in columns if column not in shown]
+        yield _table(self.board, shown, hidden, options.max_width)
+
+
+def to_rich(board: Board) -> BoardTable:
+    """The table; rows that are not ``ok`` stand out, reference rows are dim."""
+    return BoardTable(board)
+
+
+def claims_to_rich(board: Board) -> Table:
+    """The claims of the papers and what the rows say about them."""
+    table = Table(title="Claims of the papers", show_lines=True)
+    for header in CLAIM_HEADERS:
+        table.add_column(header, overflow="fold")
+    for answer in board.claims:
+        table.add_row(*_claim_texts(answer))
+    return table
+
+
+def fitting(columns: list[Column], rows: Iterable[Row], width: int) -> list[Column]:
+    """The columns that fit, in the order of a reader: rank first, then as given.
+
+    Args:
+        columns: The most important first; the first three are kept in any case.
+        rows: What the table shows.
+        width: Cells of the terminal.
+    """
+    rows = list(rows)
+    kept: list[Column] = []
+    left = width - 1
+    for place, column in enumerate(columns):
+        needed = _width(column, rows) + 3
+        if place < _ALWAYS or needed <= left:
+            kept.append(column)
+            left -= needed
+    return sorted(kept, key=lambda column: (_READING.get(column.header, len(_READING)), columns.index(column)))
+
+
+_READING = {
+    header: place for place, header in enumerate(("rank", "method", "supervision", "backbone", "pseudo mIoU (train)"))
+}
+
+
+def _width(column: Column, rows: Iterable[Row], *, whole: bool = False) -> int:
+    """Cells that a column needs: its longest text, and the longest word of its header; or the ``whole`` of all."""
+    texts = [column.text(row) or _NONE for row in rows]
+    if column in _WRAPPED and not whole:
+        texts = [word for text in texts for word in text.split()]
+    return max(len(text) for text in [*texts, *([column.header] if whole else column.header.split())])
+
+
+def _widths(columns: Iterable[Column], rows: list[Row], width: int) -> list[int]:
+    """The width of each column: header and sentences on one line where there is room, from the left."""
+    widths = [_width(column, rows) for column in columns]
+    spare = width - 1 - sum(one + 3 for one in widths)
+    for place, column in enumerate(columns):
+        wider = _width(column, rows, whole=True) - widths[place]
+        if wider <= spare:
+            widths[place] += wider
+            spare -= wider
+    return widths
+
+
+def _table(board: Board, columns: list[Column], hidden: list[str], width: int) -> Table:
+    more = [f"Not shown for lack of width: {', '.join(hidden)}."] if hidden else []
+    table = Table(title=title(board), caption="\n".join([*board.notes[:1], *more]))
+    for column, wide in zip(columns, _widths(columns, board.rows, width), strict=True):
+        table.add_column(Text(column.header), justify="right" if column.number else "left", width=wide)
     for row in board.rows:
-        table.add_row(*(Text(column.text(row) or "—") for column in columns), style=_style(row))
+        table.add_row(*(Text(column.text(row) or _NONE) for column in columns), style=_style(row))
     return table
 
 
 def _style(row: Row) -> str:
     return _STYLES[row.status] or ("dim" if row.reference else "")
+
+
+def _claim_texts(answer: ClaimAnswer) -> list[Text]:
+    styles = {"verdict": _VERDICTS[answer.verdict]}
+    return [
+        Text(text, style=styles.get(header, ""))
+        for header, text in zip(CLAIM_HEADERS, claim_cells(answer), strict=True)
+    ]

@@ -1,0 +1,40 @@
+"""From a record to the runs folder that it lies in, and to its data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from harness.contract.interfaces import Dataset
+    from harness.leaderboard import Run
+
+
+def runs_folder(record: Path) -> Path:
+    """The folder whose ``store`` belongs to a record: the one above ``records``, else the one of the record."""
+    above = [parent.parent for parent in record.parents if parent.name == "records"]
+    return above[0] if above else record.parent
+
+
+def open_recorded(run: Run, config: Path | None, plugin_files: Sequence[Path] = ()) -> Dataset:
+    """The data set of a record; ``config`` is a benchmark file that says how to open it.
+
+    Raises:
+        ConfigError: Nothing says how to open it.
+        DataError: It is missing, or not the one that the record was made with.
+    """
+    from harness.data.digests import save_cache, set_cache
+    from harness.engine.config import load_benchmark
+    from harness.engine.reopen import recorded_dataset
+    from harness.engine.store import Store
+    from harness.plugins import manager
+
+    folder = runs_folder(run.path)
+    plugins = manager(plugin_files=plugin_files, config_dir=config.parent if config is not None else None)
+    chosen = load_benchmark(config).dataset if config is not None else None
+    set_cache(folder / "digests.json")
+    dataset = recorded_dataset(run.record, Store(folder), plugins, chosen)
+    save_cache()
+    return dataset

@@ -1,0 +1,184 @@
+"""Recomputes every number of a record from the stored label maps and the masks of the data set.
+
+* Scores, oracle and label coverage are counted again from the maps. Times, peaks and the meter cannot be measured
+  again: they are held to the artifacts that the record names.
+* Nothing that the record or its confusion files say enters the recomputation, except the keys of its stages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.contract.arrays import IGNORE
+from harness.contract.errors import DataError
+from harness.engine.keys import fingerprint_of, stage_key
+from harness.engine.reads import total
+from harness.engine.store import Store, write_atomically, writing
+from harness.engine.stored import stored_labels
+from harness.engine.work import sweep_scores
+
+if TYPE_CHECKING:
+    from harness.contract.interfaces import Dataset
+    from harness.contract.run_record import RunRecord, Score
+    from harness.maps.labels import LabelReader
+    from harness.scoring.confusion import Confusions
+
+
+@dataclass(frozen=True)
+class Recount:
+    """What the label maps of one score give.
+
+    Attributes:
+        confusions: Of every scored image.
+        ignored: Pixels of label 255; ``pixels`` counts all.
+    """
+
+    confusions: Confusions
+    ignored: int
+    pixels: int
+
+
+def verify(path: Path, record: RunRecord, store: Store, dataset: Dataset) -> list[str]:
+    """Recompute a record.
+
+    Args:
+        path: File of the record; its confusions lie beside it.
+        record: Its content; ``status`` is ``ok``.
+        store: Where its label maps are.
+        dataset: The data set that it was scored on (``recorded_dataset``).
+
+    Returns:
+        One sentence for each difference; empty when every number is confirmed.
+    """
+    differences = list(_description(record))
+    expected = {"val", "pseudo", *(f"pseudo_r{number}" for number in range(1, len(record.rounds)))}
+    if record.scores.keys() != expected:
+        differences.append(f"scores: the record has {sorted(record.scores)}, its rounds call for {sorted(expected)}")
+    for name, score in record.scores.items():
+        try:
+            differences += _score(path, record, name, score, store, dataset)
+        except DataError as error:
+            differences.append(f"scores.{name}: {error}")
+    return [*differences, *_measured(record, store)]
+
+
+def settle(path: Path, *, verified: bool) -> None:
+    """Write the mark of a verified record, or take it away.
+
+    Raises:
+        StoreError: The folder cannot be written.
+    """
+    from harness.scoring.marks import mark_path, mark_text
+
+    if verified:
+        write_atomically(mark_path(path), mark_text(path))
+        return
+    with writing(path):
+        mark_path(path).unlink(missing_ok=True)
+
+
+def _description(record: RunRecord) -> Iterator[str]:
+    found = fingerprint_of(record.protocol, record.dataset)
+    if found != record.fingerprint:
+        yield f"fingerprint: the record says {record.fingerprint[:12]}, its protocol and data set give {found[:12]}"
+
+
+def _score(path: Path, record: RunRecord, name: str, score: Score, store: Store, dataset: Dataset) -> Iterator[str]:
+    from harness.scoring.confusion import Confusions
+
+    split = "val" if name == "val" else "train"
+    if score.split != split:
+        yield f"scores.{name}.split: the record says {score.split}, it is {split}"
+    labels = _labels(store, record, name)
+    counted = _recount(labels, dataset, _scored_ids(dataset, record, split))
+    if score.images != len(counted.confusions):
+        yield f"scores.{name}.images: the record says {score.images}, scored are {len(counted.confusions)}"
+    file = path.parent / Path(score.confusion).name
+    if hashlib.sha256(counted.confusions.to_bytes()).hexdigest() != score.sha256:
+        yield f"scores.{name}: {_difference(Confusions.load(file), counted.confusions)}"
+    elif not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != score.sha256:
+        yield f"scores.{name}.confusion: {file} is missing or was changed"
+    if name == "pseudo":
+        yield from _label_numbers(record, labels, counted, dataset)
+
+
+def _labels(store: Store, record: RunRecord, name: str) -> LabelReader:
+    role = "score predictions" if name == "val" else "score labels"
+    for stage in record.stages:
+        artifact = store.find(stage.key) if stage.name.endswith(role) else None
+        if artifact is not None and stage_key(artifact.inputs) != stage.key:
+            raise DataError(f"the artifact of stage {stage.name!r} does not have the inputs that its key is made of")
+    labels = stored_labels(store, record, name)
+    if labels is None:
+        raise DataError(f"its label maps are not in the store {store.runs}, or they are damaged")
+    return labels
+
+
+def _scored_ids(dataset: Dataset, record: RunRecord, split: str) -> tuple[str, ...]:
+    from harness.data.views import dev_split
+
+    ids = dataset.ids(split)
+    fraction = record.protocol.get("scoring", {}).get("dev_fraction", 0.0)
+    return ids if split == "train" else dev_split(ids, fraction)[1]
+
+
+def _recount(labels: LabelReader, dataset: Dataset, ids: tuple[str, ...]) -> Recount:
+    from harness.scoring.confusion import score
+
+    ignored = pixels = 0
+
+    def pairs() -> Iterator[tuple[str, Any, Any]]:
+        nonlocal ignored, pixels
+        for image_id in ids:
+            label = labels.mask(image_id)
+            ignored += int((label == IGNORE).sum())
+            pixels += label.size
+            yield image_id, dataset.mask(image_id), label
+
+    return Recount(score(pairs(), len(dataset.classes)), ignored, pixels)
+
+
+def _difference(recorded: Confusions, found: Confusions) -> str:
+    """What differs between the confusions of the record and the recomputed ones, in one sentence."""
+    from harness.scoring.metrics import miou
+
+    if recorded.ids != found.ids or recorded.num_classes != found.num_classes:
+        return "the recorded confusions are of other images or classes"
+    one, two = recorded.dense(), found.dense()
+    changed = [image_id for image_id, same in zip(found.ids, (one == two).all((1, 2)), strict=True) if not same]
+    if not changed:
+        return "the hash in the record is not that of its confusions"
+    before, after = (float(miou(dense.sum(0))) for dense in (one, two))
+    return (
+        f"mIoU is {before:.6f} by the recorded confusions and {after:.6f} recomputed; {len(changed)} images differ, "
+        f"the first is {changed[0]!r}"
+    )
+
+
+def _label_numbers(record: RunRecord, labels: LabelReader, counted: Recount, dataset: Dataset) -> Iterator[str]:
+    coverage = 1.0 - counted.ignored / max(counted.pixels, 1)
+    if record.label_coverage != coverage:
+        yield f"label_coverage: the record says {record.label_coverage}, the label maps give {coverage}"
+    oracle = sweep_scores(dataset, labels, _scored_ids(dataset, record, "train"))
+    recorded = record.oracle.model_dump(mode="json") if record.oracle else None
+    if recorded != oracle:
+        fields = [name for name in oracle or recorded or {} if (recorded or {}).get(name) != (oracle or {}).get(name)]
+        yield f"oracle: the soft scores give other values of {', '.join(fields)}"
+
+
+def _measured(record: RunRecord, store: Store) -> Iterator[str]:
+    """What was measured while the stages ran, against their artifacts; a stage that is gone can tell nothing."""
+    artifacts = [store.find(stage.key) for stage in record.stages]
+    for stage, artifact in zip(record.stages, artifacts, strict=True):
+        for name in ("seconds", "peak_mib", "device") if artifact is not None else ():
+            said, known = getattr(stage, name), getattr(artifact, name)
+            if said != known:
+                yield f"stages.{stage.name}.{name}: the record says {said}, its artifact {known}"
+    meter = total(artifact.meter for artifact in artifacts if artifact is not None)
+    recorded = {kind: access.model_dump() for kind, access in record.meter.items()}
+    if None not in artifacts and meter != recorded:
+        yield f"meter: the record says {recorded}, its artifacts {meter}"
