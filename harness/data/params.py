@@ -77,32 +77,6 @@ class VocLayout(_Params):
         return {name: (ids,) if isinstance(ids, int) else tuple(ids) for name, ids in self.classes.items()}
 
 
-class VocParams(VocLayout):
-    """A benchmark data set in VOC layout, perhaps with an auxiliary one of other classes."""
-
-    val: str = Field(description="list of validation ids, one a line")
-    show_images: bool = Field(False, description="the licence allows its pictures in a published page")
-    auxiliary: VocLayout | None = Field(None, description="pixel-labelled data set of other classes")
-
-    @model_validator(mode="after")
-    def _auxiliary_classes_are_others(self) -> VocParams:
-        if self.auxiliary is None:
-            return self
-        own = {name.casefold() for name in list(self.classes)[1:]}
-        shared = [name for name in list(self.auxiliary.classes)[1:] if name.casefold() in own]
-        if shared:
-            raise ValueError(f"auxiliary.classes must differ from classes, both hold {', '.join(shared)}")
-        if (self.auxiliary.root, self.auxiliary.masks) == (self.root, self.masks):
-            ids = _foreground_ids(self) & _foreground_ids(self.auxiliary)
-            if ids:
-                raise ValueError(f"auxiliary.classes must differ from classes, both hold mask id {min(ids)}")
-        return self
-
-
-def _foreground_ids(layout: VocLayout) -> set[int]:
-    return {mask_id for ids in list(layout.class_ids().values())[1:] for mask_id in ids}
-
-
 class CocoLayout(_Params):
     """Where a COCO instances file and its images lie, and how annotations become masks.
 
@@ -129,6 +103,34 @@ class CocoLayout(_Params):
     unlabelled: Literal["leave_out", "keep"] = Field(
         "leave_out", description="what becomes of images without an annotation of a class"
     )
+
+
+class VocParams(VocLayout):
+    """A benchmark data set in VOC layout, perhaps with an auxiliary one of other classes."""
+
+    val: str = Field(description="list of validation ids, one a line")
+    show_images: bool = Field(False, description="the licence allows its pictures in a published page")
+    auxiliary: VocLayout | CocoLayout | None = Field(
+        None, description="pixel-labelled data set of other classes, in VOC or (with train_images) COCO layout"
+    )
+
+    @model_validator(mode="after")
+    def _auxiliary_classes_are_others(self) -> VocParams:
+        if not isinstance(self.auxiliary, VocLayout):
+            return self
+        own = {name.casefold() for name in list(self.classes)[1:]}
+        shared = [name for name in list(self.auxiliary.classes)[1:] if name.casefold() in own]
+        if shared:
+            raise ValueError(f"auxiliary.classes must differ from classes, both hold {', '.join(shared)}")
+        if (self.auxiliary.root, self.auxiliary.masks) == (self.root, self.masks):
+            ids = _foreground_ids(self) & _foreground_ids(self.auxiliary)
+            if ids:
+                raise ValueError(f"auxiliary.classes must differ from classes, both hold mask id {min(ids)}")
+        return self
+
+
+def _foreground_ids(layout: VocLayout) -> set[int]:
+    return {mask_id for ids in list(layout.class_ids().values())[1:] for mask_id in ids}
 
 
 class CocoParams(CocoLayout):

@@ -19,8 +19,9 @@ from harness.contract import IGNORE, Box, DataError, Dataset
 from harness.data import digests
 from harness.data.annotations import Annotations, JsonAnnotations, NamedBox, XmlAnnotations
 from harness.data.boxes import mask_boxes, mask_tags
+from harness.data.coco import CocoDataset, refuse_auxiliary
 from harness.data.files import IMAGE_SUFFIXES, Defect, Folder, read_ids, read_image, read_plane, read_size
-from harness.data.params import VocLayout, VocParams
+from harness.data.params import CocoLayout, VocLayout, VocParams
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -63,8 +64,7 @@ class VocDataset(Dataset):
             more = len(self.defects) - 1
             raise DataError(self.defects[0].message + (f" (and {more} more defects)" if more else ""))
         auxiliary = params.auxiliary if isinstance(params, VocParams) else None
-        self._auxiliary = None if auxiliary is None else VocDataset(auxiliary, strict=strict)
-        self._refuse_scored_auxiliaries()
+        self._auxiliary = self._make_auxiliary(auxiliary, strict)
 
     @classmethod
     def lenient(cls, params: VocLayout) -> VocDataset:
@@ -112,11 +112,22 @@ class VocDataset(Dataset):
         names = {self._params.names.get(name, name) for name in self._tag_source.read(image_id).tags}
         return bool(names) and names <= set(self.classes[1:])
 
-    def _refuse_scored_auxiliaries(self) -> None:
+    def _make_auxiliary(self, params: VocLayout | CocoLayout | None, strict: bool) -> Dataset | None:
+        if params is None:
+            return None
+        if isinstance(params, CocoLayout):
+            coco = CocoDataset(params, strict=strict)
+            refuse_auxiliary(self, coco)
+            return coco
+        voc = VocDataset(params, strict=strict)
+        self._refuse_scored(voc)
+        return voc
+
+    def _refuse_scored(self, auxiliary: VocDataset) -> None:
         """Masks of an image, even of other classes, must not be learned from when the image is scored."""
-        if self._auxiliary is None or self._auxiliary._folders["image"].root != self._folders["image"].root:
+        if auxiliary._folders["image"].root != self._folders["image"].root:
             return
-        scored = sorted(set(self._auxiliary.ids("train")) & set(self._ids["val"]))
+        scored = sorted(set(auxiliary.ids("train")) & set(self._ids["val"]))
         if scored:
             raise DataError(f"data set {self.name!r}: auxiliary.train: image {scored[0]!r} is a validation image")
 
@@ -168,7 +179,7 @@ class VocDataset(Dataset):
         return _narrowed(stored, path).astype(np.float32) / np.float32(255)
 
     @property
-    def auxiliary(self) -> VocDataset | None:
+    def auxiliary(self) -> Dataset | None:
         """The auxiliary data set, or ``None``."""
         return self._auxiliary
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from harness.cli.datasets import app
 from harness.contract import Box, ConfigError, DataError
 from harness.data.check import check
 from harness.data.cityscapes import EVALUATED, CityscapesDataset
@@ -193,3 +196,13 @@ def test_the_shipped_configuration_reads_the_original_layout(
     config = expand_env(load_yaml(path), where=str(path))
     dataset = build_dataset(config["name"], config["params"], where=str(path), plugins=manager())
     assert (len(dataset.ids("train")), len(dataset.classes)) == (2, 9)
+
+
+def test_the_command_checks_it_and_ends_with_2_where_it_is_defective(town: CityscapesFolder) -> None:
+    config = town.root / "cityscapes.yaml"
+    config.write_text(json.dumps({"name": "cityscapes", "params": town.params().model_dump()}))
+    sound = CliRunner().invoke(app, ["check", str(config)])
+    assert (sound.exit_code, "no defects" in sound.output) == (0, True)
+    town.path("gtFine", "val", V, "gtFine_labelIds").unlink()
+    defective = CliRunner().invoke(app, ["check", str(config)])
+    assert (defective.exit_code, "no such file" in defective.output) == (2, True)

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as tool
+from typer.testing import CliRunner
 
+from harness.cli.datasets import app
 from harness.contract import Box, ConfigError, DataError
 from harness.data.check import check
 from harness.data.coco import CocoDataset
 from harness.data.load import build_dataset
 from harness.data.params import CocoParams
+from harness.data.voc import VocDataset
 from harness.plugins import manager
 
 H, W = 12, 16
@@ -197,6 +200,23 @@ def test_an_auxiliary_part_holds_the_other_classes_alone(coco: CocoFolder) -> No
         CocoDataset(coco.params(classes="voc", unlabelled="keep", auxiliary=auxiliary | seen))
 
 
+def test_a_voc_data_set_may_have_an_auxiliary_part_in_coco_layout(coco: CocoFolder, voc: Any) -> None:
+    coco.params()
+    auxiliary = {
+        "name": "rest",
+        "root": str(coco.root),
+        "train": "annotations/instances_train2014.json",
+        "train_images": "train2014",
+        "classes": "not_voc",
+    }
+    dataset = VocDataset(voc.params(auxiliary=auxiliary))
+    assert dataset.auxiliary is not None
+    assert dataset.auxiliary.classes == ("background", "stop sign", "elephant", "toothbrush")
+    assert check(dataset).splits[2].images == 2
+    with pytest.raises(ConfigError, match=r"auxiliary.classes must differ .* both hold person"):
+        VocDataset(voc.params(auxiliary=auxiliary | {"classes": ["person", "elephant"]}))
+
+
 def test_other_categories_can_be_ignored_and_lists_choose(coco: CocoFolder) -> None:
     (coco.root / "some.txt").write_text(f"{C}\n{A}\n")
     dataset = CocoDataset(coco.params(classes=["cat", "person"], other="ignore", train_list="some.txt"))
@@ -275,3 +295,13 @@ def test_the_shipped_configuration_reads_the_original_layout(coco: CocoFolder, m
     config = expand_env(load_yaml(path), where=str(path))
     dataset = build_dataset(config["name"], config["params"], where=str(path), plugins=manager())
     assert (dataset.name, len(dataset.ids("train")), len(dataset.ids("val"))) == ("coco2014", 3, 2)
+
+
+def test_the_command_checks_it_and_ends_with_2_where_it_is_defective(coco: CocoFolder) -> None:
+    config = coco.root / "coco.yaml"
+    config.write_text(json.dumps({"name": "coco", "params": coco.params().model_dump()}))
+    sound = CliRunner().invoke(app, ["check", str(config)])
+    assert (sound.exit_code, "no defects" in sound.output) == (0, True)
+    coco.image("val", 73, size=(3, 3))
+    defective = CliRunner().invoke(app, ["check", str(config)])
+    assert (defective.exit_code, "3x3 pixels, but its entry" in defective.output) == (2, True)
