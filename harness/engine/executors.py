@@ -48,7 +48,7 @@ class LocalExecutor(Executor):
         return ProcessPool(
             max_workers=self._jobs,
             initializer=start_worker,
-            initargs=(os.getpid(), max(1, cores() // self._jobs)),
+            initargs=(os.getpid(), max(1, min(worker_threads(), cores() // self._jobs))),
             context=multiprocessing.get_context("spawn"),
         )
 
@@ -104,7 +104,7 @@ class DaskExecutor(Executor):
 
 
 def worker_threads() -> int:
-    """CPU threads that this process should use: the limit that ``start_worker`` set, or all cores."""
+    """CPU threads that this process should use: the limit that the user or ``start_worker`` set, or all cores."""
     limit = os.environ.get(THREAD_VARIABLES[0], "")
     return int(limit) if limit.isdecimal() and int(limit) > 0 else cores()
 

@@ -33,7 +33,7 @@ def local():
 def test_a_worker_is_another_process_with_its_share_of_the_cores(local):
     pid, threads, torch = local.submit(in_worker).result(timeout=60)
     assert pid != os.getpid()
-    assert int(threads) == executors.cores()
+    assert int(threads) == executors.worker_threads()
     assert not torch
 
 
@@ -88,3 +88,12 @@ def test_dask_runs_stages_isolated_on_its_workers(monkeypatch):
     assert executor.slots == 2
     assert executor.submit(os.getpid).result(timeout=60) != os.getpid()
     executor.shutdown()
+
+
+def test_a_thread_limit_of_the_user_holds_in_the_workers(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    executor = LocalExecutor(LocalParams(jobs=1, device="cpu"))
+    try:
+        assert executor.submit(in_worker).result(timeout=60)[1] == "1"
+    finally:
+        executor.shutdown(cancel=True)
