@@ -7,6 +7,7 @@ import pytest
 
 from harness.contract import ConfigError, DataError
 from harness.leaderboard import build_board, load_runs
+from harness.scoring.marks import mark_path, mark_text
 from harness.scoring.metrics import iou, miou
 from harness.scoring.statistics import miou_interval
 
@@ -170,3 +171,53 @@ def test_seeds_that_scored_different_images_are_refused(records):
 def test_the_order_of_the_records_changes_nothing(sweep):
     runs = load_runs(sweep.runs)
     assert build_board(runs) == build_board(runs[::-1])
+
+
+def test_rows_that_the_paired_test_cannot_tell_apart_share_their_rank(records):
+    records.add("best", wrong=0.1)
+    records.add("same", wrong=0.1)
+    records.add("worst", wrong=0.5)
+    table = board(records)
+    assert [(row.rank, row.method, row.tied_with) for row in table.rows] == [
+        (1, "best", ["same"]),
+        (1, "same", ["best"]),
+        (3, "worst", []),
+    ]
+    (comparison,) = table.comparisons
+    assert [(pair.left, pair.right, pair.significant) for pair in comparison.pairs] == [
+        ("best", "same", False),
+        ("best", "worst", True),
+        ("same", "worst", True),
+    ]
+    pair = comparison.pairs[1]
+    assert pair.low < pair.difference < pair.high
+    assert pair.difference == pytest.approx(table.rows[0].val_miou - table.rows[2].val_miou)
+    assert pair.p <= pair.p_holm
+
+
+def test_the_notes_define_the_rank_and_say_what_the_images_resolve(sweep):
+    table = board(sweep)
+    (comparison,) = table.comparisons
+    assert any("one more than the number of rows that are significantly better" in note for note in table.notes)
+    assert any(f"about {100 * comparison.resolvable:.1f} points" in note for note in table.notes)
+
+
+def test_values_of_each_seed_and_intervals_of_each_class_are_in_the_frame(sweep):
+    row = rows(sweep)["cam_new"]
+    val = [run.confusions("val") for run in load_runs(sweep.runs) if run.record.label == "cam_new"]
+    assert row.val_miou_seeds == [float(miou(seed.total())) for seed in val]
+    assert len(row.pseudo_miou_seeds) == 2
+    for value, low, high in zip(row.class_iou[:3], row.class_iou_low[:3], row.class_iou_high[:3], strict=True):
+        assert low < value < high
+    assert (row.class_iou_low[3], row.class_iou_high[3]) == (None, None)
+
+
+def test_a_mark_is_shown_until_the_record_is_edited(records):
+    path = records.add("cam")
+    assert rows(records)["cam"].verified is None
+    mark_path(path).write_text(mark_text(path))
+    assert rows(records)["cam"].verified is True
+    records.add("cam", seed=1)
+    assert rows(records)["cam"].verified is None, "a row is verified when all its seeds are"
+    records.edit(path, year=1999)
+    assert rows(records)["cam"].verified is None

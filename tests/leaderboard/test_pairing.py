@@ -1,0 +1,76 @@
+"""Promises of setting two rows side by side."""
+
+import pytest
+
+from harness.contract import ConfigError
+from harness.leaderboard import load_runs
+from harness.leaderboard.pairing import code_differences, pair_by_name, pair_folders, settings_differences
+
+PLUGIN = {"name": "mine", "distribution": "mine", "version": "1.0", "source_sha256": "a" * 64}
+
+
+def test_rows_are_found_by_name_with_all_their_seeds(sweep):
+    pair = pair_by_name(load_runs(sweep.runs), "cam_new", "box_fill")
+    assert pair.names == ("cam_new", "box_fill")
+    assert [run.record.seed for run in pair.before] == [0, 1]
+    before, after = pair.scores("val")
+    assert list(before) == list(after) == [0, 1]
+
+
+def test_an_unknown_row_names_the_known_ones(sweep):
+    with pytest.raises(ConfigError, match="no row 'cam'; rows are: box_fill, broken, cam_new, full"):
+        pair_by_name(load_runs(sweep.runs), "cam", "full")
+
+
+def test_a_row_of_several_backbones_must_be_chosen(sweep):
+    sweep.add("full", backbone="mit_b0")
+    with pytest.raises(ConfigError, match=r"row 'full' is there several times .*mit_b0.*--backbone"):
+        pair_by_name(load_runs(sweep.runs), "full", "box_fill")
+    assert pair_by_name(load_runs(sweep.runs), "full", "box_fill", backbone="resnet18").names[0] == "full"
+
+
+def test_folders_are_compared_by_their_common_rows(records, tmp_path):
+    other = type(records)(tmp_path / "other")
+    for made in (records, other):
+        made.add("cam")
+    records.add("only_here")
+    other.add("only_there")
+    (pair,) = pair_folders(load_runs(records.runs), load_runs(other.runs))
+    assert pair.labels == ("cam", "cam")
+    with pytest.raises(ConfigError, match="no row"):
+        pair_folders(load_runs(records.runs), load_runs(other.runs), backbone="mit_b0")
+
+
+def test_settings_that_differ_are_named_field_by_field(records):
+    records.add("one", params={"iterations": 5}, rounds=[{"generator": {"name": "a"}}])
+    records.add("two", params={"iterations": 7}, rounds=[{"generator": {"name": "b"}}], supervision="B")
+    records.add("two", seed=1, params={"iterations": 7}, rounds=[{"generator": {"name": "b"}}], supervision="B")
+    assert settings_differences(pair_by_name(load_runs(records.runs), "one", "two")) == [
+        ("method", "'one'", "'two'"),
+        ("params.iterations", "5", "7"),
+        ("rounds.round 1.generator.name", "'a'", "'b'"),
+        ("supervision", "'I'", "'B'"),
+        ("seeds", "0", "0 1"),
+    ]
+
+
+def test_code_that_differs_is_named_by_plugin_and_library(records):
+    records.add("one", plugins=[PLUGIN], environment={"torch": "2.11"})
+    records.add("two", plugins=[PLUGIN | {"source_sha256": "b" * 64}], environment={"torch": "2.15"})
+    assert code_differences(pair_by_name(load_runs(records.runs), "one", "two")) == [
+        ("environment.torch", "'2.11'", "'2.15'"),
+        ("plugin.mine.source", "'aaaaaaaaaaaa'", "'bbbbbbbbbbbb'"),
+    ]
+
+
+def test_rows_of_other_masks_are_not_comparable_and_say_what_differs(records):
+    records.add("one")
+    dataset = {
+        "name": "toy",
+        "classes": ["background", "cat", "dog", "never"],
+        "images": {},
+        "digests": {"val/ids": "x"},
+    }
+    records.add("two", dataset=dataset)
+    pair = pair_by_name(load_runs(records.runs), "one", "two")
+    assert pair.different_images == "the data differ in val/ids"
