@@ -19,10 +19,10 @@ MAY_IMPORT = {
     "data": {"contract", "plugins"},
     "maps": {"contract", "data"},
     "modelling": {"contract", "data", "maps", "plugins"},
-    "testing": {"contract", "data", "maps", "scoring", "plugins"},
+    "testing": {"contract", "data", "engine", "maps", "scoring", "plugins"},
     "leaderboard": {"contract", "scoring", "plugins"},
     "engine": {"contract", "plugins", "data", "maps", "modelling", "scoring"},
-    "cli": {"contract", "plugins", "data", "scoring", "engine", "leaderboard"},
+    "cli": {"contract", "plugins", "data", "scoring", "engine", "leaderboard", "testing"},
 }
 PUBLIC = {"contract", "maps", "modelling", "data", "scoring", "testing"}
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from harness.leaderboard import Run
+    from harness.leaderboard import Board, Run
     from harness.leaderboard.panels import Gallery, Panel, RowMap
     from harness.plugins import PluginManager
 
@@ -49,6 +49,15 @@ class _Source:
     dataset: Dataset
     train: Maps
     val: Maps
+
+
+def with_gallery(
+    board: Board, source: Path | None, runs: Path, selected: Sequence[Run], plugins: PluginManager
+) -> Board:
+    """``board`` with pictures when it is made from a benchmark file (``source``), which names the data set."""
+    if source is None or not source.is_file():
+        return board
+    return board.model_copy(update={"gallery": collect(source, runs, selected, plugins)})
 
 
 def collect(config: Path, runs: Path, selected: Sequence[Run], manager: PluginManager) -> Gallery | None:

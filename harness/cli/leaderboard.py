@@ -45,6 +45,7 @@ def leaderboard(
     With --out every format is written (or those of --format) and each file is named. Without it the table is printed,
     or the text of the formats.
     """
+    from harness.cli.gallery import with_gallery
     from harness.leaderboard import build_board
     from harness.leaderboard.claims import claims_of
     from harness.plugins import manager
@@ -58,7 +59,7 @@ def leaderboard(
     if out is None and formats is None:
         _print_table(board, claims=claims)
         return
-    texts = _render(board, formats, plugins)
+    texts = _render(with_gallery(board, source, runs, selected, plugins), formats, plugins)
     if out is None:
         typer.echo("\n".join(texts.values()), nl=False)
         return

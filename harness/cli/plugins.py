@@ -1,4 +1,4 @@
-"""``wsss plugins list`` and ``wsss plugins show``."""
+"""``wsss plugins list``, ``show``, ``check`` and ``new``."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from harness.contract import ConfigError, MethodRecord, PluginError, letters
 
 if TYPE_CHECKING:
     from harness.plugins import PluginManager, PluginState
+    from harness.testing import Finding
 
-app = typer.Typer(help="List and inspect plugins.", no_args_is_help=True)
+app = typer.Typer(help="List, inspect, check and begin plugins.", no_args_is_help=True)
 
 PluginFiles = Annotated[
     list[Path] | None, typer.Option("--plugin", metavar="FILE", help="Load a plugin file too (repeatable).")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
+_HERE = Path()
+_SOME_FAILED = 3
 _SUPERVISED = ("method", "generator", "refiner", "segmenter")
 _SHOWN_APART = frozenset({"name", "factory", "params", "card", "summary", "contract", "needs", "uses", "rounds"})
 
@@ -81,6 +84,57 @@ def show(
             _print_state(manager, state)
     if not records and all(state.status == "quarantined" for state in states):
         raise typer.Exit(PluginError.exit_code)
+
+
+@app.command("check")
+def check(
+    name: Annotated[str, typer.Argument(help="A method, another component or a plugin (all its records).")],
+    plugin: PluginFiles = None,
+    json: Json = False,
+) -> None:
+    """Run the conformance kit on eight generated images: one line a check (exit 3 when one fails)."""
+    import tempfile
+
+    from harness.testing import check_plugin
+
+    manager = load_plugins(plugin)
+    manager.require_files()
+    found = []
+    with tempfile.TemporaryDirectory(prefix="wsss-check-") as folder:
+        for checked, findings in check_plugin(name, manager, Path(folder)):
+            found.append({"checked": checked, "findings": [dataclasses.asdict(finding) for finding in findings]})
+            if not json:
+                _print_findings(checked, findings)
+    failed = sum(finding["status"] == "fail" for entry in found for finding in entry["findings"])
+    if json:
+        print_json({"name": name, "failed": failed, "checked": found})
+    else:
+        console().print(
+            f"{failed} checks failed" if failed else "all checks passed", style="red" if failed else "green"
+        )
+    if failed:
+        raise typer.Exit(_SOME_FAILED)
+
+
+def _print_findings(checked: str, findings: Sequence[Finding]) -> None:
+    out = console()
+    out.print(checked, style="bold")
+    for finding in findings:
+        style = {"pass": "", "fail": "red", "n/a": "dim"}[finding.status]
+        out.print(f"  {finding.status:<5} {finding.check:<14} {finding.reason}", style=style, soft_wrap=True)
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the method, for example my_method.")],
+    folder: Annotated[Path, typer.Option("--dir", help="Where the plugin's folder is made.")] = _HERE,
+    single: Annotated[bool, typer.Option("--file", help="Write one plugin file instead of a package.")] = False,
+) -> None:
+    """Begin a plugin that passes the conformance kit as it is: a package with entry point and test, or one file."""
+    from harness.testing.scaffold import new_file, new_package
+
+    for path in new_file(name, folder) if single else new_package(name, folder):
+        typer.echo(str(path))
 
 
 def _is_about(state: PluginState, name: str) -> bool:

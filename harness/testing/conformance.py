@@ -1,0 +1,179 @@
+"""The conformance kit: what every method is held to, on eight generated images, in seconds.
+
+* Stages run in this process through the engine's own code, so the kit tests what a benchmark would run.
+* One poisoned second run answers two questions at once; only when it differs does a third run tell which.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.contract import PluginError, WsssError
+from harness.testing import checks
+from harness.testing.bench import Bench, Digests, StageFailed, with_scenes
+from harness.testing.checks import Fault, Finding, NotApplicable
+
+if TYPE_CHECKING:
+    from harness.plugins import PluginManager
+
+Row = str | Mapping[str, Any]
+
+COMPONENTS = ("generator", "refiner", "segmenter")
+FACTORIES = ("dataset", "backbone", "metric", "renderer", "executor")
+
+
+def check_plugin(name: str, manager: PluginManager, folder: Path) -> Iterator[tuple[str, list[Finding]]]:
+    """Check everything that ``name`` stands for.
+
+    Args:
+        name: A method, a component, another record, or a plugin, which stands for all its records.
+        manager: Where to look it up.
+        folder: An empty folder to work in.
+
+    Yields:
+        What was checked (``method box_fill``) and the findings.
+
+    Raises:
+        PluginError: Nothing has that name, or the plugin is quarantined.
+    """
+    manager = with_scenes(manager)
+    for number, (kind, record) in enumerate(named(name, manager)):
+        if kind in FACTORIES:
+            yield f"{kind} {record}", [_guarded("factory", lambda: _factory(manager, kind, record))]  # noqa: B023
+        else:
+            yield f"{kind} {record}", check_row(row_of(kind, record), manager, folder / str(number))
+
+
+def named(name: str, manager: PluginManager) -> list[tuple[str, str]]:
+    """(kind, record) of everything that ``name`` stands for, methods first; their own components are not repeated.
+
+    Raises:
+        PluginError: Nothing has that name, or the plugin is quarantined.
+    """
+    from harness.plugins import KINDS
+
+    for kind in KINDS:
+        if name in manager.records(kind):
+            return [(kind, name)]
+    state = next((state for state in manager.plugins() if state.name == name), None)
+    if state is None:
+        manager.get("method", name)  # answers with the nearest names, or the reason of a quarantine
+    if state is None or state.status != "ok":
+        raise PluginError(f"plugin {name!r} is quarantined: {state.reason if state else 'unknown'}")
+    used = {part for method in state.records.get("method", ()) for part in _components(manager, method)}
+    return [(kind, record) for kind in KINDS for record in state.records.get(kind, ()) if (kind, record) not in used]
+
+
+def _components(manager: PluginManager, method: str) -> Iterator[tuple[str, str]]:
+    from harness.plugins import build_params, method_rounds
+
+    record: Any = manager.get("method", method)
+    for part in method_rounds(record, build_params(record, {}, where=method)):
+        yield "generator", part.generator.name
+        yield from (("refiner", use.name) for use in part.refiners)
+        yield "segmenter", part.segmenter.name
+
+
+def row_of(kind: str, name: str) -> Row:
+    """A benchmark row that runs a method, or a single component among the reference ones."""
+    if kind == "method":
+        return name
+    part: dict[str, Any] = {"generator": name if kind == "generator" else "box_fill"}
+    if kind == "refiner":
+        part["refiners"] = [name]
+    if kind == "segmenter":
+        part["segmenter"] = name
+    return {"name": f"{kind}-{name}", "rounds": [part]}
+
+
+def check_row(row: Row, manager: PluginManager, folder: Path) -> list[Finding]:
+    """Run every check on one row of a benchmark.
+
+    Args:
+        row: Name of a method, or a row written out as in a benchmark file.
+        manager: Plugins.
+        folder: An empty folder to work in.
+    """
+    manager = with_scenes(manager)
+    findings = [_guarded("discovery", lambda: checks.light_discovery(manager.spec))]
+    bench = Bench(manager, row, folder / "first")
+    try:
+        first, written = _watched_run(bench, folder)
+    except (StageFailed, WsssError) as error:
+        return [*findings, Finding("runs", "fail", str(error))]
+    findings.append(Finding("runs", "pass", f"{len(first)} stages end: {', '.join(first)}"))
+    findings.append(_guarded("labels", lambda: checks.sound_labels(bench)))
+    findings += _repeated(bench, first, folder)
+    findings.append(_guarded("images", lambda: checks.independent_images(bench)))
+    findings.append(_guarded("resume", lambda: checks.resumes(bench, first)))
+    findings.append(_guarded("writes", lambda: checks.stays_inside(written, bench)))
+    return findings
+
+
+def _watched_run(bench: Bench, folder: Path) -> tuple[dict[str, Digests], list[str]]:
+    """The first run, in an empty working folder; a file that appears there was written by the method."""
+    here = folder / "elsewhere"
+    here.mkdir(parents=True)
+    temporary = folder / "temporary"
+    temporary.mkdir()
+    with _working_in(here, temporary), checks.watched_writes([bench.folder, temporary]) as written:
+        first = bench.run()
+    left = [str(path) for path in sorted(here.rglob("*"))]
+    return first, list(dict.fromkeys([*written, *left]))
+
+
+@contextmanager
+def _working_in(folder: Path, temporary: Path) -> Iterator[None]:
+    before, kept = Path.cwd(), tempfile.tempdir
+    os.chdir(folder)
+    tempfile.tempdir = str(temporary)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+        tempfile.tempdir = kept
+
+
+def _repeated(bench: Bench, first: Mapping[str, Digests], folder: Path) -> list[Finding]:
+    """Determinism and blindness to undeclared masks."""
+    poisoned = Bench(bench.manager, bench.row, folder / "poisoned", poisoned=True)
+    try:
+        noisy = poisoned.run()
+    except StageFailed as error:
+        return [Finding("supervision", "fail", f"with noise in undeclared masks: {error}")]
+    again: Mapping[str, Digests] = noisy
+    if noisy != first:
+        try:
+            again = Bench(bench.manager, bench.row, folder / "again").run()
+        except StageFailed as error:
+            return [Finding("deterministic", "fail", f"in a second run: {error}")]
+    findings = [_guarded("deterministic", lambda: checks.same_again(first, again, bench))]
+    if findings[0].status == "fail":
+        return [*findings, Finding("supervision", "n/a", "cannot be told while two equal runs differ")]
+    return [*findings, _guarded("supervision", lambda: checks.blind_to_noise(first, noisy, bench))]
+
+
+def _factory(manager: PluginManager, kind: str, name: str) -> str:
+    from harness.plugins import describe_params, resolve
+
+    record: Any = manager.get(kind, name)
+    made = resolve(record.factory)
+    if not callable(made):
+        raise Fault(f"its factory is {type(made).__name__}, which cannot be called")
+    return f"its factory resolves; {len(describe_params(record.params))} parameters"
+
+
+def _guarded(check: str, run: Callable[[], str]) -> Finding:
+    try:
+        return Finding(check, "pass", run())
+    except NotApplicable as reason:
+        return Finding(check, "n/a", str(reason))
+    except (Fault, StageFailed, WsssError) as error:
+        return Finding(check, "fail", str(error))
+    except Exception as error:  # whatever a plugin raises is a finding, not a crash of the kit
+        return Finding(check, "fail", f"{type(error).__name__}: {error}")

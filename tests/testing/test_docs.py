@@ -1,0 +1,52 @@
+"""Code blocks of the guides are run: Python in page order, TOML and YAML are read, shown output is compared."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from harness.cli.main import app
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+FENCE = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page):
+    return [(m[1], m[2], m[3]) for m in FENCE.finditer(page.read_text(encoding="utf-8"))]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WSSS_PLUGINS", "")
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_code_blocks_of_a_page_run_in_order(page, folder):
+    names = {"__name__": f"docs_{page.stem.replace('-', '_')}"}
+    for language, file, text in blocks(page):
+        assert language in ("python", "console", "toml", "yaml"), f"{page.name}: who runs {language}?"
+        if file:
+            (folder / file).write_text(text, encoding="utf-8")
+        if language == "python":
+            exec(compile(text, f"{page.name}:{file or 'block'}", "exec"), names if not file else dict(names))
+        elif language == "toml":
+            tomllib.loads(text)
+        elif language == "yaml":
+            yaml.safe_load(text)
+
+
+def test_the_check_shown_in_the_guide_is_what_the_command_prints(folder):
+    page = ROOT / "docs/add-a-method.md"
+    (source,) = [text for _, file, text in blocks(page) if file == "my_method.py"]
+    (shown,) = [text for language, _, text in blocks(page) if language == "console" and "all checks passed" in text]
+    (folder / "my_method.py").write_text(source, encoding="utf-8")
+    command, _, output = shown.partition("\n")
+    result = CliRunner().invoke(app, command.removeprefix("$ wsss ").split())
+    assert result.exit_code == 0
+    assert result.output == output

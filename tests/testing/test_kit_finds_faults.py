@@ -1,0 +1,91 @@
+"""The kit finds each fault that it claims to find, and names what to do."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.contract import PluginError
+from harness.plugins import PluginSpec, manager_from_spec
+from harness.testing import check_plugin, check_row
+from harness.testing.checks import Fault, light_discovery, watched_writes
+from harness.testing.conformance import named
+
+FAULTY = str(Path(__file__).parent / "faulty.py")
+MANAGER = manager_from_spec(PluginSpec(files=(FAULTY,), env=""))
+
+
+def failures(method, folder):
+    return {f.check: f.reason for f in check_row(method, MANAGER, folder) if f.status == "fail"}
+
+
+def test_a_sound_method_passes(tmp_path):
+    assert failures("sound", tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("method", "check", "words"),
+    [
+        ("shape", "runs", "the mask is 3x3, the image 64x64"),
+        ("undeclared", "runs", "masks are not declared; add MASKS to needs"),
+        ("stateful", "deterministic", "other bytes in a second run with the same seed"),
+        ("sneaky", "supervision", "changes when masks that were not declared become noise"),
+        ("neighbours", "images", "change with the images beside it"),
+        ("litter", "writes", "left_behind.txt"),
+        ("meddler", "writes", "was changed after it had been published"),
+        ("forgetful", "resume", "interrupted and resumed it gives other bytes"),
+        ("swallows", "resume", "let BaseException through"),
+    ],
+)
+def test_a_fault_is_found_and_named(method, check, words, tmp_path):
+    found = failures(method, tmp_path)
+    assert words in found[check]
+
+
+def test_a_plugin_that_imports_torch_at_registration_is_found(tmp_path):
+    path = tmp_path / "heavy.py"
+    path.write_text("import torch\n")
+    with pytest.raises(Fault, match=r"imports torch.*name factories as 'module:attribute'"):
+        light_discovery(PluginSpec(files=(str(path),), env=""))
+
+
+def test_writes_outside_are_seen_and_those_inside_are_not(tmp_path):
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    inside.mkdir()
+    outside.mkdir()
+    with watched_writes([inside]) as written:
+        (inside / "a").write_text("")
+        (outside / "b").write_text("")
+        (outside / "b").read_text()
+        (outside / "b").unlink()
+    (outside / "c").write_text("")
+    assert written == [str(outside / "b")] * 2
+
+
+def test_a_plugin_stands_for_its_methods_and_the_components_that_none_of_them_uses():
+    assert named("cam", MANAGER) == [("method", "cam")]
+    kinds = named("wsss_baselines", MANAGER)
+    assert ("method", "box_fill") in kinds
+    assert ("generator", "box_fill") not in kinds
+
+
+def test_other_records_are_resolved(tmp_path):
+    ((checked, (finding,)),) = check_plugin("md", MANAGER, tmp_path)
+    assert (checked, finding.status) == ("renderer md", "pass")
+
+
+def test_unknown_and_quarantined_names_are_errors(tmp_path):
+    with pytest.raises(PluginError, match="did you mean 'sound'"):
+        list(check_plugin("soundd", MANAGER, tmp_path))
+    broken = tmp_path / "broken.py"
+    broken.write_text("raise RuntimeError('no luck')\n")
+    with pytest.raises(PluginError, match="no luck"):
+        list(check_plugin("broken", manager_from_spec(PluginSpec(files=(str(broken),), env="")), tmp_path))
+
+
+def test_importing_the_kit_loads_nothing():
+    assert "harness.testing" in sys.modules
+    import subprocess
+
+    code = "import sys, harness.testing; sys.exit(bool({'numpy', 'torch', 'pydantic'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
