@@ -23,6 +23,7 @@ CARD = Card(
     "Pseudo-mask Matters in Weakly-supervised Semantic Segmentation",
     paper="Li, Liu, Liu, Chen, Zhang, ICCV 2021, arXiv 2108.12995",
     year=2021,
+    reconstruction=True,
     licence="own code; the released one is MIT (PMM) and Apache-2.0 (WSSS_MMSeg)",
     reported=(
         _final(0.685, "voc2012", "val", _LIST, "WideResNet38"),
@@ -39,7 +40,8 @@ CARD = Card(
     notes="Numbers of pseudo labels were measured on VOC val with its image tags, not on the training images. Final "
     "numbers: the released configurations test at several scales, flipped, with a dense CRF; which of it a printed "
     "number used is not confirmed. Components were not ablated in public. The follow-up URN by the same first "
-    "author states that the treatment of noise does not help on COCO nor on refined masks.",
+    "author states that the treatment of noise does not help on COCO nor on refined masks. Reconstruction: pixel "
+    "correlation comes from the shared classifier without SEAM's training (pcm: false leaves it out).",
     claims=(
         Claim(
             "cvs_pmg",
