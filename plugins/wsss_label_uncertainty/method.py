@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contract import BACKGROUND, IGNORE, Box, Context, Generator, PseudoLabel, Segmenter, View
-from wsss_label_uncertainty import BoxAndPixelsParams, LabelUncertaintyParams
+from wsss_label_uncertainty.params import BoxAndPixelsParams, LabelUncertaintyParams
 
 Mask = npt.NDArray[np.uint8]
 

@@ -1,0 +1,82 @@
+"""Parameters of the components; the numbers of sections are those of the README."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from harness.contract import ConfigError
+
+
+@dataclass(frozen=True)
+class PixelShare:
+    """Which images carry pixel masks."""
+
+    fraction: float = field(default=0.18, metadata={"help": "share of the training images with a pixel mask"})
+
+
+@dataclass(frozen=True)
+class BoxAndPixelsParams(PixelShare):
+    """Parameters of the generator ``box_and_pixels``."""
+
+    shrink_certain: int = field(default=0, metadata={"help": "pixels around every box that are ignored (loose boxes)"})
+    interior: Literal["box", "ignore"] = field(
+        default="box", metadata={"help": "label inside boxes: their class, or 255 (ablation)"}
+    )
+
+    def __post_init__(self) -> None:
+        if self.shrink_certain < 0:
+            raise ConfigError(f"shrink_certain must not be negative, got {self.shrink_certain}")
+
+
+@dataclass(frozen=True)
+class LabelUncertaintyParams(PixelShare):
+    """Parameters of the segmenter ``label_uncertainty``; section numbers are those of the plugin's README."""
+
+    attenuate: Literal["off", "box", "all"] = field(
+        default="box", metadata={"help": "where the variance acts: nowhere, inside boxes, on every pixel"}
+    )
+    form: Literal["scaled", "pairwise"] = field(
+        default="scaled", metadata={"help": "expected softmax: scaled means, or the pairwise form"}
+    )
+    shared_variance: bool = field(
+        default=False, metadata={"help": "one variance for all classes; with two classes it always is one"}
+    )
+    exact_share: float | None = field(
+        default=0.5, metadata={"help": "share of every batch from images with a mask; null = as they come"}
+    )
+    exact_weight: float = field(default=1.0, metadata={"help": "weight of pixels of images with a mask"})
+    rule: Literal["off", "fill", "fill_mean", "threshold", "mean"] = field(
+        default="fill", metadata={"help": "which box labels turn into background while training"}
+    )
+    start: float = field(default=1 / 3, metadata={"help": "share of the training before the first label turns"})
+    min_fill: float = field(default=0.2, metadata={"help": "a box that would keep less than this share keeps all"})
+    min_variance: float = field(
+        default=0.5, metadata={"help": "variance from which rule 'threshold' distrusts a label"}
+    )
+    overlap: bool = field(default=False, metadata={"help": "a label may turn into the class of the box beneath"})
+
+    def __post_init__(self) -> None:
+        if self.exact_share is not None and not 0.0 < self.exact_share < 1.0:
+            raise ConfigError(f"exact_share must lie between 0 and 1 or be null, got {self.exact_share}")
+        for name in ("start", "min_fill"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"{name} must lie in [0, 1], got {getattr(self, name)}")
+        for name in ("exact_weight", "min_variance"):
+            if getattr(self, name) < 0.0:
+                raise ConfigError(f"{name} must not be negative, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class MethodParams(LabelUncertaintyParams, BoxAndPixelsParams):
+    """Parameters of the method ``label_uncertainty``: those of its generator and of its segmenter."""
+
+    preset: Literal["intended", "official"] = field(
+        default="intended", metadata={"help": "'intended'; there is no released code that 'official' could follow"}
+    )
+
+    def __post_init__(self) -> None:
+        BoxAndPixelsParams.__post_init__(self)
+        LabelUncertaintyParams.__post_init__(self)
+        if self.preset == "official":
+            raise ConfigError("preset 'official' does not exist: no code of arXiv 2110.05926 is publicly confirmed")
