@@ -5,8 +5,8 @@
 Ten methods of 1,449 images and 21 classes: intervals of every row, and for all 45 pairs the paired bootstrap, the
 paired permutation test, Holm's correction and ranks. The reference is the textbook bootstrap: for each resample it adds
 up the confusion matrices of the drawn images and takes the mIoU. It does the intervals of the rows alone, on a few
-resamples, and is scaled up. Ends with status 1 unless everything takes under two seconds of processor time and both give
-the same interval.
+resamples, and is scaled up. Ends with status 1 unless everything takes under two seconds of processor time and both
+give the same interval.
 """
 
 import os

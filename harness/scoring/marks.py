@@ -1,7 +1,7 @@
 """The mark of a verified record: a small file beside it, bound to the record's bytes.
 
-``wsss verify`` writes it, tables read it. The record names the hash of each confusion file, so the mark is bound to these
-too: whoever edits the record or a number behind it loses the mark. It is a note, not a signature.
+``wsss verify`` writes it, tables read it. The record names the hash of each confusion file, so the mark is bound to
+these too: whoever edits the record or a number behind it loses the mark. It is a note, not a signature.
 """
 
 from __future__ import annotations
