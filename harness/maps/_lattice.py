@@ -47,7 +47,9 @@ class Lattice:
         low, strides = packing(features.min(axis=1), features.max(axis=1))
         keys, self._weights = _embed(features, scale, low, strides)
         self._ids, vertices, table, numbers = _number(keys)
+        del keys  # the largest array of all
         self._neighbours = _find_neighbours(vertices, table, numbers, neighbour_steps(strides))
+        del table, numbers
         self._starts, self._points, self._collected = _invert(self._ids, self._weights, len(vertices))
         self._chunks = _even_chunks(self._starts)
         self._slice_scale = np.float32(1 / (1 + 2.0**-dimensions))
@@ -135,6 +137,7 @@ def _embed(features: Floats, scale: Floats, low: Longs, strides: Longs) -> tuple
         floor = np.empty(size, np.int64)
         rank = np.empty(size, np.int64)
         barycentric = np.empty(size + 1, np.float32)
+        offset = np.empty(size, np.float32)
         descent = np.empty(size, np.int64)
         for point in range(chunk * step, min((chunk + 1) * step, count)):
             total = np.float32(0)
@@ -143,7 +146,7 @@ def _embed(features: Floats, scale: Floats, low: Longs, strides: Longs) -> tuple
                 elevated[axis] = total - np.float32(axis) * scaled
                 total += scaled
             elevated[0] = total
-            _enclose(elevated, floor, rank, barycentric)
+            _enclose(elevated, floor, rank, barycentric, offset)
             key = 0
             for axis in range(size):
                 key += (floor[axis] - low[axis]) * strides[axis]
@@ -156,19 +159,19 @@ def _embed(features: Floats, scale: Floats, low: Longs, strides: Longs) -> tuple
 
 
 @njit(cache=True)
-def _enclose(elevated: Floats, floor: Longs, rank: Longs, barycentric: Floats) -> None:
+def _enclose(elevated: Floats, floor: Longs, rank: Longs, barycentric: Floats, offset: Floats) -> None:
     """Nearest remainder-0 vertex, order of the differences to it, and barycentric coordinates (pages 5 and 10)."""
     size = len(elevated)
     down = np.float32(1 / size)
     excess = 0
     for axis in range(size):
         floor[axis] = int(np.rint(elevated[axis] * down))
+        offset[axis] = elevated[axis] - np.float32(size * floor[axis])
         excess += floor[axis]
         rank[axis] = 0
     for axis in range(size - 1):
-        here = elevated[axis] - np.float32(size * floor[axis])
         for other in range(axis + 1, size):
-            below = int(here < elevated[other] - np.float32(size * floor[other]))
+            below = int(offset[axis] < offset[other])
             rank[axis] += below
             rank[other] += 1 - below
     barycentric[:] = 0
