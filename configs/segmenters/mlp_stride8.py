@@ -1,4 +1,4 @@
-"""The all-MLP head of SegFormer (arXiv 2105.15203) on the levels from stride 8 on: costs next to nothing on a CPU."""
+"""The all-MLP head of SegFormer (arXiv 2105.15203) on the levels from stride 8 on: costs little on a CPU."""
 
 model = dict(
     type="EncoderDecoder",
@@ -6,7 +6,7 @@ model = dict(
         type="SegformerHead",
         in_channels="auto",
         in_index=[1, 2, 3],
-        channels=64,
+        channels=128,
         dropout_ratio=0.1,
         norm_cfg=dict(type="SyncBN", requires_grad=True),
         align_corners=False,
