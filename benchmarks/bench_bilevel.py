@@ -12,6 +12,7 @@ least; wall time stands beside it. Exits with 1 when labels agree on less than 9
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 import tempfile
 import time
@@ -51,8 +52,8 @@ class Segmenter(nn.Module):
 
 
 def light(classes):
-    """The segmenter of the photograph benchmarks: MobileNetV2 and an all-MLP head at stride 8."""
-    record = find_backbone("mobilenet_v2")
+    """The segmenter of the photograph benchmarks: MobileNetV2 x0.35 and an all-MLP head at stride 8."""
+    record = find_backbone("mobilenet_v2_x0.35")
     head = {
         "type": "SegformerHead",
         "in_channels": list(record.channels[1:]),
@@ -65,12 +66,14 @@ def light(classes):
     config = {"type": "EncoderDecoder", "backbone": backbone_config(record, 16), "decode_head": head}
     model = mm.build({**config, "train_cfg": {}, "test_cfg": {"mode": "whole"}})
     nn.init.normal_(model.decode_head.conv_seg.weight, std=0.3)
-    return Segmenter(lambda x: model(x, mode="tensor")).eval(), model.eval()
+    mm.place(model, "cpu")
+    return Segmenter(model).eval()
 
 
 def scenes(count, side, classes):
-    """Blurred grounds with textured ellipses: 1.6 classes an image, as in PASCAL VOC."""
+    """Noisy grounds with ellipses in the colour of their class: 1.6 classes an image, as in PASCAL VOC."""
     found = []
+    colours = np.random.default_rng(7).uniform(0, 255, (classes, 3))
     for n in range(count):
         rng = np.random.default_rng(n)
         height, width = (side * 3 // 4, side) if n % 3 else (side, side * 3 // 4)
@@ -84,7 +87,7 @@ def scenes(count, side, classes):
             rows, columns = np.ogrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
             inside = rows**2 + columns**2 <= 1
             mask[y : y + h, x : x + w][inside] = cls
-            image[y : y + h, x : x + w][inside] = rng.normal(rng.uniform(0, 255, 3), 25, (int(inside.sum()), 3))
+            image[y : y + h, x : x + w][inside] = rng.normal(colours[cls], 25, (int(inside.sum()), 3))
             boxes.append(Box(cls, x, y, x + w, y + h))
         found.append(Scene(str(n), image.clip(0, 255).astype(np.uint8), mask, tuple(boxes)))
     return found
@@ -120,17 +123,20 @@ def timed(function, repeats):
 
 def generation(options):
     """Lines of the table; whether speed and agreement are as promised."""
-    segmenter, _ = light(CLASSES)
+    segmenter = light(CLASSES)
     drawn = scenes(options.images, options.canvas, CLASSES)
     torch.manual_seed(0)
     generator = make_generator(options.network, 5, backbone="mobilenet_v2_x0.35")
-    steps(generator, PairStream(drawn, crop=options.canvas, seed=0), Probability(segmenter), options.steps)
-    generator.to(memory_format=torch.channels_last)
+    teach(segmenter, scenes(64, 96, CLASSES), 2 * options.steps)
+    steps(generator, PairStream(scenes(64, 96, CLASSES), crop=96, seed=0), Probability(segmenter), options.steps)
+    generator.eval()
     items = [(s.image_id, s.image, s.boxes) for s in drawn]
     rules = Rules(options.canvas)
+    fused = mm.fuse_conv_bn(copy.deepcopy(generator))
+    folded = mm.fuse_conv_bn(copy.deepcopy(segmenter))
 
     def ours():
-        return dict(pseudo_labels(generator, items, rules=rules, device="cpu", segmenter=segmenter))
+        return dict(pseudo_labels(fused, items, rules=rules, device="cpu", segmenter=folded))
 
     ours()
     found, quick = timed(ours, options.repeats)
@@ -150,6 +156,22 @@ def generation(options):
         )
         fine &= same >= 0.999 and (not options.require or name == "image" or slow[0] >= 2 * quick[0])
     return fine
+
+
+def teach(segmenter, drawn, count):
+    """Some steps of training, so that probabilities say something."""
+    optimizer = torch.optim.Adam(segmenter.parameters(), lr=5e-3)
+    padded = [np.pad(s.mask, [(0, 96 - side) for side in s.mask.shape]) for s in drawn]
+    stack = [on_canvas(s.image, 96)[0] for s in drawn], padded
+    images, masks = (torch.from_numpy(np.stack(part)) for part in stack)
+    for step in range(count):
+        chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(step))[:8]
+        logits = segmenter.train()(segmenter.data_preprocessor.normalise(images[chosen]))
+        full = functional.interpolate(logits, (96, 96), mode="bilinear", align_corners=False)
+        optimizer.zero_grad()
+        functional.cross_entropy(full, masks[chosen].long()).backward()
+        optimizer.step()
+    segmenter.eval()
 
 
 def steps(generator, stream, probability, count):
@@ -184,7 +206,7 @@ def main():
     parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--canvas", type=int, default=320)
     parser.add_argument("--network", default="backbone", choices=("backbone", "small", "hourglass"))
-    parser.add_argument("--steps", type=int, default=12, help="training steps of the generator before it is timed")
+    parser.add_argument("--steps", type=int, default=60, help="training steps of the generator before it is timed")
     parser.add_argument("--train-steps", type=int, default=4, help="timed training steps")
     parser.add_argument("--repeats", type=int, default=2, help="the fastest of these counts")
     parser.add_argument("--require", action="store_true", help="fail when a speed is not as promised")
@@ -195,7 +217,7 @@ def main():
     paper = Segmenter(LargeFov(61)).eval()
     ratio = training(options, "paper", paper, MaskGenerator(5), 61, 128)
     fine &= not options.require or ratio >= 1.5
-    segmenter, _ = light(4)
+    segmenter = light(4)
     training(options, "light", segmenter, make_generator("backbone", 5, backbone="mobilenet_v2_x0.35"), 4, 224)
     sys.exit(0 if fine else 1)
 

@@ -49,6 +49,10 @@ class BilevelBoxParams:
     overlap: Literal["preset", "smallest_box", "first", "max_logit"] = field(
         default="preset", metadata={"help": "who gets a pixel that two classes claim"}
     )
+    tight: float | None = field(
+        default=None,
+        metadata={"help": "foreground reaches this share of each side of a box; 0 = no demand, null = as the preset"},
+    )
     canvas: int = field(default=512, metadata={"help": "largest side of the square that images are padded to"})
     iterations: int | None = field(
         default=None, metadata={"help": "steps of G a round; null = those of the protocol's segmenter"}
@@ -74,6 +78,13 @@ class BilevelBoxParams:
     def inflates(self) -> bool:
         """Whether G_2 begins from G_1."""
         return self.preset != "official" if self.inflate is None else self.inflate
+
+    @property
+    def side_depth(self) -> float:
+        """How deep the sides are that foreground must reach; 0 demands nothing."""
+        if self.tight is None:
+            return 0.0 if self.preset == "official" else 0.02
+        return self.tight
 
     @property
     def uses_backbone(self) -> bool:
@@ -103,6 +114,7 @@ _SEGMENTER_ONLY = (
     "inflate",
     "prob_cache",
     "overlap",
+    "tight",
     "inner_lr",
     "auxiliary_iterations",
 )

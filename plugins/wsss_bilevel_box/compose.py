@@ -18,6 +18,7 @@ from torch.nn import functional
 from harness.contract import Box
 
 Bools = npt.NDArray[np.bool_]
+_JUST_ABOVE = np.float32(1e-6)
 Overlap = Literal["first", "smallest_box", "max_logit"]
 
 
@@ -75,8 +76,42 @@ def margins(logits: Tensor, size: tuple[int, int], *, align: bool) -> Tensor:
     return functional.interpolate(difference, size, mode="bilinear", align_corners=align)[:, 0]
 
 
+def reaching(plane: npt.NDArray[np.float32], boxes: Sequence[Box], cls: int, share: float) -> npt.NDArray[np.float32]:
+    """Margins of ``cls``, raised in each of its boxes until foreground touches all four sides.
+
+    Boxes are tight, so an object reaches every side of its box: the threshold of a box falls from 0 to the smallest of
+    the four largest margins along its sides. Our own addition, for classes that the generator takes for background.
+
+    Args:
+        plane: (H, W) float32 margins.
+        boxes: Of the image.
+        cls: Whose boxes count.
+        share: How deep a side is, as a share of the box; at least one pixel.
+
+    Returns:
+        (H, W) float32; minus infinity outside the boxes of ``cls``.
+    """
+    raised = np.full(plane.shape, -np.inf, np.float32)
+    for box in boxes:
+        if box.cls != cls or not box.area:
+            continue
+        inside = plane[box.y0 : box.y1, box.x0 : box.x1]
+        deep, wide = (max(round(share * side), 1) for side in inside.shape)
+        sides = inside[:deep], inside[-deep:], inside[:, :wide], inside[:, -wide:]
+        threshold = min(float(side.max()) for side in sides)
+        lifted = inside if threshold > 0 else inside - np.float32(threshold) + _JUST_ABOVE
+        target = raised[box.y0 : box.y1, box.x0 : box.x1]
+        np.maximum(target, lifted, out=target)
+    return raised
+
+
 def compose(
-    margin: npt.NDArray[np.float32], boxes: Sequence[Box], size: tuple[int, int], *, overlap: Overlap
+    margin: npt.NDArray[np.float32],
+    boxes: Sequence[Box],
+    size: tuple[int, int],
+    *,
+    overlap: Overlap,
+    tight: float = 0.0,
 ) -> npt.NDArray[np.uint8]:
     """The label map of one image.
 
@@ -89,6 +124,7 @@ def compose(
         size: (H, W).
         overlap: Who gets a contested pixel: the class that appears first, the one whose smallest box over the pixel has
             the least area, or the one with the largest margin; ties go to the first.
+        tight: Depth of a box's sides that foreground must reach, see ``reaching``; 0 = nothing is demanded.
 
     Returns:
         (H, W) uint8 class indices, 0 = background.
@@ -97,6 +133,7 @@ def compose(
     label = np.zeros(size, np.uint8)
     best = np.full(size, -np.inf, np.float32)
     for rank, (cls, plane) in enumerate(zip(classes, margin, strict=True)):
+        plane = reaching(plane, boxes, cls, tight) if tight else plane
         wanted = (plane > 0) & (box_mask(boxes, cls, size) > 0)
         if overlap == "first":
             claim = np.full(size, -rank, np.float32)

@@ -51,19 +51,26 @@ class EncoderGenerator(nn.Module):
                     module.eval()
         return self
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, [p,] m, B, G, R, H, W) float32 -> logits (B, 2, H / 4, W / 4); channel 1 = foreground."""
-        guides, pixels = x[:, :-3], x[:, -3:].flip(1)
+    def encode(self, pixels: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) float32 BGR -> features, shallow to deep; they do not depend on boxes or class."""
+        return list(self.encoder(pixels.flip(1)))
+
+    def decode(self, features: Sequence[Tensor], guides: Tensor) -> Tensor:
+        """Features of P pairs and their guides (P, 1 or 2, H, W) -> logits (P, 2, H / 4, W / 4)."""
         found = None
-        for features, lateral, smooth in zip(
-            reversed(list(self.encoder(pixels))), reversed(self.lateral), reversed(self.smooth), strict=True
+        for level, lateral, smooth in zip(
+            reversed(list(features)), reversed(self.lateral), reversed(self.smooth), strict=True
         ):
-            size = features.shape[2:]
-            here = lateral(torch.cat([features, functional.adaptive_avg_pool2d(guides, size)], 1))
+            size = level.shape[2:]
+            here = lateral(torch.cat([level, functional.adaptive_avg_pool2d(guides, size)], 1))
             if found is not None:
                 here = here + _resized(found, size)
             found = smooth(here)
-        return self.head(_resized(found, (x.shape[2] // STRIDE, x.shape[3] // STRIDE)))
+        return self.head(_resized(found, (guides.shape[2] // STRIDE, guides.shape[3] // STRIDE)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, [p,] m, B, G, R, H, W) float32 -> logits (B, 2, H / 4, W / 4); channel 1 = foreground."""
+        return self.decode(self.encode(x[:, -3:]), x[:, :-3])
 
 
 def _resized(x: Tensor, size: Sequence[int]) -> Tensor:

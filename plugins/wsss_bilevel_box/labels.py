@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from harness.contract import Box
 from wsss_bilevel_box.compose import Overlap, box_mask, classes_in_order, compose, margins, probability_planes
-from wsss_bilevel_box.network import assemble
+from wsss_bilevel_box.encoder import EncoderGenerator
+from wsss_bilevel_box.network import assemble, guides_of, pixels_of
 from wsss_bilevel_box.pairs import on_canvas, scaled
 
 _CPU_PIXELS, _GPU_PIXELS = 1 << 19, 1 << 24
@@ -35,6 +36,7 @@ class Rules:
         align: Up-sample with ``align_corners=True``.
         exact: See ``probability_planes``.
         unit: See ``assemble``.
+        tight: See ``compose``.
     """
 
     canvas: int
@@ -42,6 +44,7 @@ class Rules:
     align: bool = False
     exact: bool = False
     unit: bool = True
+    tight: float = 0.0
 
 
 def segmenter_logits(segmenter: nn.Module, images: Tensor) -> Tensor:
@@ -97,7 +100,7 @@ def _labelled(
         size = (image.shape[0], image.shape[1])
         count = len(classes_in_order(boxes))
         mine = [_to_size(plane, size, factor) for plane in planes[done : done + count]]
-        yield image_id, compose(np.array(mine, np.float32), boxes, size, overlap=rules.overlap)
+        yield image_id, compose(np.array(mine, np.float32), boxes, size, overlap=rules.overlap, tight=rules.tight)
         done += count
 
 
@@ -121,11 +124,30 @@ def _margins(
     masks = torch.from_numpy(np.stack(drawn)).to(device)
     seen = None
     if segmenter is not None:
-        logits = segmenter_logits(segmenter, images)
-        seen = probability_planes(logits, owner, classes, side, exact=rules.exact, align=rules.align)
-    x = assemble(images[owner], masks, seen, unit=rules.unit)
-    found: npt.NDArray[np.float32] = margins(generator(x), side, align=rules.align).cpu().numpy()
+        scores = segmenter_logits(segmenter, images)
+        seen = probability_planes(scores, owner, classes, side, exact=rules.exact, align=rules.align)
+    logits = pair_logits(generator, images, owner, masks, seen, unit=rules.unit)
+    found: npt.NDArray[np.float32] = margins(logits, side, align=rules.align).cpu().numpy()
     return found
+
+
+def pair_logits(
+    generator: nn.Module, images: Tensor, owner: Tensor, masks: Tensor, seen: Tensor | None, *, unit: bool
+) -> Tensor:
+    """Logits (P, 2, h, w) of pairs; features that depend on the image alone are computed once an image.
+
+    Args:
+        generator: G.
+        images: (N, H, W, 3) uint8 RGB.
+        owner: (P,) int64, which image each pair looks at.
+        masks: (P, H, W) of 0 and 1.
+        seen: (P, H, W) float32 probabilities, or ``None``.
+        unit: See ``pixels_of``.
+    """
+    if not isinstance(generator, EncoderGenerator):
+        return generator(assemble(images[owner], masks, seen, unit=unit))
+    features = generator.encode(pixels_of(images, unit=unit))
+    return generator.decode([level[owner] for level in features], guides_of(masks, seen))
 
 
 def _to_size(plane: npt.NDArray[np.float32], size: tuple[int, int], factor: float) -> npt.NDArray[np.float32]:

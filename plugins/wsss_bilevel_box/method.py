@@ -17,7 +17,7 @@ import torch
 from harness.contract import Context, Generator, PseudoLabel, View
 from harness.modelling import load_segmenter
 from wsss_bilevel_box import GeneratorParams
-from wsss_bilevel_box.auxiliary import load_generator, rules
+from wsss_bilevel_box.auxiliary import load_generator, ready, rules
 from wsss_bilevel_box.labels import Item, pseudo_labels
 from wsss_bilevel_box.pairs import canvas_side, refuse_shared_classes
 
@@ -40,10 +40,10 @@ class BilevelBox(Generator):
         torch.set_num_threads(ctx.threads)
         settings = self.params
         refuse_shared_classes(view)
-        generator = load_generator(ctx.input(f"bilevel_{settings.round}"), ctx.device)
+        generator = ready(load_generator(ctx.input(f"bilevel_{settings.round}"), ctx.device), ctx.device)
         segmenter = None
         if generator.channels == 5:
-            segmenter = load_segmenter(ctx.previous.checkpoint.parent, ctx.device)
+            segmenter = ready(load_segmenter(ctx.previous.checkpoint.parent, ctx.device), ctx.device)
         canvas = canvas_side([view.size(i) for i in view.ids], settings.canvas, generator.multiple)
         empty = 0
 

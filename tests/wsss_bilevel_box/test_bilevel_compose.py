@@ -18,6 +18,7 @@ from wsss_bilevel_box.compose import (
     compose,
     margins,
     probability_planes,
+    reaching,
     soft_compose,
 )
 from wsss_bilevel_box.labels import Rules, pseudo_labels
@@ -149,6 +150,7 @@ boxes_of = st.lists(
     min_size=1,
     max_size=6,
 )
+tight_of = st.sampled_from([0.0, 0.02, 0.2])
 rules_of = st.sampled_from(["first", "smallest_box", "max_logit"])
 
 
@@ -158,28 +160,28 @@ def margin_of(seed, boxes):
     return np.stack([rng.normal(size=(H, W)) for rng in planes]).astype(np.float32)
 
 
-@given(boxes_of, rules_of, st.integers(0, 99))
-def test_labels_stay_in_the_boxes_of_their_class(boxes, overlap, seed):
-    label = compose(margin_of(seed, boxes), boxes, (H, W), overlap=overlap)
+@given(boxes_of, rules_of, tight_of, st.integers(0, 99))
+def test_labels_stay_in_the_boxes_of_their_class(boxes, overlap, tight, seed):
+    label = compose(margin_of(seed, boxes), boxes, (H, W), overlap=overlap, tight=tight)
     assert set(np.unique(label)) <= {0, *(box.cls for box in boxes)}
     for cls in classes_in_order(boxes):
         assert not label[box_mask(boxes, cls, (H, W)) == 0].tolist().count(cls)
 
 
-@given(boxes_of, rules_of, st.integers(0, 99), st.randoms())
-def test_which_pixels_are_labelled_does_not_depend_on_the_order(boxes, overlap, seed, random):
+@given(boxes_of, rules_of, tight_of, st.integers(0, 99), st.randoms())
+def test_which_pixels_are_labelled_does_not_depend_on_the_order(boxes, overlap, tight, seed, random):
     shuffled = list(boxes)
     random.shuffle(shuffled)
-    found = compose(margin_of(seed, boxes), boxes, (H, W), overlap=overlap)
-    other = compose(margin_of(seed, shuffled), shuffled, (H, W), overlap=overlap)
+    found = compose(margin_of(seed, boxes), boxes, (H, W), overlap=overlap, tight=tight)
+    other = compose(margin_of(seed, shuffled), shuffled, (H, W), overlap=overlap, tight=tight)
     np.testing.assert_array_equal(found > 0, other > 0)
 
 
-@given(boxes_of, rules_of, st.integers(0, 99), st.permutations([1, 2, 3, 4]))
-def test_renaming_classes_renames_the_label_and_nothing_else(boxes, overlap, seed, names):
+@given(boxes_of, rules_of, tight_of, st.integers(0, 99), st.permutations([1, 2, 3, 4]))
+def test_renaming_classes_renames_the_label_and_nothing_else(boxes, overlap, tight, seed, names):
     renamed = [box._replace(cls=names[box.cls - 1]) for box in boxes]
-    found = compose(margin_of(seed, boxes), boxes, (H, W), overlap=overlap)
-    other = compose(margin_of(seed, renamed), renamed, (H, W), overlap=overlap)
+    found = compose(margin_of(seed, boxes), boxes, (H, W), overlap=overlap, tight=tight)
+    other = compose(margin_of(seed, renamed), renamed, (H, W), overlap=overlap, tight=tight)
     np.testing.assert_array_equal(np.array([0, *names])[found], other)
 
 
@@ -224,6 +226,23 @@ def test_the_smallest_box_wins_whatever_the_order_of_the_file(boxes, seed):
     found = compose(margin_of(seed, boxes), boxes, (H, W), overlap="smallest_box")
     other = compose(margin_of(seed, boxes[::-1]), boxes[::-1], (H, W), overlap="smallest_box")
     np.testing.assert_array_equal(found, other)
+
+
+@given(boxes_of, st.integers(0, 99))
+def test_a_tight_box_has_foreground_at_all_sides(boxes, seed):
+    plane = np.random.default_rng(seed).normal(-3, 1, (H, W)).astype(np.float32)
+    found = reaching(plane, boxes, boxes[0].cls, 0.02) > 0
+    for box in (box for box in boxes if box.cls == boxes[0].cls):
+        inside = found[box.y0 : box.y1, box.x0 : box.x1]
+        assert inside[0].any()
+        assert inside[-1].any()
+        assert inside[:, 0].any()
+        assert inside[:, -1].any()
+
+
+def test_foreground_that_reaches_all_sides_is_left_as_it_is():
+    plane = np.where(np.eye(8, dtype=bool), 1.0, -1.0).astype(np.float32)
+    np.testing.assert_array_equal(reaching(plane, [Box(1, 0, 0, 8, 8)], 1, 0.02), plane)
 
 
 @given(st.integers(1, 3), st.integers(0, 99))
