@@ -94,7 +94,8 @@ def _amount(value: float | None, *, relative: bool) -> str:
 
 def signed(value: float) -> str:
     """A difference of fractions in points, with its sign."""
-    return f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
+    text = f"{100 * value:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return text if text.strip("+\N{MINUS SIGN}0.") else "0.0"
 
 
 def reported_of(rows: Iterable[Row]) -> list[ReportedView]:

@@ -80,6 +80,11 @@ class Bench:
         return [spec for spec in self.plan.stages.values() if spec.kind not in OURS]
 
     @property
+    def names(self) -> str:
+        """Names of the stages, for people; those of several rounds once."""
+        return ", ".join(dict.fromkeys(spec.name for spec in self.stages))
+
+    @property
     def store(self) -> Store:
         """The store; a new object verifies every checksum again."""
         return Store(self.folder)
@@ -88,12 +93,12 @@ class Bench:
         """Compute what is missing.
 
         Returns:
-            Stage name -> file -> SHA-256.
+            Stage key -> file -> SHA-256.
 
         Raises:
             StageFailed: A stage ended with an error.
         """
-        return {spec.name: self.run_stage(spec) for spec in self.stages}
+        return {spec.key: self.run_stage(spec) for spec in self.stages}
 
     def run_stage(self, spec: StageSpec, *, interrupt_after: int | None = None) -> Digests:
         """Compute one stage unless it is there.
@@ -109,7 +114,7 @@ class Bench:
         try:
             result = execute(self._job(spec))
         finally:
-            self.ticks[spec.name] = max(self.ticks.get(spec.name, 0), scenes.ALARM.count)
+            self.ticks[spec.key] = max(self.ticks.get(spec.key, 0), scenes.ALARM.count)
             scenes.ALARM.set(None)
         if result.status not in ("done", "cached"):
             kind, text = result.error or (result.status, "no message")

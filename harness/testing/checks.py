@@ -90,7 +90,8 @@ def sound_labels(bench: Bench) -> str:
             fault = _label_fault(reader.label(image_id), spec.num_classes)
             if fault:
                 raise Fault(f"{spec.name}: image {image_id!r}: {fault}")
-    return f"{IMAGES} labels of {' and '.join(spec.name for spec in makers)}: shape, dtype, classes and scores"
+    names = " and ".join(dict.fromkeys(spec.name for spec in makers))
+    return f"{IMAGES} labels of {names}: shape, dtype, classes and scores"
 
 
 def _label_fault(label: PseudoLabel, num_classes: int) -> str | None:
@@ -135,7 +136,7 @@ def blind_to_noise(first: Mapping[str, Digests], poisoned: Mapping[str, Digests]
 
 
 def _first_difference(one: Mapping[str, Digests], two: Mapping[str, Digests], bench: Bench) -> str | None:
-    return next((spec.name for spec in bench.stages if one[spec.name] != two[spec.name]), None)
+    return next((spec.name for spec in bench.stages if one[spec.key] != two[spec.key]), None)
 
 
 def independent_images(bench: Bench) -> str:
@@ -192,7 +193,7 @@ def resumes(bench: Bench, first: Mapping[str, Digests]) -> str:
     tried = []
     with frequent_checkpoints():
         for spec in _own(bench):
-            ticks = bench.ticks[spec.name]
+            ticks = bench.ticks[spec.key]
             if ticks < 2:
                 continue
             bench.forget(spec)
@@ -202,11 +203,11 @@ def resumes(bench: Bench, first: Mapping[str, Digests]) -> str:
                 tried.append(spec.name)
             else:
                 raise Fault(f"{spec.name}: an interruption from outside was caught; let BaseException through")
-            if bench.run_stage(spec) != first[spec.name]:
+            if bench.run_stage(spec) != first[spec.key]:
                 raise Fault(f"{spec.name}: interrupted and resumed it gives other bytes; resume from ctx.work exactly")
     if not tried:
         raise NotApplicable("no stage reads the data set")
-    return f"{', '.join(tried)}: interrupted half-way and resumed, the same bytes"
+    return f"{', '.join(dict.fromkeys(tried))}: interrupted half-way and resumed, the same bytes"
 
 
 def _own(bench: Bench) -> list[StageSpec]:
@@ -228,16 +229,17 @@ def watched_writes(allowed: Sequence[Path]) -> Iterator[list[str]]:
 
 
 _WATCHES: dict[int, tuple[tuple[str, ...], list[str]]] = {}
-_PATHS: Mapping[str, tuple[int, ...]] = {
-    "open": (0,),
-    "os.mkdir": (0,),
-    "os.remove": (0,),
-    "os.rmdir": (0,),
-    "os.rename": (0, 1),
-    "os.link": (1,),
-    "os.symlink": (1,),
-    "os.truncate": (0,),
+_PATHS: Mapping[str, tuple[tuple[int, int | None], ...]] = {
+    "open": ((0, None),),
+    "os.mkdir": ((0, 2),),
+    "os.remove": ((0, 1),),
+    "os.rmdir": ((0, 1),),
+    "os.rename": ((0, 2), (1, 3)),
+    "os.link": ((1, 3),),
+    "os.symlink": ((1, 2),),
+    "os.truncate": ((0, None),),
 }
+"""Audit event -> (position of a path, position of the folder that it is relative to)."""
 _installed: list[bool] = []
 
 
@@ -251,9 +253,9 @@ def _install_audit() -> None:
 def _audit(event: str, args: tuple[Any, ...]) -> None:
     if not _WATCHES or event not in _PATHS or (event == "open" and not _writes(args)):
         return
-    for position in _PATHS[event]:
+    for position, folder in _PATHS[event]:
         path = args[position]
-        if isinstance(path, str | bytes):
+        if isinstance(path, str | bytes) and (folder is None or args[folder] == -1):  # -1: no open folder is named
             _note(path.decode(errors="replace") if isinstance(path, bytes) else path)
 
 

@@ -106,7 +106,7 @@ def check_row(row: Row, manager: PluginManager, folder: Path) -> list[Finding]:
         first, written = _watched_run(bench, folder)
     except (StageFailed, WsssError) as error:
         return [*findings, Finding("runs", "fail", str(error))]
-    findings.append(Finding("runs", "pass", f"{len(first)} stages end: {', '.join(first)}"))
+    findings.append(Finding("runs", "pass", f"{len(first)} stages end: {bench.names}"))
     findings.append(_guarded("labels", lambda: checks.sound_labels(bench)))
     findings += _repeated(bench, first, folder)
     findings.append(_guarded("images", lambda: checks.independent_images(bench)))

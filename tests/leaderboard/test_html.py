@@ -268,3 +268,13 @@ def test_pictures_never_enter_the_json(board):
 
     gallery = Gallery(panels=[], palette=[], marks={}, note="")
     assert to_json(board.model_copy(update={"gallery": gallery})) == to_json(board)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.021, "+2.1"), (-0.1, "\N{MINUS SIGN}10.0"), (0.0, "0.0"), (-0.0001, "0.0"), (0.1, "+10.0"), (1.0, "+100.0")],
+)
+def test_differences_have_a_sign_unless_they_round_to_zero(value, text):
+    from harness.leaderboard.html_claims import signed
+
+    assert signed(value) == text
