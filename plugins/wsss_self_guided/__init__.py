@@ -47,7 +47,7 @@ class SelfGuidedParams:
     filter_subsample: int = _field(1, "guided filter: fit at a size this many times smaller; 4 is fast")
     margin: float = _field(0.0, "labels whose lead over the second class is smaller become 255")
     schedule: float = _field(0.5, "alternation: iterations as a share of the classifier's")
-    lr_mult: float = _field(1.0, "alternation: learning rate as a share of the classifier's")
+    lr_mult: float = _field(0.5, "alternation: learning rate as a share of the classifier's")
     seg_weight: float = _field(1.0, "alternation: weight of the segmentation loss")
     period: int = _field(0, "alternation: epochs between two makings of the labels; 0 = at every step")
     drift_guard: bool = _field(True, "freeze the label network when the foreground leaves [0.5, 2] of its first share")

@@ -42,10 +42,11 @@ class SelfGuided(Generator):
             return
         settings = ctx.settings["classifier"]
         folder = ctx.input("classifier")
+        iterations = round(self._params.schedule * settings.optim.iterations)
         optim = settings.optim.model_copy(
             update={
-                "iterations": round(self._params.schedule * settings.optim.iterations),
-                "warmup": round(self._params.schedule * settings.optim.warmup),
+                "iterations": iterations,
+                "warmup": max(round(self._params.schedule * settings.optim.warmup), iterations // 10),
                 "lr": self._params.lr_mult * settings.optim.lr,
             }
         )

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from harness.contract import IGNORE
 from harness.maps import Affinity, feature_affinity
@@ -112,7 +113,7 @@ class SelfGuidedNetwork(CamClassifier):
         levels = self.features(inputs)
         top = self._top(levels)
         if mode != "loss":
-            return self.seg(top)
+            return self.segment(top)
         assert guide is not None
         assert tags is not None
         assert valid is not None
@@ -121,7 +122,7 @@ class SelfGuidedNetwork(CamClassifier):
         slots = method.class_slots(tags)
         affinity = self._affinity(levels, valid)
         labels = self._labels(inputs, guide, scores, affinity, slots=slots, valid=valid)
-        logits = method.resize(self.seg(top).float(), guide.shape[-2:])
+        logits = method.resize(self.segment(top).float(), guide.shape[-2:])
         losses["loss_seg"] = self.params.seg_weight * method.balanced_cross_entropy(logits, labels)
         if self.params.affinity_loss > 0:
             maps = self._maps(scores.float(), slots, affinity, valid)[:, 1:]
@@ -129,6 +130,15 @@ class SelfGuidedNetwork(CamClassifier):
             losses["loss_affinity"] = self.params.affinity_loss * energy
         self._follow(labels)
         return losses
+
+    def segment(self, top: Tensor) -> Tensor:
+        """Segmentation logits (B, 1 + C, h, w); channels of a cell are standardised first.
+
+        The learning rate is that of a head behind a global mean. On single cells, whose features are far longer than
+        their mean, plain stochastic gradient descent diverges at it.
+        """
+        cells = functional.layer_norm(top.permute(0, 2, 3, 1), top.shape[1:2])
+        return self.seg(cells.permute(0, 3, 1, 2))
 
     @torch.no_grad()
     def _labels(
