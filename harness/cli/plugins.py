@@ -99,7 +99,7 @@ def check(
 
     manager = load_plugins(plugin)
     manager.require_files()
-    found = []
+    found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="wsss-check-") as folder:
         for checked, findings in check_plugin(name, manager, Path(folder)):
             found.append({"checked": checked, "findings": [dataclasses.asdict(finding) for finding in findings]})
