@@ -120,6 +120,8 @@ class LabelUncertaintyLoss(nn.Module):
         exact_weight: Weight of pixels whose label is a pixel mask.
         rule: ``off``, ``fill``, ``fill_mean``, ``threshold`` or ``mean`` (3.5).
         start: First iteration at which labels turn.
+        warmup: What box labels teach before that: ``both`` mean and variance, or the ``variance`` alone, so that the
+            mean is as yet untouched by wrong labels when the first ones turn.
         min_fill: Of the guard.
         min_variance: Of rule ``threshold``.
         overlap: A label may turn into the class beneath its box.
@@ -139,6 +141,7 @@ class LabelUncertaintyLoss(nn.Module):
         exact_weight: float = 1.0,
         rule: str = "fill",
         start: int = 0,
+        warmup: str = "both",
         min_fill: float = 0.2,
         min_variance: float = 0.5,
         overlap: bool = False,
@@ -148,7 +151,8 @@ class LabelUncertaintyLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.fill, self.attenuate, self.form, self.exact_weight = tuple(fill), attenuate, form, exact_weight
-        self.rule, self.start, self.min_fill, self.min_variance = rule, start, min_fill, min_variance
+        self.rule, self.start, self.warmup = rule, start, warmup
+        self.min_fill, self.min_variance = min_fill, min_variance
         self.overlap, self.few, self.momentum, self.loss_weight = overlap, few, momentum, loss_weight
         self.register_buffer("thresholds", torch.full((len(self.fill),), math.nan))
 
@@ -162,6 +166,8 @@ class LabelUncertaintyLoss(nn.Module):
             iteration: Training step, from 0.
         """
         target, attenuated = self.targets(means, variances, labels, iteration)
+        if self.warmup == "variance" and iteration < self.start:
+            means = torch.where(labels.boxed.unsqueeze(1), means.detach(), means)
         nll = attenuated_nll(means, variances, target, attenuated, self.form)
         weight = (target != IGNORE).to(nll.dtype)
         if self.exact_weight != 1.0:

@@ -118,6 +118,7 @@ class LabelUncertainty(Segmenter):
             "exact_weight": params.exact_weight,
             "rule": params.rule,
             "start": round(params.start * iterations),
+            "warmup": params.warmup,
             "min_fill": params.min_fill,
             "min_variance": params.min_variance,
             "overlap": params.overlap,

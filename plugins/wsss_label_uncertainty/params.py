@@ -50,6 +50,9 @@ class LabelUncertaintyParams(PixelShare):
         default="fill", metadata={"help": "which box labels turn into background while training"}
     )
     start: float = field(default=1 / 3, metadata={"help": "share of the training before the first label turns"})
+    warmup: Literal["both", "variance"] = field(
+        default="both", metadata={"help": "what box labels teach before that: mean and variance, or the variance alone"}
+    )
     min_fill: float = field(default=0.2, metadata={"help": "a box that would keep less than this share keeps all"})
     min_variance: float = field(
         default=0.5, metadata={"help": "variance from which rule 'threshold' distrusts a label"}

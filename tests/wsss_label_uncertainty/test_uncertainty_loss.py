@@ -138,3 +138,20 @@ def test_a_confident_wrong_label_loses_its_pull():
         (gradient,) = torch.autograd.grad(loss.sum(), means)
         assert gradient[0, 1].item() <= pull + 1e-6
     assert attenuated_nll(means, torch.ones(1, 1, 1, 1), target, torch.zeros((1, 1, 1)).bool()).item() == 20.0
+
+
+def test_while_warming_up_box_labels_may_teach_the_variance_alone():
+    means, variances, labels = batch((2, 3, 6, 6), 0)
+    means.requires_grad_()
+    variances.requires_grad_()
+    gradients = {}
+    for warmup, iteration in (("both", 0), ("variance", 0), ("variance", 5)):
+        loss = LabelUncertaintyLoss(fill=[0.5] * 3, start=5, warmup=warmup, min_fill=0.0)
+        gradients[warmup, iteration] = torch.autograd.grad(
+            loss(means, variances, labels, iteration), (means, variances)
+        )
+    boxed = labels.boxed.unsqueeze(1)
+    assert not (gradients["variance", 0][0] * boxed).any()
+    assert torch.equal(gradients["variance", 0][0] * ~boxed, gradients["both", 0][0] * ~boxed)
+    assert torch.equal(gradients["variance", 0][1], gradients["both", 0][1])
+    assert (gradients["variance", 5][0] * boxed).any()
