@@ -152,7 +152,8 @@ def generation(options):
         print(
             f"generation {name:6} ours {quick[0]:7.2f} s CPU {quick[1]:7.2f} s wall, usual {slow[0]:7.2f} /"
             f" {slow[1]:7.2f}  faster {slow[0] / quick[0]:5.2f}x  equal pixels {100 * same:7.3f} %"
-            f"  foreground {100 * kept:5.1f} %"
+            f"  foreground {100 * kept:5.1f} %",
+            flush=True,
         )
         fine &= same >= 0.999 and (not options.require or name == "image" or slow[0] >= 2 * quick[0])
     return fine
@@ -195,7 +196,8 @@ def training(options, name, segmenter, generator, classes, crop):
     print(
         f"training {name:10} uncached {spent['uncached'][0]:7.2f} s CPU {spent['uncached'][1]:7.2f} s wall, "
         f"cached {spent['cached'][0]:7.2f} / {spent['cached'][1]:7.2f}  faster {ratio:5.2f}x "
-        f"(cache of 8 images {building[0]:.2f} s CPU)"
+        f"(cache of 8 images {building[0]:.2f} s CPU)",
+        flush=True,
     )
     return ratio
 
