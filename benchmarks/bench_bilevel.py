@@ -129,7 +129,7 @@ def generation(options):
     generator = make_generator(options.network, 5, backbone="mobilenet_v2_x0.35")
     teach(segmenter, scenes(64, 96, CLASSES), 2 * options.steps)
     steps(generator, PairStream(scenes(64, 96, CLASSES), crop=96, seed=0), Probability(segmenter), options.steps)
-    generator.eval()
+    centre(generator.eval(), segmenter, drawn, options.canvas)
     items = [(s.image_id, s.image, s.boxes) for s in drawn]
     rules = Rules(options.canvas)
     fused = mm.fuse_conv_bn(copy.deepcopy(generator))
@@ -179,6 +179,16 @@ def steps(generator, stream, probability, count):
     """Some steps of training."""
     with tempfile.TemporaryDirectory() as work:
         fit(generator, stream, Schedule(count, 4, 1e-3), work=Path(work), device="cpu", probability=probability)
+
+
+@torch.inference_mode()
+def centre(generator, segmenter, drawn, canvas):
+    """Shift the last bias until half of what lies in boxes is foreground: labels are never empty."""
+    batch = PairStream(drawn, crop=canvas, seed=1).batch(0, 8)
+    x = assemble(batch.images[batch.owner], batch.masks, Probability(segmenter).of(batch), unit=True)
+    difference = generator(x).diff(dim=1)[:, 0]
+    inside = batch.masks[:, 2::4, 2::4] > 0
+    generator.head[-1].bias[1] -= difference[inside].median()
 
 
 def training(options, name, segmenter, generator, classes, crop):
