@@ -86,7 +86,7 @@ def test_without_alternation_nothing_is_trained_and_the_shared_maps_are_refined(
 
 
 def test_alternation_leaves_a_classifier_the_network_and_the_foreground_of_each_epoch(ctx):
-    checked(labels(ctx))
+    checked(labels(ctx, schedule=0.5))
     history = json.loads((ctx.out / CURVE).read_text())
     assert len(history["foreground"]) == 1  # 2 steps = 1 epoch of 3 images, half of the classifier's schedule
     start, end = (torch.load(folder / WEIGHTS) for folder in (ctx.input("classifier"), ctx.out))
