@@ -54,7 +54,8 @@ class RoundConfig(_Strict):
 class Row(_Strict):
     """One row of the table.
 
-    ``segmenter`` and ``refiners`` replace those of the method's last round.
+    ``segmenter`` and ``refiners`` replace those of the method's last round. A row with ``labels_only`` ends with the
+    last round's pseudo labels: they are scored, and no segmenter is trained on them.
     """
 
     name: str = Field(pattern=NAME)
@@ -63,6 +64,7 @@ class Row(_Strict):
     params: dict[str, Any] = {}
     segmenter: ComponentField | None = None
     refiners: list[ComponentField] | None = None
+    labels_only: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -78,6 +80,8 @@ class Row(_Strict):
     def _one_recipe(self) -> Row:
         if self.rounds is not None and (self.method or self.params or self.segmenter or self.refiners is not None):
             raise ValueError("a row with rounds takes no method, params, segmenter or refiners beside them")
+        if self.labels_only and self.segmenter is not None:
+            raise ValueError("a row with labels_only trains no segmenter, take one of the two away")
         return self
 
 

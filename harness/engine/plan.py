@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.errors import PluginError
@@ -86,7 +86,7 @@ class Cell:
     Attributes:
         stages: (role, key) in order of the work; roles of rounds begin with ``r1/``.
         pseudo: Keys of the stages that score each round's pseudo labels.
-        val: Key of the stage that scores the predictions.
+        val: Key of the stage that scores the predictions; ``None`` for a row that ends with its labels.
     """
 
     row: ResolvedRow
@@ -94,12 +94,12 @@ class Cell:
     seed: int
     stages: tuple[tuple[str, str], ...]
     pseudo: tuple[str, ...]
-    val: str
+    val: str | None
 
     @property
     def targets(self) -> tuple[str, ...]:
         """Keys that the record is made of."""
-        return (*self.pseudo, self.val)
+        return (*self.pseudo, *([self.val] if self.val else []))
 
     @property
     def stem(self) -> str:
@@ -169,9 +169,12 @@ class _Layout:
         previous: dict[str, str] = {}
         for number, item in enumerate(row.rounds, start=1):
             labels = self._labels(item, f"r{number}", previous)
-            segmenter = self._segmenter(item, f"r{number}", labels, previous)
+            if item.segmenter is not None:
+                segmenter = self._segmenter(item.segmenter, item.warm_start, f"r{number}", labels, previous)
+                previous = {"previous_labels": labels, "previous_segmenter": segmenter}
             pseudo.append(self._score(f"r{number}/score labels", "score_labels", labels))
-            previous = {"previous_labels": labels, "previous_segmenter": segmenter}
+        if row.rounds[-1].segmenter is None:
+            return self._cell(row, pseudo, None)
         predictions = self._add(
             "predict",
             "predict",
@@ -182,10 +185,12 @@ class _Layout:
             params={"dev_fraction": self.protocol.scoring.dev_fraction},
             split="val",
         )
-        val = self._score("score predictions", "score_predictions", predictions, split="val")
-        used = self._upstream((*pseudo, val))
-        stages = tuple((role, key) for role, key in self.roles.items() if key in used)
-        return Cell(row, self.backbone, self.seed, stages, tuple(pseudo), val)
+        return self._cell(row, pseudo, self._score("score predictions", "score_predictions", predictions, split="val"))
+
+    def _cell(self, row: ResolvedRow, pseudo: Iterable[str], val: str | None) -> Cell:
+        cell = Cell(row, self.backbone, self.seed, (), tuple(pseudo), val)
+        used = self._upstream(cell.targets)
+        return replace(cell, stages=tuple((role, key) for role, key in self.roles.items() if key in used))
 
     def _upstream(self, targets: Iterable[str]) -> set[str]:
         """The targets and everything that they are computed from."""
@@ -209,11 +214,11 @@ class _Layout:
             labels = self._component(refiner, "refine", prefix, {"labels": labels})
         return labels
 
-    def _segmenter(self, item: ResolvedRound, prefix: str, labels: str, previous: Mapping[str, str]) -> str:
+    def _segmenter(self, part: Part, warm_start: bool, prefix: str, labels: str, previous: Mapping[str, str]) -> str:
         inputs = {"labels": labels}
-        if item.warm_start:
+        if warm_start:
             inputs["warm_start"] = previous["previous_segmenter"]
-        return self._component(item.segmenter, "segmenter", prefix, inputs, reads=("backbone", "segmenter"))
+        return self._component(part, "segmenter", prefix, inputs, reads=("backbone", "segmenter"))
 
     def _component(
         self, part: Part, kind: str, prefix: str, inputs: Mapping[str, str], reads: tuple[str, ...] = ()

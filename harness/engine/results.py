@@ -156,16 +156,17 @@ class Records:
 
 
 def _scores(cell: Cell) -> dict[str, str]:
-    """Score name -> key: ``pseudo_r1`` ... of earlier rounds, ``pseudo`` of the last, ``val``."""
+    """Score name -> key: ``pseudo_r1`` ... of earlier rounds, ``pseudo`` of the last, ``val`` of its segmenter."""
     *earlier, last = cell.pseudo
-    return {**{f"pseudo_r{n}": key for n, key in enumerate(earlier, start=1)}, "pseudo": last, "val": cell.val}
+    labels = {**{f"pseudo_r{n}": key for n, key in enumerate(earlier, start=1)}, "pseudo": last}
+    return {**labels, "val": cell.val} if cell.val else labels
 
 
 def _round(item: ResolvedRound) -> dict[str, Any]:
     return {
         "generator": item.generator.use,
         "refiners": [refiner.use for refiner in item.refiners],
-        "segmenter": item.segmenter.use,
+        "segmenter": item.segmenter.use if item.segmenter else None,
         "warm_start": item.warm_start,
     }
 

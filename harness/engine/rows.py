@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,17 +62,17 @@ class Part:
 
 @dataclass(frozen=True)
 class ResolvedRound:
-    """A round whose components are known."""
+    """A round whose components are known; without a segmenter it ends with its pseudo labels."""
 
     generator: Part
     refiners: tuple[Part, ...]
-    segmenter: Part
+    segmenter: Part | None
     warm_start: bool
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """All components in order."""
-        return (self.generator, *self.refiners, self.segmenter)
+        return (self.generator, *self.refiners, *([self.segmenter] if self.segmenter else []))
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,15 @@ def resolve_rows(benchmark: Benchmark, manager: PluginManager) -> list[ResolvedR
     Raises:
         ConfigError: An unknown name or a wrong parameter; names file and field.
     """
-    return [_resolve(row, manager, f"{benchmark.path}: methods.{row.name}") for row in benchmark.methods]
+    return [_cut(row, _resolve(row, manager, f"{benchmark.path}: methods.{row.name}")) for row in benchmark.methods]
+
+
+def _cut(row: Row, resolved: ResolvedRow) -> ResolvedRow:
+    """The row without its last segmenter if only its labels are wanted."""
+    if not row.labels_only:
+        return resolved
+    *earlier, last = resolved.rounds
+    return replace(resolved, rounds=(*earlier, replace(last, segmenter=None)))
 
 
 def _resolve(row: Row, manager: PluginManager, where: str) -> ResolvedRow:

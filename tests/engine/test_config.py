@@ -37,6 +37,21 @@ def test_a_row_is_a_name_a_method_or_rounds(write_config):
     assert row["own"].supervision == "I"
 
 
+def test_a_row_of_labels_alone_trains_no_last_segmenter(write_config):
+    own = {"name": "own", "rounds": [{"generator": "learnt", "segmenter": "toy"}] * 2, "labels_only": True}
+    plan, _ = make_plan(write_config(methods=[{"name": "labels", "method": "fill", "labels_only": True}, own]))
+    roles = {cell.row.label: [role for role, _ in cell.stages] for cell in plan.cells}
+    assert roles["labels"] == ["r1/generate fill", "r1/score labels"]
+    assert [role for role in roles["own"] if "segmenter" in role] == []
+    assert [cell.val for cell in plan.cells] == [None, None]
+
+
+def test_a_row_of_labels_alone_with_a_segmenter_is_refused(write_config):
+    row = {"method": "fill", "segmenter": "other", "labels_only": True}
+    with pytest.raises(ConfigError, match=r"methods.*labels_only trains no segmenter"):
+        load_benchmark(write_config(methods=[row]))
+
+
 def test_overrides_reach_protocol_dataset_rows_and_seeds(write_config):
     overrides = ["protocol.cam.threshold=0.3", "dataset.params.train=2", "methods.fill.cls=2", "seeds=[3, 4]"]
     plan, _ = make_plan(write_config(methods=["fill"]), overrides)

@@ -9,6 +9,8 @@ from toy import flip_byte, make_plan, records, run_toy, without_measurements
 from harness.contract.interfaces import Executor
 from harness.contract.run_record import RunRecord
 from harness.engine.stages import store_of
+from harness.leaderboard.board import build_board
+from harness.leaderboard.loading import load_runs
 
 
 class Inline(Executor):
@@ -53,6 +55,21 @@ def test_every_cell_gets_a_valid_record_with_its_confusions(write_config, tmp_pa
     filled = RunRecord.model_validate_json((outcome.records / "fill--net--s0.json").read_text())
     assert filled.oracle is not None
     assert filled.reference
+
+
+def test_a_row_of_labels_alone_has_a_record_without_predictions(write_config, tmp_path):
+    row = {"name": "labels", "method": "fill", "labels_only": True}
+    plan, manager = make_plan(write_config(methods=["fill", row]))
+    outcome = run_toy(plan, manager, tmp_path / "runs", executor=Inline)
+    assert outcome.exit_code == 0
+    runs = load_runs(outcome.records)
+    found = {run.record.label: run.record for run in runs}
+    assert set(found["fill"].scores) == {"pseudo", "val"}
+    assert set(found["labels"].scores) == {"pseudo"}
+    assert found["labels"].rounds[-1]["segmenter"] is None
+    assert found["labels"].scores["pseudo"].sha256 == found["fill"].scores["pseudo"].sha256
+    board = build_board(runs)
+    assert [(row.method, row.rank, row.status) for row in board.rows] == [("fill", 1, "ok"), ("labels", None, "ok")]
 
 
 def test_a_second_run_computes_nothing_and_starts_no_executor(write_config, tmp_path, counter):
