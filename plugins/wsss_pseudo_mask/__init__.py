@@ -53,7 +53,7 @@ def wsss_generators() -> Iterator[GeneratorRecord]:
         params=GeneratorParams,
         needs=(TAGS,),
         uses=_cams,
-        reads=("cam",),
+        reads=("cam", "classifier"),
         card=CARD,
         summary="smoothed CAMs, a foreground of each class, then the class with the larger share of its own mass",
     )
@@ -78,7 +78,9 @@ def wsss_refiners() -> Iterator[RefinerRecord]:
         ("pmg", PmgParams, "proportional pseudo-mask generation from any soft scores"),
         ("cvs_pmg", CvsPmgParams, "both on any soft scores"),
     ):
-        yield RefinerRecord(name, at, params=params, uses=_classifier, reads=("cam",), card=CARD, summary=summary)
+        yield RefinerRecord(
+            name, at, params=params, uses=_classifier, reads=("cam", "classifier"), card=CARD, summary=summary
+        )
 
 
 @hookimpl

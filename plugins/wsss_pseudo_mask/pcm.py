@@ -20,11 +20,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from harness.contract import BACKGROUND, Context, SoftScores, View
+from harness.maps import SizeRule
 from harness.modelling import load_classifier
 
 SHARPNESS = 4.0
 SIDE = 449
-"""Side of the network input; images are squeezed into a square, so that all share a batch."""
+"""Largest side of the network input; images are squeezed into a square, so that all share a batch."""
 
 _BATCH = 16
 
@@ -56,13 +57,19 @@ def with_histogram_of(maps: Tensor, source: Tensor) -> Tensor:
     return torch.empty_like(values).scatter_(1, order, values).view_as(maps)
 
 
+def input_side(crop: int) -> int:
+    """Twice the side that the classifier was trained at, as the network likes it, but no more than ``SIDE``."""
+    return min(SIDE, SizeRule().side(2 * crop))
+
+
 def correlated(items: Iterable[Item], view: View, ctx: Context) -> Iterator[Item]:
     """Refine soft scores, in order; those without a foreground class pass as they are."""
     model = load_classifier(Path(ctx.input("classifier")), ctx.device)
+    side = input_side(ctx.settings["classifier"].augment.crop)
     source = iter(items)
     while batch := list(islice(source, _BATCH)):
         busy = [image_id for image_id, scores in batch if scores is not None and set(scores.classes) - {BACKGROUND}]
-        features = dict(zip(busy, _features(model, busy, view), strict=True)) if busy else {}
+        features = dict(zip(busy, _features(model, busy, view, side), strict=True)) if busy else {}
         for image_id, scores in batch:
             if scores is not None and image_id in features:
                 yield image_id, _refine(scores, features[image_id])
@@ -71,10 +78,10 @@ def correlated(items: Iterable[Item], view: View, ctx: Context) -> Iterator[Item
 
 
 @torch.inference_mode()
-def _features(model: Any, ids: Iterable[str], view: View) -> Tensor:
+def _features(model: Any, ids: Iterable[str], view: View, side: int) -> Tensor:
     """(B, D, h, w) float32: the deepest two levels, each of unit length in every cell."""
     pixels = [model.data_preprocessor.normalise(torch.from_numpy(np.array(view.image(name)))[None]) for name in ids]
-    size = (SIDE, SIDE)
+    size = (side, side)
     inputs = [functional.interpolate(one, size, mode="bilinear", align_corners=False) for one in pixels]
     levels = model.features(torch.cat(inputs))[-2:]
     size = levels[-1].shape[2:]

@@ -147,6 +147,7 @@ def test_correlated_maps_keep_their_histogram_and_follow_the_features(ctx):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pcm, "load_classifier", lambda folder, device: Model())
         ctx.device = "cpu"
+        ctx.settings["classifier"] = SimpleNamespace(augment=SimpleNamespace(crop=240))
         empty = SoftScores((), np.zeros((0, 6, 8), np.float16), SIZE)
         found = dict(pcm.correlated([("two", given), ("none", empty), ("no", None)], View(), ctx))
     assert found["none"] is empty
