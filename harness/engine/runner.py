@@ -93,7 +93,7 @@ class _Runner:
     def run(self) -> Outcome:
         self._notify_run("wsss_run_started")
         note_dataset(self.store, self.plan.fingerprint, self.plan.benchmark.dataset)
-        with self.board.shown():
+        with self.store.claim(self.plan.folder, self.plan.stages), self.board.shown():
             for cell in self.plan.cells:
                 self._begin(cell)
             if self.open_cells:

@@ -4,6 +4,7 @@
   or not at all. Whatever a kill leaves behind is swept by the next holder of the key's lock.
 * Locks belong to the operating system and end with the process, also after ``kill -9``.
 * Content is verified by checksum before its first use in a process; what fails is set aside and computed again.
+* A run claims the keys of its plan; what a live run claims is never discarded, built or yet to be.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -45,6 +46,7 @@ class Artifact:
         inputs: What the key was hashed from.
         files: Relative path to ``{"sha256", "size"}``.
         device: ``cpu`` or the name of the accelerator.
+        peak_gpu_mib: Peak memory that torch allocated on the accelerator; not in the file of a stage without one.
         meter: Ids of the images whose supervision the stage read, by kind.
         environment: Library versions and platform that computed it.
     """
@@ -60,11 +62,27 @@ class Artifact:
     meter: Mapping[str, list[str]] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     version: int = VERSION
+    peak_gpu_mib: float | None = None
 
     @property
     def size(self) -> int:
         """Bytes of all files."""
         return sum(entry["size"] for entry in self.files.values())
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Keys that a run needs or will need.
+
+    Attributes:
+        owner: Folder of the run's records.
+        live: Whether the run is under way; a run that was killed leaves its claim behind.
+    """
+
+    name: str
+    owner: str
+    keys: frozenset[str]
+    live: bool
 
 
 class Store:
@@ -89,7 +107,7 @@ class Store:
     @contextmanager
     def lock(self, key: str) -> Iterator[bool]:
         """Hold the lock of ``key``; yields ``False`` when another process holds it."""
-        path = self.runs / "locks" / f"{key}.lock"
+        path = self._lock_path(key)
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             guard = filelock.FileLock(path)
@@ -99,6 +117,54 @@ class Store:
             yield guard.is_locked
         finally:
             guard.release()
+
+    @contextmanager
+    def claim(self, owner: str, keys: Iterable[str]) -> Iterator[None]:
+        """Keep the artifacts of ``keys`` from being discarded while the context is open.
+
+        A context that is left by an error or a kill leaves its claim behind, as that of an interrupted run; the next
+        one of the same ``owner`` that ends well takes it away. A store that cannot be written needs no claim.
+        """
+        name = f"{owner}-{uuid4().hex[:8]}"
+        path = self._claim_path(name)
+        with ExitStack() as held:
+            with suppress(StoreError):
+                held.enter_context(self.lock(name))
+                with self._gate():
+                    write_atomically(path, json.dumps({"owner": owner, "keys": sorted(keys)}))
+            yield
+        with writing(path):
+            for claim in self.claims():
+                if claim.owner == owner and not claim.live:
+                    self._claim_path(claim.name).unlink(missing_ok=True)
+                    self._lock_path(claim.name).unlink(missing_ok=True)
+
+    def claims(self) -> list[Claim]:
+        """Claims of runs that are under way, and of those that were interrupted."""
+        found = []
+        for path in sorted((self.runs / "locks").glob("*.claim")):
+            try:
+                content = json.loads(path.read_text(encoding="utf-8"))
+            except FileNotFoundError:
+                continue
+            with self.lock(path.stem) as free:
+                found.append(Claim(path.stem, content["owner"], frozenset(content["keys"]), live=not free))
+        return found
+
+    def discard(self, key: str) -> bool:
+        """Delete the artifact of ``key``; ``False`` when it is in use or claimed by a live run."""
+        with self.lock(key) as mine:
+            if not mine:
+                return False
+            with self._gate():
+                if any(key in claim.keys for claim in self.claims() if claim.live):
+                    return False
+                folder = self.folder(key)
+                gone = folder.with_name(f".{key}-{uuid4().hex[:8]}")
+                with writing(folder):
+                    folder.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+        return True
 
     def has(self, key: str) -> bool:
         """Whether there is an artifact of ``key``; says nothing of its soundness."""
@@ -164,6 +230,8 @@ class Store:
                 }
                 artifact = describe(files)
                 content = {f.name: getattr(artifact, f.name) for f in fields(artifact)}
+                if artifact.peak_gpu_mib is None:
+                    del content["peak_gpu_mib"]
                 manifest = built / MANIFEST
                 manifest.write_text(json.dumps({**content, "sha256": digest(content)}), encoding="utf-8")
                 _sync([*paths, manifest])
@@ -183,6 +251,25 @@ class Store:
             artifact = self.find(manifest.parent.name)
             if artifact is not None:
                 yield artifact
+
+    @contextmanager
+    def _gate(self) -> Iterator[None]:
+        """One at a time: noting a claim, and discarding what nobody claims."""
+        path = self._lock_path("gate")
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            guard = filelock.FileLock(path)
+            guard.acquire()
+        try:
+            yield
+        finally:
+            guard.release()
+
+    def _lock_path(self, name: str) -> Path:
+        return self.runs / "locks" / f"{name}.lock"
+
+    def _claim_path(self, name: str) -> Path:
+        return self.runs / "locks" / f"{name}.claim"
 
     def _sound(self, artifact: Artifact) -> bool:
         folder = self.folder(artifact.key)
@@ -253,7 +340,7 @@ def _parse(text: str, key: str) -> Artifact | None:
         artifact = Artifact(**content)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None
-    sound = artifact.key == key and artifact.version == VERSION and digest(asdict(artifact)) == recorded
+    sound = artifact.key == key and artifact.version == VERSION and digest(content) == recorded
     return artifact if sound else None
 
 

@@ -1,33 +1,13 @@
 """A run computes what is missing, survives failures, and leaves one record a cell."""
 
 import shutil
-from concurrent.futures import Future
 
 import pytest
-from toy import flip_byte, make_plan, records, run_toy, without_measurements
+from toy import Inline, flip_byte, make_plan, records, run_toy, without_measurements
 
-from harness.contract.interfaces import Executor
 from harness.contract.run_record import RunRecord
-from harness.engine.stages import store_of
 from harness.leaderboard.board import build_board
 from harness.leaderboard.loading import load_runs
-
-
-class Inline(Executor):
-    """Runs in this process, at once."""
-
-    slots = 2
-
-    def submit(self, function, /, *args, timeout=None):
-        future = Future()
-        try:
-            future.set_result(function(*args))
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-    def shutdown(self, *, cancel=False):
-        store_of.cache_clear()  # a worker's memory ends with it
 
 
 @pytest.fixture

@@ -2,15 +2,18 @@
 
 import json
 import os
+from concurrent.futures import Future
 from pathlib import Path
 from unittest import mock
 
+from harness.contract.interfaces import Executor
 from harness.engine.config import load_benchmark
 from harness.engine.executors import LocalExecutor
 from harness.engine.plan import build_plan
 from harness.engine.progress import Board
 from harness.engine.records import LocalParams
 from harness.engine.runner import run_plan
+from harness.engine.stages import store_of
 from harness.plugins import PluginSpec, manager_from_spec
 
 PLUGIN = Path(__file__).parent / "toy_plugin.py"
@@ -26,6 +29,23 @@ BENCHMARK = {
     },
     "methods": ["fill", "learnt", "learnt_erase"],
 }
+
+
+class Inline(Executor):
+    """Runs in this process, at once."""
+
+    slots = 2
+
+    def submit(self, function, /, *args, timeout=None):
+        future = Future()
+        try:
+            future.set_result(function(*args))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def shutdown(self, *, cancel=False):
+        store_of.cache_clear()  # a worker's memory ends with it
 
 
 def toy_manager():

@@ -1,0 +1,185 @@
+"""What a runs folder holds, what of it nobody needs, and taking that away.
+
+* Records are never touched. What ``wsss verify`` needs of a record, its label maps and confusions, stays unless
+  everything is asked for; tables come out the same before and after in any case.
+* What a live run claims stays, and so does what another process builds or reads under a lock.
+* What an interrupted run had computed stays until it is resumed, or until the plans to keep are named.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.contract.errors import DataError
+from harness.engine.store import Store, writing
+
+DAMAGED = "(damaged artifact)"
+SET_ASIDE = "(damaged artifact, set aside)"
+HALF_BUILT = "(half-built artifact)"
+WORK = "(work of an unfinished stage)"
+TRACE = "(trace of a killed process)"
+SCORES = ("score labels", "score predictions")
+"""Stages that count confusions; what they counted is their input ``scored``."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What stays.
+
+    Attributes:
+        plans: Keys of the stages of the plans to keep; ``None`` when none was named: then every stage that a record
+            names stays, and all that interrupted runs claim.
+        evidence_only: Of a record only what verifying it needs stays.
+        everything: Records keep nothing.
+        older_than: Only what was last written so many days ago goes.
+    """
+
+    plans: frozenset[str] | None = None
+    evidence_only: bool = False
+    everything: bool = False
+    older_than: float = 0.0
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something in a runs folder.
+
+    Attributes:
+        what: Stage name of an artifact, or what else it is.
+        key: Key of its stage, ``None`` when it belongs to none.
+        needed: Whether the rules keep it.
+        size: Bytes.
+    """
+
+    what: str
+    path: Path
+    key: str | None
+    needed: bool
+    size: int
+
+
+def survey(store: Store, rules: Rules) -> list[Item]:
+    """Every artifact and every leftover below the runs folder.
+
+    Raises:
+        DataError: A record cannot be read, so that nobody knows what it needs.
+    """
+    needed = _needed(store, rules)
+    newest = time.time() - rules.older_than * 86400
+    items = []
+    for what, path, key in (*_artifacts(store), *_leftovers(store)):
+        state = _state(path)
+        if state is not None:
+            wanted = key in needed and (what == WORK or not what.startswith("("))
+            items.append(Item(what, path, key, wanted or state[1] > newest, state[0]))
+    return items
+
+
+def collect(store: Store, items: Iterable[Item]) -> tuple[list[Item], list[Item]]:
+    """Delete the items that are not needed.
+
+    Returns:
+        What was deleted, and what was in use and stayed.
+
+    Raises:
+        StoreError: The runs folder cannot be written.
+    """
+    gone: list[Item] = []
+    stayed: list[Item] = []
+    for item in items:
+        if not item.needed:
+            (gone if _delete(store, item) else stayed).append(item)
+    return gone, stayed
+
+
+def _needed(store: Store, rules: Rules) -> set[str]:
+    """Keys of the stages whose artifacts stay."""
+    claims = store.claims()
+    keys = {key for claim in claims if claim.live for key in claim.keys} | (rules.plans or set())
+    if rules.everything:
+        return keys
+    records = [stages for path in _records(store) for stages in (_stages(path),)]
+    for stages in records:
+        keys |= _evidence(store, stages)
+    if rules.plans is None and not rules.evidence_only:
+        keys |= {key for stages in records for _, key in stages}
+        keys |= {key for claim in claims for key in claim.keys}
+    return keys
+
+
+def _records(store: Store) -> list[Path]:
+    return sorted((store.runs / "records").glob("*/*.json"))
+
+
+def _stages(record: Path) -> list[tuple[str, str]]:
+    """(role, key) of the stages of a record."""
+    try:
+        content = json.loads(record.read_text(encoding="utf-8"))
+        return [(stage["name"], stage["key"]) for stage in content["stages"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{record}: stages: the record cannot be read ({type(error).__name__}: {error})") from None
+
+
+def _evidence(store: Store, stages: Iterable[tuple[str, str]]) -> set[str]:
+    """Keys of the scores of a record and of the label maps that they were counted from."""
+    found = set()
+    for role, key in stages:
+        artifact = store.find(key) if role.endswith(SCORES) else None
+        if artifact is not None:
+            found |= {key, artifact.inputs["upstream"]["scored"]}
+    return found
+
+
+def _artifacts(store: Store) -> Iterator[tuple[str, Path, str]]:
+    for folder in sorted((store.runs / "store").glob("??/[!.]*")):
+        artifact = store.find(folder.name)
+        yield artifact.name if artifact else DAMAGED, folder, folder.name
+
+
+def _leftovers(store: Store) -> Iterator[tuple[str, Path, str | None]]:
+    """What killed processes and damage left; a key says whose lock guards it."""
+    runs = store.runs
+    for path in sorted((runs / "store").glob("??/.*")):
+        yield HALF_BUILT, path, path.name[1:].rpartition("-")[0]
+    for path in sorted((runs / "corrupt").glob("*")):
+        yield SET_ASIDE, path, None
+    for path in sorted((runs / "work").glob("*")):
+        yield TRACE if store.has(path.stem) else WORK, path, path.stem
+    for path in sorted((runs / "status" / "stages").glob("*")):
+        yield TRACE, path, path.stem
+    if not any(claim.live for claim in store.claims()):
+        for path in sorted((runs / "records").glob("*/.*")):
+            yield TRACE, path, None
+
+
+def _state(path: Path) -> tuple[int, float] | None:
+    """Bytes and time of the last change, or ``None`` when it has just gone."""
+    try:
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        return sum(file.stat().st_size for file in files), path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
+def _delete(store: Store, item: Item) -> bool:
+    """Whether it is gone; what is locked stays."""
+    if item.path.parent.parent == store.runs / "store" and not item.path.name.startswith("."):
+        return store.discard(item.path.name)
+    if item.key is None:
+        return _remove(item.path)
+    with store.lock(item.key) as mine:
+        return mine and _remove(item.path)
+
+
+def _remove(path: Path) -> bool:
+    with writing(path):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return True
