@@ -219,9 +219,9 @@ def _optimizer(model: nn.Module, optim: OptimSettings, device: str) -> OptimWrap
     ]
     optimizer: torch.optim.Optimizer
     if optim.optimizer == "sgd":
-        optimizer = torch.optim.SGD(params, lr=optim.lr, momentum=optim.momentum)
+        optimizer = torch.optim.SGD(params, lr=optim.lr, momentum=optim.momentum, fused=True)
     else:
-        optimizer = torch.optim.AdamW(params, lr=optim.lr)
+        optimizer = torch.optim.AdamW(params, lr=optim.lr, fused=True)
     if not (optim.amp and device.startswith("cuda")):
         return OptimWrapper(optimizer)
     with mm.quiet():
