@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -53,7 +54,7 @@ class StageContext:
         work: Folder that survives a kill.
         inputs: Folders of the upstream artifacts.
         device: ``auto``, ``cpu`` or ``cuda``; looked up when the stage first asks for its device.
-        slot: Number of the worker, which spreads stages over devices.
+        slot: Number of the worker, which spreads stages over devices where ``CUDA_VISIBLE_DEVICES`` names none.
         threads: CPU threads of this process.
         report: File that progress is written to.
     """
@@ -85,7 +86,8 @@ class StageContext:
         import torch
 
         if torch.cuda.is_available():
-            return f"cuda:{self._slot % torch.cuda.device_count()}"
+            told = "CUDA_VISIBLE_DEVICES" in os.environ  # whoever set it chose a device: the first is the one meant
+            return f"cuda:{0 if told else self._slot % torch.cuda.device_count()}"
         if self._device == "cuda":
             raise PluginError("--device cuda: no CUDA device is available")
         return "cpu"

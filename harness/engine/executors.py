@@ -2,6 +2,8 @@
 
 * Workers are spawned, not forked: a fork of a process that holds CUDA or threads is undefined.
 * A worker sets the thread limits before anything imports numpy or torch, and ends when its parent does.
+* A worker sees one GPU: ``CUDA_VISIBLE_DEVICES`` is narrowed before CUDA starts, and a worker that replaces a crashed
+  one gets the same.
 * A timeout kills the worker, with everything that it runs.
 """
 
@@ -16,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -34,23 +36,14 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 
 class LocalExecutor(Executor):
-    """N spawned processes, replaced one by one when they crash or time out."""
+    """N spawned processes, each started when it is first needed and replaced when it crashes or times out."""
 
     def __init__(self, params: LocalParams) -> None:
-        if params.device not in ("auto", "cpu", "cuda"):
-            raise ConfigError(f"--device: {params.device!r} is none of auto, cpu, cuda")
-        if params.jobs is not None and params.jobs < 1:
-            raise ConfigError(f"--jobs: must be at least 1, got {params.jobs}")
+        check_params(params.device, params.jobs)
         self._jobs = params.jobs or default_jobs(params.device)
-        self._pool = self._new_pool()
-
-    def _new_pool(self) -> Any:
-        return ProcessPool(
-            max_workers=self._jobs,
-            initializer=start_worker,
-            initargs=(os.getpid(), max(1, min(worker_threads(), cores() // self._jobs))),
-            context=multiprocessing.get_context("spawn"),
-        )
+        devices = visible_devices() if params.device != "cpu" else []
+        threads = max(1, min(worker_threads(), cores() // self._jobs))
+        self._workers = [_Worker(threads, device_of(number, devices)) for number in range(self._jobs)]
 
     @property
     def slots(self) -> int:
@@ -58,20 +51,59 @@ class LocalExecutor(Executor):
         return self._jobs
 
     def submit(self, function: Callable[..., Any], /, *args: Any, timeout: float | None = None) -> Future[Any]:
-        """Run ``function(*args)`` in a worker; after ``timeout`` seconds the worker is killed."""
-        try:
-            future: Future[Any] = self._pool.schedule(function, args=args, timeout=timeout)
-        except RuntimeError:  # the pool gives up when a worker dies between two stages
-            self._pool = self._new_pool()
-            future = self._pool.schedule(function, args=args, timeout=timeout)
-        return future
+        """Run ``function(*args)`` in the worker with the least to do; after ``timeout`` seconds it is killed."""
+        return min(self._workers, key=_Worker.waiting).submit(function, args, timeout)
 
     def shutdown(self, *, cancel: bool = False) -> None:
         """Wait for the workers, or stop them."""
-        if cancel:
-            self._pool.stop()
-        else:
-            self._pool.close()
+        for worker in self._workers:
+            worker.stop() if cancel else worker.close()
+        for worker in self._workers:
+            worker.join()
+
+
+class _Worker:
+    """One process and the GPU that it sees.
+
+    Args:
+        threads: CPU threads that it should use.
+        device: Name for ``CUDA_VISIBLE_DEVICES``; ``None`` = as the parent sees them.
+    """
+
+    def __init__(self, threads: int, device: str | None) -> None:
+        self._threads, self._device = threads, device
+        self._futures: list[Future[Any]] = []
+        self._pool = self._new_pool()
+
+    def _new_pool(self) -> Any:
+        return ProcessPool(
+            max_workers=1,
+            initializer=start_worker,
+            initargs=(os.getpid(), self._threads, self._device),
+            context=multiprocessing.get_context("spawn"),
+        )
+
+    def waiting(self) -> int:
+        """Calls that have not ended."""
+        self._futures = [future for future in self._futures if not future.done()]
+        return len(self._futures)
+
+    def submit(self, function: Callable[..., Any], args: tuple[Any, ...], timeout: float | None) -> Future[Any]:
+        try:
+            future: Future[Any] = self._pool.schedule(function, args=args, timeout=timeout)
+        except RuntimeError:  # the pool gives up when its process dies between two stages
+            self._pool = self._new_pool()
+            future = self._pool.schedule(function, args=args, timeout=timeout)
+        self._futures.append(future)
+        return future
+
+    def stop(self) -> None:
+        self._pool.stop()
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def join(self) -> None:
         self._pool.join()
 
 
@@ -109,26 +141,51 @@ def worker_threads() -> int:
     return int(limit) if limit.isdecimal() and int(limit) > 0 else cores()
 
 
+def check_params(device: str, jobs: int | None) -> None:
+    """Refuse an unknown device and a number of jobs below one.
+
+    Raises:
+        ConfigError: One sentence that names the option.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"--device: {device!r} is none of auto, cpu, cuda")
+    if jobs is not None and jobs < 1:
+        raise ConfigError(f"--jobs: must be at least 1, got {jobs}")
+
+
 def default_jobs(device: str) -> int:
     """One worker a visible device; without devices as many as cores and memory carry."""
     if device != "cpu" and (devices := visible_devices()):
-        return devices
+        return len(devices)
     memory = int(psutil.virtual_memory().total / 2**20 / MIB_EACH)
     return max(1, min(cores(), memory, MOST_JOBS))
 
 
-def visible_devices() -> int:
-    """NVIDIA devices that a worker may use, counted without torch."""
+def visible_devices() -> list[str]:
+    """Names of the NVIDIA devices that this process may use, found without torch.
+
+    They are what ``CUDA_VISIBLE_DEVICES`` holds (numbers, ``GPU-`` and ``MIG-`` identifiers; CUDA stops reading at the
+    first ``-1``), without it the numbers of all devices.
+    """
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return len([name for name in chosen.split(",") if name.strip() and name.strip() != "-1"])
-    return len([path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdecimal()])
+    if chosen is None:
+        files = [path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdecimal()]
+        return [str(number) for number in range(len(files))]
+    names = [name.strip() for name in chosen.split(",") if name.strip()]
+    return names[: names.index("-1")] if "-1" in names else names
 
 
-def start_worker(parent: int, threads: int) -> None:
-    """Prepare a fresh worker process: thread limits, and an end with its parent."""
+def device_of(worker: int, devices: Sequence[str]) -> str | None:
+    """The device of a worker, by its number; more workers than devices share them in turn."""
+    return devices[worker % len(devices)] if devices else None
+
+
+def start_worker(parent: int, threads: int, device: str | None = None) -> None:
+    """Prepare a fresh worker process: thread limits, the GPU that it sees, and an end with its parent."""
     for name in THREAD_VARIABLES:
         os.environ[name] = str(threads)
+    if device is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = device
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,7 +12,14 @@ from pebble import ProcessExpired
 
 from harness.contract import ConfigError, PluginError
 from harness.engine import executors
-from harness.engine.executors import DaskExecutor, LocalExecutor, default_jobs, run_isolated, visible_devices
+from harness.engine.executors import (
+    DaskExecutor,
+    LocalExecutor,
+    default_jobs,
+    device_of,
+    run_isolated,
+    visible_devices,
+)
 from harness.engine.records import DaskParams, LocalParams
 
 
@@ -53,11 +61,56 @@ def test_wrong_parameters_are_one_sentence(params):
 
 def test_jobs_follow_devices_then_cores(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2,3")
-    assert visible_devices() == default_jobs("auto") == 3
+    assert default_jobs("auto") == 3
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert visible_devices() == 0
     assert 1 <= default_jobs("auto") <= executors.cores()
     assert 1 <= default_jobs("cpu") <= executors.cores()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "names"),
+    [
+        ("0,2,3", ["0", "2", "3"]),
+        (" GPU-8932f937, MIG-b1d2 ", ["GPU-8932f937", "MIG-b1d2"]),
+        ("1,-1,0", ["1"]),
+        ("-1", []),
+        ("", []),
+    ],
+)
+def test_the_users_choice_of_devices_is_honoured(monkeypatch, chosen, names):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    assert visible_devices() == names
+
+
+def test_workers_take_the_devices_in_turn():
+    assert [device_of(number, ["0", "GPU-a"]) for number in range(5)] == ["0", "GPU-a", "0", "GPU-a", "0"]
+    assert device_of(3, []) is None
+
+
+def meet(barrier):
+    """Wait until every worker runs this, so that each runs it once."""
+    folder, count = barrier
+    Path(folder, str(os.getpid())).touch()
+    while len(list(Path(folder).iterdir())) < count:
+        time.sleep(0.01)
+    return os.getpid(), os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def test_each_worker_sees_one_device_and_its_successor_the_same(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-a,3")
+    executor = LocalExecutor(LocalParams(device="auto"))
+    try:
+        assert executor.slots == 2
+        futures = [executor.submit(meet, (str(tmp_path), 2)) for _ in range(2)]
+        found = dict(future.result(timeout=120) for future in futures)
+        assert sorted(found.values()) == ["3", "GPU-a"]
+        with pytest.raises(ProcessExpired):
+            executor.submit(die).result(timeout=120)
+        after = dict([executor.submit(meet, (str(tmp_path), 0)).result(timeout=120)])
+        assert list(after.values()) == ["GPU-a"]
+        assert not after.keys() & {pid for pid, device in found.items() if device == "GPU-a"}
+    finally:
+        executor.shutdown(cancel=True)
 
 
 def test_an_isolated_call_returns_raises_and_times_out():
