@@ -61,12 +61,13 @@ class Failure(_Model):
 
 
 class StageInfo(_Model):
-    """One stage of the cell. ``seconds`` and ``peak_mib`` are those of the run that computed the artifact."""
+    """One stage of the cell. Time and peaks are those of the run that computed the artifact; no GPU, no GPU peak."""
 
     name: str
     key: str
     seconds: float | None = None
     peak_mib: float | None = None
+    peak_gpu_mib: float | None = None
     device: str | None = None
 
 

@@ -1,11 +1,12 @@
-"""Peak resident memory of a piece of work."""
+"""Peak memory of a piece of work: resident, and on the GPU."""
 
 from __future__ import annotations
 
+import sys
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
@@ -16,20 +17,26 @@ _SAMPLE_EACH = 0.05
 
 
 class PeakMemory:
-    """A context manager that measures the process's peak resident memory while it is open.
+    """A context manager that measures the process's peak memory while it is open.
 
-    Linux keeps the peak itself and can reset it; elsewhere a thread samples.
+    Linux keeps the peak of the resident memory itself and can reset it; elsewhere a thread samples. What torch
+    allocates on the GPU it counts itself.
 
     Attributes:
-        mib: The peak in MiB, after the context was left.
+        mib: The resident peak in MiB, after the context was left.
+        gpu_mib: The largest allocated peak of any GPU in MiB; ``None`` when CUDA was never started.
     """
 
     def __init__(self) -> None:
         self.mib = 0.0
+        self.gpu_mib: float | None = None
         self._done = threading.Event()
         self._sampler: threading.Thread | None = None
 
     def __enter__(self) -> Self:
+        if (cuda := _started_cuda()) is not None:
+            for index in range(cuda.device_count()):
+                cuda.reset_peak_memory_stats(index)
         try:
             _CLEAR.write_text(_RESET_PEAK)
         except OSError:
@@ -40,6 +47,8 @@ class PeakMemory:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if (cuda := _started_cuda()) is not None:
+            self.gpu_mib = max(cuda.max_memory_allocated(index) for index in range(cuda.device_count())) / 2**20
         if self._sampler is None:
             self.mib = _high_water_mark()
             return
@@ -52,6 +61,12 @@ class PeakMemory:
         while not finished:
             self.mib = max(self.mib, process.memory_info().rss / 2**20)
             finished = self._done.wait(_SAMPLE_EACH)
+
+
+def _started_cuda() -> Any:
+    """``torch.cuda`` if this process uses it already; asking starts neither."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
 
 
 def _high_water_mark() -> float:

@@ -1,6 +1,6 @@
 """Run records on disk: one JSON file a cell with its confusions beside it.
 
-A record holds nothing that differs between two computations of the same cell, except ``seconds`` and ``peak_mib``. It
+A record holds nothing that differs between two computations of the same cell, except ``seconds`` and the peaks. It
 is written when the cell's last score is there, confusions first, each file in one step.
 """
 
@@ -91,6 +91,7 @@ class Records:
                 key=key,
                 seconds=artifact.seconds if (artifact := artifacts[key]) else None,
                 peak_mib=artifact.peak_mib if artifact else None,
+                peak_gpu_mib=artifact.peak_gpu_mib if artifact else None,
                 device=artifact.device if artifact else None,
             )
             for role, key in cell.stages

@@ -160,6 +160,7 @@ def _measured(job: Job, store: Store, built: Path) -> Artifact:
             files=files,
             seconds=seconds,
             peak_mib=peak.mib,
+            peak_gpu_mib=None if ctx.device_name == "cpu" else peak.gpu_mib,
             device=ctx.device_name,
             meter=reads.ids(),
             environment=environment(),

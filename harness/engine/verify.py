@@ -176,7 +176,7 @@ def _measured(record: RunRecord, store: Store) -> Iterator[str]:
     """What was measured while the stages ran, against their artifacts; a stage that is gone can tell nothing."""
     artifacts = [store.find(stage.key) for stage in record.stages]
     for stage, artifact in zip(record.stages, artifacts, strict=True):
-        for name in ("seconds", "peak_mib", "device") if artifact is not None else ():
+        for name in ("seconds", "peak_mib", "peak_gpu_mib", "device") if artifact is not None else ():
             said, known = getattr(stage, name), getattr(artifact, name)
             if said != known:
                 yield f"stages.{stage.name}.{name}: the record says {said}, its artifact {known}"

@@ -166,11 +166,14 @@ def _error(record: RunRecord) -> RowError:
 def _numbers(runs: Sequence[Run]) -> dict[str, Any]:
     """Every measured field of a row."""
     records = [run.record for run in runs]
+    stages = [stage for record in records for stage in record.stages]
+    gpu_peaks = [stage.peak_gpu_mib for stage in stages if stage.peak_gpu_mib is not None]
     numbers: dict[str, Any] = {
         "oracle_pseudo_miou": _mean(record.oracle.best_miou if record.oracle else None for record in records),
         "label_coverage": _mean(record.label_coverage for record in records),
         "seconds": _mean(_seconds(record) for record in records),
-        "peak_memory_mib": _of_all(max, [stage.peak_mib for record in records for stage in record.stages]),
+        "peak_memory_mib": _of_all(max, [stage.peak_mib for stage in stages]),
+        "peak_gpu_memory_mib": max(gpu_peaks, default=None),
     }
     for name in ("pseudo", "val"):
         seeds = _seeds(runs, name)

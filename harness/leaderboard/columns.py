@@ -87,6 +87,7 @@ HOURS = Column(
 )
 SECONDS = Column("compute s", lambda row: _decimals(row.seconds, 1))
 PEAK = Column("peak MiB", lambda row: _decimals(row.peak_memory_mib, 0))
+GPU_PEAK = Column("peak GPU MiB", lambda row: _decimals(row.peak_gpu_memory_mib, 0))
 REPORTED = Column("reported", _reported, number=False)
 STATUS = Column("status", status, number=False)
 VERIFIED = Column("verified", lambda row: "yes" if row.verified else None, number=False)
@@ -96,7 +97,8 @@ FINGERPRINT = Column("fingerprint", lambda row: row.fingerprint[:8], number=Fals
 def main_columns(board: Board) -> list[Column]:
     """The columns of the table; status and fingerprint only where rows differ in them."""
     columns = [RANK, METHOD, YEAR, SUPERVISION, BACKBONE, INIT, SEEDS, PSEUDO, ORACLE, VAL, SEED_SD, OF_FULL]
-    columns += [HOURS, SECONDS, PEAK, REPORTED]
+    on_gpu = [GPU_PEAK] if any(row.peak_gpu_memory_mib is not None for row in board.rows) else []
+    columns += [HOURS, SECONDS, PEAK, *on_gpu, REPORTED]
     return columns + _conditional(board)
 
 

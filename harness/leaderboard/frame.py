@@ -59,7 +59,7 @@ class Row(_Model):
         oracle_pseudo_miou: At the threshold that hidden masks would choose; diagnostic only.
         annotation_hours: Published labelling costs times training images (``harness.leaderboard.annotation``).
         seconds: Wall time of all distinct stages, mean over seeds.
-        peak_memory_mib: Largest peak of any stage.
+        peak_memory_mib: Largest peak of any stage; ``peak_gpu_memory_mib`` likewise, left out without a GPU.
         verified: Whether ``wsss verify`` recomputed the numbers; ``None`` = not checked.
         class_iou: Validation IoU by class, mean over seeds, with its 95 % bootstrap interval; ``None`` for a class that
             the truth lacks.
@@ -90,6 +90,7 @@ class Row(_Model):
     peak_memory_mib: float | None = None
     reported: list[ReportedNumber] | None = None
     verified: bool | None = None
+    peak_gpu_memory_mib: float | None = Field(None, exclude_if=lambda value: value is None)
 
     fingerprint: str
     init_sha256: str | None = None

@@ -131,7 +131,7 @@ def _row(index: int, row: Row, columns: Sequence[Column]) -> RowView:
     )
 
 
-_OPTIONAL = frozenset({"data set", "oracle", "reported", "fingerprint"})
+_OPTIONAL = frozenset({"data set", "oracle", "peak GPU, MiB", "reported", "fingerprint"})
 
 
 def _has_content(column: Column, rows: Sequence[Row]) -> bool:
@@ -157,6 +157,7 @@ def _columns(board: Board, ceiling: float | None) -> list[Column]:
         _numbers("labels, h", "Published annotation costs times training images", text.HOURS, "annotation_hours"),
         _numbers("compute, s", "Wall time of all stages, mean over seeds", text.SECONDS, "seconds"),
         _numbers("peak, MiB", "Largest resident memory of any stage", text.PEAK, "peak_memory_mib"),
+        _numbers("peak GPU, MiB", "Largest memory of any stage on the GPU", text.GPU_PEAK, "peak_gpu_memory_mib"),
         Column("reported", "Closest number of the paper; its protocol is below", _reported),
         *(
             [Column("fingerprint", "Rows of one share all settings", _fingerprint, "ascending", "")]
@@ -172,7 +173,7 @@ VAL_HELP = "Mean over seeds, 95 % interval over images"
 PSEUDO_HELP = "Pseudo labels of the training images against their hidden masks"
 ORACLE_HELP = "Pseudo mIoU at the threshold that hidden masks would choose; a diagnosis"
 
-_CHEAPER_FIRST = frozenset({"annotation_hours", "seconds", "peak_memory_mib"})
+_CHEAPER_FIRST = frozenset({"annotation_hours", "seconds", "peak_memory_mib", "peak_gpu_memory_mib"})
 
 
 def _numbers(header: str, about: str, column: text.Column, field: str) -> Column:

@@ -1,5 +1,8 @@
 """What a cell was computed with, when its stages were computed in different environments."""
 
+import sys
+from types import SimpleNamespace
+
 from harness.engine.environment import environment, merged
 from harness.engine.peak import PeakMemory
 
@@ -31,3 +34,21 @@ def test_peak_memory_is_sampled_where_the_system_keeps_no_mark(monkeypatch, tmp_
     with PeakMemory() as peak:
         pass
     assert peak.mib > 0
+
+
+def test_gpu_memory_is_counted_from_when_the_work_begins_and_null_without_cuda(monkeypatch):
+    peaks = {0: 900.0, 1: 900.0}
+    cuda = SimpleNamespace(
+        is_initialized=lambda: True,
+        device_count=lambda: len(peaks),
+        reset_peak_memory_stats=lambda index: peaks.update({index: 0.0}),
+        max_memory_allocated=lambda index: peaks[index],
+    )
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    with PeakMemory() as peak:
+        peaks[1] = 3 * 2**20
+    assert peak.gpu_mib == 3.0
+    monkeypatch.setattr(cuda, "is_initialized", lambda: False)
+    with PeakMemory() as peak:
+        pass
+    assert peak.gpu_mib is None

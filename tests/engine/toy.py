@@ -82,7 +82,7 @@ def without_measurements(found):
     for record in found.values():
         record["environment"].pop("commit", None)
         for stage in record["stages"]:
-            stage["seconds"] = stage["peak_mib"] = None
+            stage["seconds"] = stage["peak_mib"] = stage["peak_gpu_mib"] = None
     return found
 
 
