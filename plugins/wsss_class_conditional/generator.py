@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -49,10 +49,14 @@ class ClassConditional(Generator):
         for done, found in enumerate(inference(items), start=1):
             classes, size = view.tags(found.image_id), view.size(found.image_id)
             scores = SoftScores(classes, downsample(found.response, settings.stride), size)
-            yield PseudoLabel(found.image_id, self.label(scores, view, settings, found.image_id), scores)
+            yield PseudoLabel(
+                found.image_id, self.label(scores, view, settings, found.image_id, device=ctx.device), scores
+            )
             ctx.progress(done, len(view.ids))
 
-    def label(self, scores: SoftScores, view: View, settings: CamSettings, image_id: str) -> Mask:
+    def label(
+        self, scores: SoftScores, view: View, settings: CamSettings, image_id: str, *, device: str = "cpu"
+    ) -> Mask:
         """(H, W) uint8 of the stored maps by the chosen rule, 255 = left open (``labels="confident"``)."""
         if not scores.classes:
             return np.full(scores.size, BACKGROUND, np.uint8)
@@ -61,7 +65,8 @@ class ClassConditional(Generator):
             return power_labels(maps, scores.classes, self.params.a_low)
         if self.params.labels == "confident":
             exponents = (self.params.a_low, self.params.a_high)
-            return confident_labels(view.image(image_id), maps, scores.classes, exponents=exponents)
+            image = view.image(image_id)
+            return confident_labels(image, maps, scores.classes, exponents=exponents, device=device)
         background = settings.threshold if self.params.background is None else self.params.background
         return threshold_labels(maps, scores.classes, background)
 
@@ -79,7 +84,12 @@ def views_of(params: InferenceParams, settings: CamSettings) -> Views:
 
 
 def confident_labels(
-    image: Image, maps: npt.NDArray[np.float32], classes: Sequence[int], *, exponents: tuple[float, float]
+    image: Image,
+    maps: npt.NDArray[np.float32],
+    classes: Sequence[int],
+    *,
+    exponents: tuple[float, float],
+    device: str = "cpu",
 ) -> Mask:
     """Seeds of PSA (Ahn and Kwak, CVPR 2018): a dense CRF behind a strong and behind a weak background score.
 
@@ -88,11 +98,13 @@ def confident_labels(
         maps: (n, H, W) float32 in [0, 1].
         classes: Class of each plane.
         exponents: a_low and a_high of the background score (1 - max)^a; the larger one is the weaker background.
+        device: Where the CRF is computed: numba on the CPU, torch on a GPU.
 
     Returns:
         (H, W) uint8: the class where the first finds foreground, background where the second finds none, else 255.
     """
-    crf = DenseCRF(image, pairwise=PAIRWISE)
+    backend: Literal["numba", "torch"] = "numba" if device == "cpu" else "torch"
+    crf = DenseCRF(image, pairwise=PAIRWISE, backend=backend, device=device)
     index = np.array([BACKGROUND, *classes], np.uint8)
     strict, loose = (
         index[crf.infer(np.concatenate([background_power(maps, a)[None], maps]), 10).argmax(axis=0)] for a in exponents

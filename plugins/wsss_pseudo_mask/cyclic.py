@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contract import BACKGROUND, Context, Generator, PseudoLabel, SoftScores, View
-from harness.maps.crf import Bilateral, DenseCRF, Gaussian
+from harness.maps.crf import Bilateral, Gaussian
 from harness.maps.scores import downsample
+from wsss_pseudo_mask.method import dense_crf
 from wsss_pseudo_mask.params import CyclicParams
 
 TEST_CRF = (Gaussian(sxy=1, compat=3), Bilateral(sxy=67, srgb=3, compat=4))
@@ -40,7 +41,7 @@ class Cyclic(Generator):
             for index, probabilities in enumerate(predicted):
                 classes = self._classes(probabilities, ids[index], view)
                 image = images[index] if self._params.crf else None
-                yield relabel(ids[index], probabilities, classes, image)
+                yield relabel(ids[index], probabilities, classes, image, device=ctx.device)
                 ctx.progress(start + index + 1, len(view.ids))
 
     def _classes(self, probabilities: npt.NDArray[np.float32], image_id: str, view: View) -> tuple[int, ...]:
@@ -58,6 +59,7 @@ def relabel(
     image: npt.NDArray[np.uint8] | None,
     *,
     iterations: int = 10,
+    device: str = "cpu",
 ) -> PseudoLabel:
     """The label of one image from its class probabilities.
 
@@ -67,6 +69,7 @@ def relabel(
         classes: Ascending class indices that may be labelled.
         image: (H, W, 3) uint8 RGB for the CRF, ``None`` = no CRF.
         iterations: Mean field updates.
+        device: Where the CRF is computed.
 
     Returns:
         Mask without 255, and the probabilities of the foreground among ``classes`` as soft scores.
@@ -74,7 +77,7 @@ def relabel(
     kept = probabilities[list(classes)]
     marginals = kept
     if image is not None and len(classes) > 1:
-        marginals = DenseCRF(image, pairwise=TEST_CRF).infer(kept, iterations)
+        marginals = dense_crf(image, TEST_CRF, device).infer(kept, iterations)
     mask = np.asarray(classes, np.uint8)[marginals.argmax(axis=0)]
     first = int(classes[0] == BACKGROUND)
     scores = SoftScores(tuple(classes[first:]), downsample(kept[first:], STRIDE), mask.shape)

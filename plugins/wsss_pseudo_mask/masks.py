@@ -54,8 +54,9 @@ def pseudo_labels(
         from wsss_pseudo_mask.pcm import correlated  # brings in the networks
 
         items = correlated(items, view, ctx)
+    device = ctx.device if params.crf else "cpu"  # who asks for the device brings in torch
     for image_id, scores in items:
-        yield pseudo_label(image_id, scores, view, params, alpha)
+        yield pseudo_label(image_id, scores, view, params, alpha, device=device)
 
 
 def _scores_of(label: PseudoLabel) -> tuple[str, SoftScores | None]:
@@ -80,7 +81,7 @@ def background_exponent(params: CvsPmgParams, ctx: Context) -> float:
 
 
 def pseudo_label(
-    image_id: str, scores: SoftScores | None, view: View, params: CvsPmgParams, alpha: float
+    image_id: str, scores: SoftScores | None, view: View, params: CvsPmgParams, alpha: float, *, device: str = "cpu"
 ) -> PseudoLabel:
     """Mask of one image and its smoothed scores; the image is only read for a CRF."""
     if scores is None or not set(scores.classes) - {BACKGROUND}:
@@ -95,10 +96,10 @@ def pseudo_label(
     smoothed = method.smooth(maps, variation, tau=params.tau)
     image = _crf_image(image_id, view, params) if params.crf else None
     if params.pmg:
-        foreground = method.class_marginals(smoothed, image, alpha=alpha) > 0.5
+        foreground = method.class_marginals(smoothed, image, alpha=alpha, device=device) > 0.5
         mask = method.proportional_labels(maps, foreground, classes)
     else:
-        mask = method.joint_labels(smoothed, classes, image, alpha=alpha)
+        mask = method.joint_labels(smoothed, classes, image, alpha=alpha, device=device)
     planes = method.smooth(stored.astype(np.float32), variation, tau=params.tau)
     return PseudoLabel(image_id, mask, SoftScores(classes, np.clip(planes, 0, 1).astype(np.float16), scores.size))
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -93,8 +93,19 @@ def even_variation(*, tau: float = 0.05, strength: float = 0.3) -> float:
     return strength * (1 - tau) / (math.sqrt(3) * (1 + tau))
 
 
+def dense_crf(image: npt.NDArray[np.uint8], pairwise: Sequence[Gaussian | Bilateral], device: str = "cpu") -> DenseCRF:
+    """The CRF of an image (H, W, 3) uint8: numba on the CPU, torch on a GPU; the marginals are equal to rounding."""
+    backend: Literal["numba", "torch"] = "numba" if device == "cpu" else "torch"
+    return DenseCRF(np.ascontiguousarray(image), pairwise=pairwise, backend=backend, device=device)
+
+
 def class_marginals(
-    smoothed: Maps, image: npt.NDArray[np.uint8] | None, *, alpha: float = ALPHA, iterations: int = 10
+    smoothed: Maps,
+    image: npt.NDArray[np.uint8] | None,
+    *,
+    alpha: float = ALPHA,
+    iterations: int = 10,
+    device: str = "cpu",
 ) -> npt.NDArray[np.float32]:
     """Probability of the foreground in the two-label problem of each class, all classes of an image at once.
 
@@ -103,6 +114,7 @@ def class_marginals(
         image: (H, W, 3) uint8; ``None`` = no CRF, b_k and s_k are only normalised.
         alpha: Exponent of the background.
         iterations: Mean field updates.
+        device: Where the CRF is computed.
 
     Returns:
         (K, H, W) float32 in [0, 1].
@@ -110,7 +122,7 @@ def class_marginals(
     problems = _clipped(np.stack([background(smoothed, alpha), smoothed], axis=1))
     if image is None:
         return problems[:, 1] / problems.sum(axis=1)
-    return DenseCRF(np.ascontiguousarray(image), pairwise=CLASS_CRF).infer_many(problems, iterations)[:, 1]
+    return dense_crf(image, CLASS_CRF, device).infer_many(problems, iterations)[:, 1]
 
 
 def _clipped(scores: Maps) -> npt.NDArray[np.float32]:
@@ -155,7 +167,13 @@ def proportional_labels(maps: Maps, foreground: npt.NDArray[np.bool_], classes: 
 
 
 def joint_labels(
-    smoothed: Maps, classes: Sequence[int], image: npt.NDArray[np.uint8] | None, *, alpha: float, iterations: int = 10
+    smoothed: Maps,
+    classes: Sequence[int],
+    image: npt.NDArray[np.uint8] | None,
+    *,
+    alpha: float,
+    iterations: int = 10,
+    device: str = "cpu",
 ) -> Mask:
     """The mask without PMG: strongest of the present classes and a background of (1 - max_k s_k)^alpha.
 
@@ -165,6 +183,7 @@ def joint_labels(
         image: (H, W, 3) uint8 for a joint CRF, ``None`` = no CRF.
         alpha: Exponent of the background.
         iterations: Mean field updates.
+        device: Where the CRF is computed.
 
     Returns:
         (H, W) uint8 class indices without 255; a tie goes to the background, then to the first class.
@@ -173,5 +192,5 @@ def joint_labels(
         return np.full(smoothed.shape[1:], BACKGROUND, np.uint8)
     scores = np.concatenate([background(smoothed.max(axis=0, keepdims=True), alpha), smoothed])
     if image is not None:
-        scores = DenseCRF(np.ascontiguousarray(image), pairwise=JOINT_CRF).infer(_clipped(scores), iterations)
+        scores = dense_crf(image, JOINT_CRF, device).infer(_clipped(scores), iterations)
     return np.array([BACKGROUND, *classes], np.uint8)[scores.argmax(axis=0)]

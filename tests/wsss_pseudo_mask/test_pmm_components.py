@@ -53,7 +53,10 @@ def ctx(tmp_path):
         writer.write("two", scores())
         writer.write("none", SoftScores((), np.zeros((0, 6, 8), np.float16), SIZE))
     return SimpleNamespace(
-        input=lambda name: tmp_path, settings={"cam": CamSettings(threshold=0.3)}, progress=lambda done, total: None
+        input=lambda name: tmp_path,
+        settings={"cam": CamSettings(threshold=0.3)},
+        device="cpu",
+        progress=lambda done, total: None,
     )
 
 
@@ -183,6 +186,32 @@ def test_relabelling_follows_the_segmenter_and_may_be_held_to_the_tags(ctx, filt
     assert labels[0].scores.classes == tuple(sorted(expected - {0}))
     assert (labels[0].mask[4:20, 4:14] == 3).all()
     assert set(np.unique(labels[1].mask)) == (expected if not filtered else {0})
+
+
+@pytest.mark.parametrize(("device", "backend"), [("cpu", "numba"), ("cuda:0", "torch")])
+def test_crfs_run_on_the_device_of_the_stage(ctx, monkeypatch, device, backend):
+    asked = []
+
+    class Crf:
+        def __init__(self, image, *, pairwise, backend, device):
+            asked.append((backend, device))
+
+        def infer_many(self, problems, iterations):
+            return problems
+
+        def infer(self, problem, iterations):
+            return problem
+
+    monkeypatch.setattr(method, "DenseCRF", Crf)
+    ctx.device = device
+    for switches in ({}, {"pmg": False}):
+        list(CvsPmgGenerator(CvsPmgParams(**switches)).generate(View(), ctx))
+    ctx.previous = SimpleNamespace(
+        predict=lambda images: (np.full((4, *image.shape[:2]), 0.25, np.float32) for image in images)
+    )
+    list(Cyclic(CyclicParams()).generate(View(), ctx))
+    assert set(asked) == {(backend, device)}
+    assert len(asked) == 2 + len(View().ids)
 
 
 def test_relabelling_snaps_to_the_image():
