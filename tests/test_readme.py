@@ -66,6 +66,25 @@ def test_the_data_set_of_the_readme_is_read(tmp_path, monkeypatch):
     assert list(params.classes) == ["background", "cat", "dog"]
 
 
+def test_the_benchmark_file_of_the_guide_is_planned(tmp_path):
+    from harness.cli.plugins import load_plugins
+    from harness.engine.config import load_benchmark
+    from harness.engine.plan import build_plan
+
+    (text,) = [text for name, text in blocks(ROOT / "docs/benchmark-files.md", "yaml") if name == "comparison.yaml"]
+    for folder in ("datasets", "segmenters"):
+        (tmp_path / folder).symlink_to(ROOT / "configs" / folder)
+    (tmp_path / "benchmarks").mkdir()
+    path = tmp_path / "benchmarks" / "comparison.yaml"
+    path.write_text(text)
+    small = ["dataset.params.train=4", "dataset.params.val=2", "dataset.params.size=32"]
+    plan = build_plan(load_benchmark(path, small), load_plugins(None))
+    cells = {cell.row.label: cell for cell in plan.cells if cell.seed == 0}
+    assert list(cells) == ["full", "pixel_subset", "cam_30", "grabcut_bootstrapped", "cvs", "two_rounds"]
+    assert cells["cvs"].val is None
+    assert len([spec for spec in plan.stages.values() if spec.name == "classifier"]) == 3
+
+
 def test_make_knows_the_targets_of_the_readme():
     for target in re.findall(r"^\$ make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE):
         done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
