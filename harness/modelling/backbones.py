@@ -101,6 +101,11 @@ def _resnet(depth: int, output_stride: int, **changes: Any) -> dict[str, Any]:
     }
 
 
+def _resnet_v1(depth: int, output_stride: int) -> dict[str, Any]:
+    """As published and as torchvision has it: a 7x7 stem, no contracted dilation."""
+    return _resnet(depth, output_stride, type="ResNet", contract_dilation=False)
+
+
 def resnet18(output_stride: int) -> dict[str, Any]:
     """ResNet-18 V1c (arXiv 1512.03385; three 3x3 convolutions as stem)."""
     return _resnet(18, output_stride)
@@ -116,18 +121,37 @@ def resnet101(output_stride: int) -> dict[str, Any]:
     return _resnet(101, output_stride)
 
 
+def resnet50_v1(output_stride: int) -> dict[str, Any]:
+    """ResNet-50 with the 7x7 stem."""
+    return _resnet_v1(50, output_stride)
+
+
+def resnet101_v1(output_stride: int) -> dict[str, Any]:
+    """ResNet-101 with the 7x7 stem, the body of DeepLab v2."""
+    return _resnet_v1(101, output_stride)
+
+
+def res2net101(output_stride: int) -> dict[str, Any]:
+    """Res2Net-101 v1b, 26 channels in each of 4 groups (arXiv 1904.01169)."""
+    return _resnet(101, output_stride, type="harness.modelling.res2net.Res2Net")
+
+
+def vgg16_largefov(output_stride: int) -> dict[str, Any]:
+    """VGG16-LargeFOV (arXiv 1412.7062); there is one output stride, 8."""
+    return {"type": "harness.modelling.vgg.Vgg16LargeFov"}
+
+
 def tiny(output_stride: int) -> dict[str, Any]:
     """ResNet-18 V1c with a quarter of the channels, 0.7 M parameters."""
     return _resnet(18, output_stride, stem_channels=16, base_channels=16)
 
 
-def mit_b0(output_stride: int) -> dict[str, Any]:
-    """Mix Transformer B0 (arXiv 2105.15203); output stride 16 keeps the resolution in the last stage."""
+def _mit(width: int, layers: list[int], output_stride: int) -> dict[str, Any]:
     return {
         "type": "MixVisionTransformer",
-        "embed_dims": 32,
+        "embed_dims": width,
         "num_stages": 4,
-        "num_layers": [2, 2, 2, 2],
+        "num_layers": layers,
         "num_heads": [1, 2, 5, 8],
         "patch_sizes": [7, 3, 3, 3],
         "strides": [4, 2, 2, 2 if output_stride == 32 else 1],
@@ -139,3 +163,13 @@ def mit_b0(output_stride: int) -> dict[str, Any]:
         "attn_drop_rate": 0.0,
         "drop_path_rate": 0.1,
     }
+
+
+def mit_b0(output_stride: int) -> dict[str, Any]:
+    """Mix Transformer B0 (arXiv 2105.15203); output stride 16 keeps the resolution in the last stage."""
+    return _mit(32, [2, 2, 2, 2], output_stride)
+
+
+def mit_b2(output_stride: int) -> dict[str, Any]:
+    """Mix Transformer B2."""
+    return _mit(64, [3, 4, 6, 3], output_stride)

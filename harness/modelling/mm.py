@@ -26,16 +26,18 @@ def quiet() -> Iterator[None]:
 
 
 with quiet():
-    from mmcv.cnn import fuse_conv_bn
+    from mmcv.cnn import build_norm_layer, fuse_conv_bn
     from mmengine.config import Config
     from mmengine.dist import get_dist_info, get_rank
     from mmengine.hooks import Hook
     from mmengine.logging import MMLogger
-    from mmengine.model import BaseDataPreprocessor, BaseModel, MMDistributedDataParallel
+    from mmengine.model import BaseDataPreprocessor, BaseModel, BaseModule, MMDistributedDataParallel
     from mmengine.optim import AmpOptimWrapper, OptimWrapper
     from mmengine.registry import DefaultScope
     from mmengine.runner import CheckpointLoader, Runner
     from mmengine.structures import PixelData
+    from mmengine.visualization import Visualizer
+    from mmseg.models.backbones import ResNet
     from mmseg.models.decode_heads import decode_head
     from mmseg.registry import DATA_SAMPLERS, MODELS
     from mmseg.structures import SegDataSample
@@ -46,6 +48,7 @@ __all__ = [
     "AmpOptimWrapper",
     "BaseDataPreprocessor",
     "BaseModel",
+    "BaseModule",
     "CheckpointLoader",
     "Config",
     "Hook",
@@ -53,9 +56,12 @@ __all__ = [
     "MMLogger",
     "OptimWrapper",
     "PixelData",
+    "ResNet",
     "Runner",
     "SegDataSample",
+    "Visualizer",
     "build",
+    "build_norm_layer",
     "build_sampler",
     "decode_head",
     "distributed",

@@ -8,7 +8,8 @@ from harness.contract import BackboneRecord, Card, hookimpl
 
 _IMAGENET = "ImageNet-1k"
 _ODD_SIDES = "odd sides 32k+1 (161, 225, 289, 321) suit weights that were trained with 'SAME' padding"
-_MIT = "https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segformer/mit_b0_20220624-7e0fe6dd.pth"
+_MIT = "https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segformer/"
+_RESNET = Card("Deep Residual Learning for Image Recognition", paper="arXiv 1512.03385", year=2016)
 
 
 def _mobilenet(name: str, channels: tuple[int, ...], init: str | None) -> BackboneRecord:
@@ -30,7 +31,7 @@ def _resnet(depth: int, channels: tuple[int, ...]) -> BackboneRecord:
         f"resnet{depth}",
         factory=f"harness.modelling.backbones:resnet{depth}",
         summary=f"ResNet-{depth} with the deep stem of mmseg's V1c variant",
-        card=Card("Deep Residual Learning for Image Recognition", paper="arXiv 1512.03385", year=2016),
+        card=_RESNET,
         channels=channels,
         output_strides=(8, 16, 32),
         init=f"open-mmlab://resnet{depth}_v1c",
@@ -38,24 +39,69 @@ def _resnet(depth: int, channels: tuple[int, ...]) -> BackboneRecord:
     )
 
 
+def _resnet_v1(depth: int) -> BackboneRecord:
+    return BackboneRecord(
+        f"resnet{depth}_v1",
+        factory=f"harness.modelling.backbones:resnet{depth}_v1",
+        summary=f"ResNet-{depth} with the 7x7 stem, as torchvision has it",
+        card=_RESNET,
+        channels=(256, 512, 1024, 2048),
+        output_strides=(8, 16, 32),
+        init=f"torchvision://resnet{depth}",
+        trained_on=_IMAGENET,
+    )
+
+
+def _mit(size: str, channels: tuple[int, ...], weights: str) -> BackboneRecord:
+    return BackboneRecord(
+        f"mit_{size}",
+        factory=f"harness.modelling.backbones:mit_{size}",
+        summary=f"Mix Transformer {size.upper()}, a backbone of SegFormer",
+        card=Card("SegFormer: Simple and Efficient Design", paper="arXiv 2105.15203", year=2021),
+        channels=channels,
+        output_strides=(16, 32),
+        init=_MIT + weights,
+        trained_on=_IMAGENET,
+    )
+
+
 @hookimpl
 def wsss_backbones() -> Iterator[BackboneRecord]:
-    """MobileNetV2, ResNet, MiT and a tiny network for machines without an accelerator."""
+    """MobileNetV2, ResNet, Res2Net, VGG, MiT, and a tiny network for machines without an accelerator."""
     yield _mobilenet("mobilenet_v2", (24, 32, 96, 320), "mmcls://mobilenet_v2")
     yield _mobilenet("mobilenet_v2_x0.35", (8, 16, 32, 112), None)
     yield _resnet(18, (64, 128, 256, 512))
     yield _resnet(50, (256, 512, 1024, 2048))
     yield _resnet(101, (256, 512, 1024, 2048))
+    yield _resnet_v1(50)
+    yield _resnet_v1(101)
     yield BackboneRecord(
-        "mit_b0",
-        factory="harness.modelling.backbones:mit_b0",
-        summary="Mix Transformer B0, the backbone of SegFormer",
-        card=Card("SegFormer: Simple and Efficient Design", paper="arXiv 2105.15203", year=2021),
-        channels=(32, 64, 160, 256),
-        output_strides=(16, 32),
-        init=_MIT,
+        "res2net101",
+        factory="harness.modelling.backbones:res2net101",
+        summary="Res2Net-101 v1b, 26 channels in each of 4 groups",
+        card=Card("Res2Net: A New Multi-scale Backbone Architecture", paper="arXiv 1904.01169", year=2021),
+        channels=(256, 512, 1024, 2048),
+        output_strides=(8, 16, 32),
+        init="open-mmlab://res2net101_v1d_26w_4s",
         trained_on=_IMAGENET,
     )
+    yield BackboneRecord(
+        "vgg16_largefov",
+        factory="harness.modelling.backbones:vgg16_largefov",
+        summary="VGG-16 with dilated convolutions in place of fc6 and fc7, the body of DeepLab v1",
+        card=Card(
+            "Semantic Image Segmentation with Deep Convolutional Nets and Fully Connected CRFs",
+            paper="arXiv 1412.7062; VGG: arXiv 1409.1556",
+            year=2015,
+            notes="Initial weights: torchvision's VGG-16; fc6 and fc7 sub-sampled to 1,024 filters, fc6 to 3x3 taps.",
+        ),
+        channels=(256, 512, 512, 1024),
+        output_strides=(8,),
+        init="torchvision://vgg16",
+        trained_on=_IMAGENET,
+    )
+    yield _mit("b0", (32, 64, 160, 256), "mit_b0_20220624-7e0fe6dd.pth")
+    yield _mit("b2", (64, 128, 320, 512), "mit_b2_20220624-66e8bf70.pth")
     yield BackboneRecord(
         "tiny",
         factory="harness.modelling.backbones:tiny",

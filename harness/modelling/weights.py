@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -23,13 +23,16 @@ def load_weights(backbone: nn.Module, source: str) -> None:
     layers of an image classifier behind the backbone are dropped.
 
     Args:
-        backbone: The network.
+        backbone: The network. If it has ``convert_weights``, that turns a state of another layout into its own, and
+            gets the classifier's layers too.
         source: A path, a URL, or a scheme such as ``open-mmlab://resnet50_v1c``.
 
     Raises:
         ConfigError: The file is missing, damaged, or belongs to another network.
     """
-    state = _backbone_part(read_state(source))
+    state = _without_prefixes(read_state(source))
+    convert: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = getattr(backbone, "convert_weights", dict)
+    state = {key: value for key, value in convert(state).items() if key.split(".")[0] not in _CLASSIFIER_HEADS}
     own = backbone.state_dict()
     optional = {key for key in own if key.endswith("num_batches_tracked")}
     problems = (
@@ -71,8 +74,8 @@ def read_state(source: str) -> dict[str, Tensor]:
     return dict(state)
 
 
-def _backbone_part(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     state = {key.removeprefix("module."): value for key, value in state.items()}
     if any(key.startswith("backbone.") for key in state):
-        state = {key[len("backbone.") :]: value for key, value in state.items() if key.startswith("backbone.")}
-    return {key: value for key, value in state.items() if key.split(".")[0] not in _CLASSIFIER_HEADS}
+        return {key[len("backbone.") :]: value for key, value in state.items() if key.startswith("backbone.")}
+    return state

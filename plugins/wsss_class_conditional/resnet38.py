@@ -6,6 +6,8 @@ with dropout, and stages 5 to 7 are dilated: output stride 8.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.model import BaseModule
@@ -21,6 +23,10 @@ STAGES: tuple[tuple[int, tuple[int, ...], int, int, int], ...] = (
 )
 """Units, channels of a unit's convolutions, stride, dilation of the first unit's first 3x3, dilation of the rest."""
 DROPOUT = (0.0, 0.0, 0.0, 0.0, 0.3, 0.5)
+
+_PUBLISHED = re.compile(r"b(?P<stage>[2-7])(?:_(?P<unit>\d))?\.(?P<kind>conv|bn)_branch(?P<branch>1|2a|2b1|2b2)")
+"""A layer of a unit, as PSA and all that followed it name it."""
+_PLACES = {"2a": 0, "2b1": 1, "2b2": 2}
 
 
 class Unit(nn.Module):
@@ -95,6 +101,26 @@ class WideResNet38(BaseModule):
             x = stage(x)
             levels.append(x)
         return (*levels[:-1], self.norm(x).relu())
+
+    @staticmethod
+    def convert_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Weights under the names of PSA (``b2_1.conv_branch2a.weight``) as those of this network, others as is."""
+        if "conv1a.weight" not in state:
+            return dict(state)
+        return {_own_name(key): value for key, value in state.items() if not key.startswith(("fc", "linear"))}
+
+
+def _own_name(key: str) -> str:
+    for theirs, own in (("conv1a.", "stem."), ("bn7.", "norm.")):
+        if key.startswith(theirs):
+            return own + key.removeprefix(theirs)
+    found = _PUBLISHED.match(key)
+    if found is None:
+        return key
+    unit = f"stages.{int(found['stage']) - 2}.{found['unit'] or 0}"
+    kind = {"conv": "convs", "bn": "norms"}[found["kind"]]
+    layer = "shortcut" if found["branch"] == "1" else f"{kind}.{_PLACES[found['branch']]}"
+    return f"{unit}.{layer}{key[found.end() :]}"
 
 
 def resnet38(output_stride: int) -> dict[str, Any]:
