@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from harness.contract.errors import ConfigError
@@ -47,6 +47,7 @@ class Need:
             chosen by a hash of their ids, alike for every method (see ``harness.data.views``).
         auxiliary: True when the labels belong to the auxiliary data set (other classes), not to
             the training images of the benchmark.
+        instead: What the user can set where a data set has no such labels, for the error that says so.
 
     Raises:
         ConfigError: ``fraction`` lies outside (0, 1].
@@ -55,6 +56,7 @@ class Need:
     kind: Supervision
     fraction: float = 1.0
     auxiliary: bool = False
+    instead: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if not 0.0 < self.fraction <= 1.0:

@@ -118,17 +118,18 @@ def data_for_key(dataset: Dataset, split: str, needs: Iterable[Need]) -> dict[st
             kinds = ("ids", "images", *kinds)
             seen["auxiliary/classes"] = list(source.classes)
         prefix = "auxiliary/" if need.auxiliary else ""
-        seen |= {prefix + kind: value for kind, value in _digests(source, split, kinds).items()}
+        seen |= {prefix + kind: value for kind, value in _digests(source, split, kinds, need.instead).items()}
         if need.fraction < 1.0:
             seen[f"{prefix}{need.kind.value}/fraction"] = need.fraction
     return seen
 
 
-def _digests(dataset: Dataset, split: str, kinds: Iterable[str]) -> dict[str, str]:
+def _digests(dataset: Dataset, split: str, kinds: Iterable[str], instead: str = "") -> dict[str, str]:
     known = dataset.digests(split)
     missing = [kind for kind in kinds if kind not in known]
     if missing:
-        raise ConfigError(f"data set {dataset.name!r} has no {missing[0]} for its {split} images")
+        way_out = f"; {instead}" if instead else ""
+        raise ConfigError(f"data set {dataset.name!r} has no {missing[0]} for its {split} images{way_out}")
     return {f"{split}/{kind}": known[kind] for kind in kinds}
 
 

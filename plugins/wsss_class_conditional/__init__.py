@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from harness.contract import (
     CLASSIFIER,
-    SALIENCY,
     TAGS,
     BackboneRecord,
     Card,
@@ -19,6 +18,7 @@ from harness.contract import (
     Round,
     SegmenterRecord,
     SharedStage,
+    Supervision,
     Use,
     hookimpl,
 )
@@ -86,8 +86,14 @@ BUILT_IN_SALIENCY = SharedStage(
 """Saliency from the image alone; it sees no supervision."""
 
 
+_SALIENCY = Need(
+    Supervision.SALIENCY,
+    instead="set its parameter `amr: 'off'`, or `saliency: minimum_barrier` for maps made from the image",
+)
+
+
 def _needs(params: RefinementParams) -> tuple[Need, ...]:
-    return (SALIENCY,) if params.amr != "off" and params.saliency == "dataset" else ()
+    return (_SALIENCY,) if params.amr != "off" and params.saliency == "dataset" else ()
 
 
 def _uses(params: RefinementParams) -> tuple[SharedStage, ...]:

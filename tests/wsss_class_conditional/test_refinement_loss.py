@@ -1,5 +1,7 @@
 """The refined target and the loss keep the formulas of the reconstruction, and train an ordinary mmseg model."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +10,13 @@ from hypothesis import strategies as st
 from stub import VECTORS
 
 from harness.contract import ConfigError, DataError, PluginError, PseudoLabel, SoftScores
+from harness.data.params import SyntheticParams
+from harness.data.synthetic import SyntheticDataset
+from harness.engine.config import load_benchmark
+from harness.engine.plan import build_plan
 from harness.modelling.mm import Config, build
 from harness.modelling.preprocess import Uint8Preprocessor
+from harness.plugins import manager
 from wsss_class_conditional.loss import ActivationAwareLoss, refinement_loss
 from wsss_class_conditional.params import RefinementParams
 from wsss_class_conditional.refinement import TARGET, ActivationAware, rank_threshold, refined_target
@@ -164,3 +171,16 @@ def test_a_training_step_takes_both_losses_and_the_target():
     assert set(losses) == {"decode.loss_ce", "decode.loss_amr", "decode.acc_seg"}
     losses["decode.loss_amr"].backward()
     assert model.decode_head.conv_seg.weight.grad.abs().sum() > 0
+
+
+class WithoutSaliency(SyntheticDataset):
+    def digests(self, split):
+        return {kind: value for kind, value in super().digests(split).items() if kind != "saliency"}
+
+
+def test_planning_without_saliency_maps_names_the_way_out():
+    demo = Path(__file__).parents[2] / "configs" / "benchmarks" / "demo.yaml"
+    benchmark = load_benchmark(demo, methods=["class_conditional"])
+    dataset = WithoutSaliency(SyntheticParams(train=2, val=2, size=32))
+    with pytest.raises(ConfigError, match=r"no saliency .*; set its parameter `amr: 'off'`, or `saliency: minimum_"):
+        build_plan(benchmark, manager(), dataset=dataset)
