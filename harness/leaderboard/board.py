@@ -12,6 +12,7 @@ from harness.leaderboard import annotation
 from harness.leaderboard.claims import answer_claims
 from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
 from harness.leaderboard.loading import Run, check_same_settings, group_key
+from harness.leaderboard.weights import with_initial_weights
 from harness.scoring.confusion import Confusions
 from harness.scoring.metrics import miou
 from harness.scoring.paired import Comparison as Compared
@@ -132,7 +133,7 @@ def _row(group: Sequence[Run]) -> Row:
         rank=None,
         method=record.label,
         year=record.year,
-        supervision=record.supervision,
+        supervision=with_initial_weights(record.supervision, record.init),
         backbone=record.backbone,
         init=record.init,
         dataset=record.dataset.name,

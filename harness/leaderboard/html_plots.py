@@ -96,7 +96,7 @@ def series_of(rows: Iterable[Row]) -> dict[str, Series]:
 
 def _series(number: int, kind: str) -> Series:
     names = {"I": "tags", "B": "boxes", "S": "saliency", "P": "points", "F": "pixel masks"}
-    parts = [names.get(letter, letter) for letter in kind.split("+")]
+    parts = [names.get(part.strip(), part.strip()) for part in kind.split("+")]
     return Series(number, _SHAPES[number - 1], " and ".join(parts))
 
 
