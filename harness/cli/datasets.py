@@ -1,4 +1,4 @@
-"""``wsss datasets list`` and ``wsss datasets check``."""
+"""``wsss datasets list``, ``check`` and ``prepare``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli import prepare
 from harness.cli.console import console, print_json, print_table
 from harness.cli.plugins import Json, PluginFiles, load_plugins
 from harness.contract import ConfigError
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
     from harness.data.files import Defect
     from harness.plugins import PluginManager
 
-app = typer.Typer(help="List and check data sets.", no_args_is_help=True)
+app = typer.Typer(help="List, check and prepare data sets.", no_args_is_help=True)
 
 CONFIGS = Path("configs/datasets")
 """Where data set configurations lie, from the folder that the command runs in."""
 
 _SHOWN = 20
+
+prepare.register(app)
 
 
 @app.command("list")

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from harness.data.boxes import mask_boxes, mask_tags
     from harness.data.check import CheckReport, check
+    from harness.data.cityscapes import CityscapesDataset
+    from harness.data.coco import CocoDataset
     from harness.data.digests import set_cache
     from harness.data.load import apply_overrides, build_dataset, expand_env, load_yaml, validate
-    from harness.data.params import SyntheticParams, VocParams
+    from harness.data.params import CityscapesParams, CocoLayout, CocoParams, SyntheticParams, VocLayout, VocParams
     from harness.data.synthetic import SyntheticDataset
     from harness.data.views import DatasetView, Meter, choose_fraction, dev_split
     from harness.data.voc import VocDataset
@@ -23,13 +25,19 @@ _HOME = {
     "mask_tags": "boxes",
     "CheckReport": "check",
     "check": "check",
+    "CityscapesDataset": "cityscapes",
+    "CocoDataset": "coco",
     "set_cache": "digests",
     "apply_overrides": "load",
     "build_dataset": "load",
     "expand_env": "load",
     "load_yaml": "load",
     "validate": "load",
+    "CityscapesParams": "params",
+    "CocoLayout": "params",
+    "CocoParams": "params",
     "SyntheticParams": "params",
+    "VocLayout": "params",
     "VocParams": "params",
     "SyntheticDataset": "synthetic",
     "DatasetView": "views",
@@ -41,11 +49,17 @@ _HOME = {
 
 __all__ = [
     "CheckReport",
+    "CityscapesDataset",
+    "CityscapesParams",
+    "CocoDataset",
+    "CocoLayout",
+    "CocoParams",
     "DatasetView",
     "Meter",
     "SyntheticDataset",
     "SyntheticParams",
     "VocDataset",
+    "VocLayout",
     "VocParams",
     "apply_overrides",
     "build_dataset",
