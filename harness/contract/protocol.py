@@ -49,7 +49,10 @@ class OptimSettings(Section):
     power: float = Field(0.9, ge=0)
     warmup: int = Field(0, ge=0)
     freeze_bn: bool = Field(False, description="keep the backbone's BatchNorm statistics and affine fixed")
-    amp: bool = Field(False, description="automatic mixed precision")
+    amp: bool | Literal["bf16", "fp16"] = Field(
+        False,
+        description="mixed precision: true = on GPUs only, bf16 where they have it, else fp16; or a type by name",
+    )
 
 
 class AugmentSettings(Section):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from harness.modelling.mm import Hook, Runner, get_rank
+from harness.modelling.mm import Hook, Runner, Visualizer, get_rank
 from harness.modelling.segmenter import axis_seed
 
 if TYPE_CHECKING:
@@ -91,7 +91,9 @@ class Losses(Hook):
         done, total = runner.iter + 1, runner.max_iters
         self._pending.append({name: value.detach() for name, value in (outputs or {}).items() if "loss" in name})
         if done % self._interval == 0 or done == total:
-            self._flush(done)
+            point = self._flush(done)
+            if isinstance(runner.visualizer, Visualizer):
+                runner.visualizer.add_scalars({name: point[name] for name in point if name != "iteration"}, step=done)
         if done == total or time.monotonic() - self._told >= 1.0:
             self._told = time.monotonic()
             self._progress(done, total)
@@ -104,7 +106,7 @@ class Losses(Hook):
         """Continue where ``state_dict`` was called."""
         self.points, self._pending = list(state["points"]), list(state["pending"])
 
-    def _flush(self, done: int) -> None:
+    def _flush(self, done: int) -> dict[str, float]:
         point: dict[str, float] = {"iteration": done}
         names = dict.fromkeys(name for step in self._pending for name in step)
         for name in names:
@@ -116,6 +118,7 @@ class Losses(Hook):
                 raise FloatingPointError(f"training diverged: {name} is {values[first]} at iteration {iteration}")
         self.points.append(point)
         self._pending = []
+        return point
 
 
 class Checkpoint(Hook):

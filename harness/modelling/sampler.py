@@ -9,6 +9,7 @@ from itertools import count, islice
 from typing import Any, Protocol
 
 import numpy as np
+from torch import Tensor
 from torch.utils.data import Sampler
 
 from harness.contract.errors import PluginError
@@ -65,13 +66,15 @@ class StreamLoader:
         sampler: Endless; yields the indices of this process.
         batch_size: Samples of a batch in this process.
         threads: 0 prepares each batch when it is asked for.
+        pin: Whether batches lie in page-locked memory, from which a GPU copies while it computes.
     """
 
-    def __init__(self, dataset: Batches, sampler: Any, *, batch_size: int, threads: int = 0) -> None:
+    def __init__(self, dataset: Batches, sampler: Any, *, batch_size: int, threads: int = 0, pin: bool = False) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
         self._sampler = sampler
         self._threads = threads
+        self._pin = pin
         self._start = 0
 
     @property
@@ -87,16 +90,22 @@ class StreamLoader:
         batches = self._batches()
         if self._threads == 0:
             for batch in batches:
-                yield self.dataset.collate([self.dataset.sample(*item) for item in batch])
+                yield self._batch([self.dataset.sample(*item) for item in batch])
         with ThreadPoolExecutor(self._threads, thread_name_prefix="loader") as pool:
             ahead: deque[list[Future[Any]]] = deque()
             try:
                 while True:
                     while len(ahead) < 2 or len(ahead) * self.batch_size < 2 * self._threads:
                         ahead.append([pool.submit(self.dataset.sample, *item) for item in next(batches)])
-                    yield self.dataset.collate([future.result() for future in ahead.popleft()])
+                    yield self._batch([future.result() for future in ahead.popleft()])
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+
+    def _batch(self, samples: list[Any]) -> dict[str, Any]:
+        batch = self.dataset.collate(samples)
+        if not self._pin:
+            return batch
+        return {name: value.pin_memory() if isinstance(value, Tensor) else value for name, value in batch.items()}
 
     def _batches(self) -> Iterator[list[tuple[int, int]]]:
         """(position, index) of each sample, a batch at a time, without end."""

@@ -5,17 +5,20 @@ What is unusual here:
 * The final weights are a function of data, settings and seed alone: augmentation follows the position in the sample
   stream, dropout the iteration, and a run that was killed and resumed ends with the same bytes.
 * Images stay uint8 until they are on the device and convolutional networks train in channels-last layout.
-* The runner is bare: no visualiser, no environment dump, no console log; losses are read from the device once in 50
-  steps.
+* The runner is bare: no pictures, no environment dump, no console log; losses are read from the device once in 50
+  steps, and go to TensorBoard where it is installed.
+* Several processes that torchrun started share every batch; BatchNorm then sees all of it (on GPUs).
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import itertools
 import logging
 import os
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from multiprocessing import get_start_method
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +31,15 @@ from torch import nn
 from harness.contract.errors import ConfigError
 from harness.modelling import mm
 from harness.modelling.hooks import Checkpoint, FrozenNorms, Losses, PolyRate, StepSeeds
-from harness.modelling.mm import AmpOptimWrapper, MMDistributedDataParallel, MMLogger, OptimWrapper, Runner, decode_head
+from harness.modelling.mm import (
+    AmpOptimWrapper,
+    MMDistributedDataParallel,
+    MMLogger,
+    OptimWrapper,
+    Runner,
+    Visualizer,
+    decode_head,
+)
 from harness.modelling.sampler import StreamLoader
 
 if TYPE_CHECKING:
@@ -37,6 +48,11 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint.pth"
 LOG = "train.log"
+TENSORBOARD = "TensorboardVisBackend"
+MOST_LOADERS = 8
+BF16_CAPABILITY = 8
+"""First major compute capability of NVIDIA GPUs that compute in bfloat16."""
+
 _runs = itertools.count()
 
 
@@ -73,7 +89,7 @@ def train(
         The loss curve: mean losses of every 50 iterations.
 
     Raises:
-        ConfigError: The batch size does not divide among the processes.
+        ConfigError: The batch size does not divide among the processes, or the device lacks the precision.
         FloatingPointError: A loss became infinite or NaN.
     """
     if optim.iterations == 0 or not any(parameter.requires_grad for parameter in model.parameters()):
@@ -82,6 +98,7 @@ def train(
     cv2.setNumThreads(0)
     device = _join_group(device)
     mm.place(model, device)
+    _synchronise_norms(model)
     losses = Losses(progress)
     checkpoint = Checkpoint(work / CHECKPOINT, losses, seconds=checkpoint_seconds, iterations=checkpoint_iterations)
     hooks = [StepSeeds(seed), PolyRate(optim), losses, checkpoint]
@@ -90,7 +107,7 @@ def train(
     runner = _BareRunner(
         model=model,
         work_dir=str(work),
-        train_dataloader=_loader(dataset, sampler, optim.batch_size, seed=seed, device=device),
+        train_dataloader=_loader(dataset, sampler, optim.batch_size, seed=seed, device=device, threads=threads),
         train_cfg={"type": "IterBasedTrainLoop", "max_iters": optim.iterations},
         optim_wrapper=_optimizer(model, optim, device),
         checkpoint=checkpoint,
@@ -130,8 +147,11 @@ class _BareRunner(Runner):
         return logger
 
     def build_visualizer(self, visualizer: Any = None) -> Any:
-        """Nothing is drawn; the loop only sets attributes."""
-        return SimpleNamespace()
+        """Writes scalars for TensorBoard where it is installed; else a stand-in on which the loop sets attributes."""
+        if find_spec("tensorboard") is None or self.rank != 0:
+            return SimpleNamespace()
+        with mm.quiet():
+            return Visualizer(self._experiment_name, vis_backends=[{"type": TENSORBOARD}], save_dir=self.work_dir)
 
     def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> Any:
         """The model is on its device already."""
@@ -150,7 +170,9 @@ class _BareRunner(Runner):
         self._checkpoint.resume(self)
 
     def close(self) -> None:
-        """Close the log file and drop the empty folder that mmengine makes."""
+        """Close log and event files and drop the empty folder that mmengine makes."""
+        if isinstance(self.visualizer, Visualizer):
+            self.visualizer.close()
         for handler in self.logger.handlers:
             handler.close()
         self.logger.handlers.clear()
@@ -188,20 +210,46 @@ def _join_group(device: str) -> str:
         torch.cuda.set_device(device)
     if not mm.distributed():
         torch.distributed.init_process_group("nccl" if cuda else "gloo")
+        atexit.register(_leave_group)
     return device
 
 
+def _leave_group() -> None:
+    if mm.distributed():
+        torch.distributed.destroy_process_group()
+
+
+def _synchronise_norms(model: nn.Module) -> None:
+    """Let BatchNorm see the whole batch of several GPUs, as one GPU would; torch has no such layer for the CPU."""
+    if mm.distributed() and torch.distributed.get_backend() == "nccl":
+        # replaces the layers inside the model; their parameters stay the same objects
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+
+
 def _loader(
-    dataset: TrainingSet, sampler: dict[str, Any] | None, batch_size: int, *, seed: int, device: str
+    dataset: TrainingSet,
+    sampler: dict[str, Any] | None,
+    batch_size: int,
+    *,
+    seed: int,
+    device: str,
+    threads: int = 1,
 ) -> StreamLoader:
+    """This process's share of every batch; beside a GPU threads prepare it, on the CPU they would only compete."""
     world = torch.distributed.get_world_size() if mm.distributed() else 1
     if batch_size % world:
         raise ConfigError(f"optim.batch_size: {batch_size} does not divide among {world} processes")
     cfg = {"type": "ShuffleStream", **(sampler or {})}
     if cfg["type"] == "ShuffleStream":
         cfg["seed"] = seed
-    threads = min(8, max((os.cpu_count() or 1) // world, 1)) if device.startswith("cuda") else 0
-    return StreamLoader(dataset, mm.build_sampler(cfg, dataset), batch_size=batch_size // world, threads=threads)
+    cuda = device.startswith("cuda")
+    return StreamLoader(
+        dataset,
+        mm.build_sampler(cfg, dataset),
+        batch_size=batch_size // world,
+        threads=min(MOST_LOADERS, threads) if cuda else 0,
+        pin=cuda,
+    )
 
 
 def _optimizer(model: nn.Module, optim: OptimSettings, device: str) -> OptimWrapper:
@@ -222,9 +270,32 @@ def _optimizer(model: nn.Module, optim: OptimSettings, device: str) -> OptimWrap
         optimizer = torch.optim.SGD(params, lr=optim.lr, momentum=optim.momentum, fused=True)
     else:
         optimizer = torch.optim.AdamW(params, lr=optim.lr, fused=True)
-    if not (optim.amp and device.startswith("cuda")):
+    precision = _precision(optim, device)
+    if precision is None:
         return OptimWrapper(optimizer)
+    if not device.startswith("cuda"):
+        return _CpuAmp(optimizer)
     with mm.quiet():
-        if torch.cuda.is_bf16_supported():
-            return AmpOptimWrapper(optimizer=optimizer, dtype="bfloat16", loss_scale=1.0)
-        return AmpOptimWrapper(optimizer=optimizer, dtype="float16", loss_scale="dynamic")
+        scale = "dynamic" if precision == "float16" else 1.0
+        return AmpOptimWrapper(optimizer=optimizer, dtype=precision, loss_scale=scale)
+
+
+def _precision(optim: OptimSettings, device: str) -> str | None:
+    """The type of mixed precision, ``None`` for float32."""
+    cuda = device.startswith("cuda")
+    if optim.amp is True and cuda:
+        capability, _ = torch.cuda.get_device_capability(device)
+        return "bfloat16" if capability >= BF16_CAPABILITY else "float16"
+    if optim.amp == "fp16" and not cuda:
+        raise ConfigError("optim.amp: fp16 needs a GPU; the CPU trains with bf16, or with false in float32")
+    return {"bf16": "bfloat16", "fp16": "float16"}.get(str(optim.amp))
+
+
+class _CpuAmp(OptimWrapper):
+    """Mixed precision on the CPU, which mmengine's wrapper refuses."""
+
+    @contextlib.contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Forward passes in bfloat16."""
+        with super().optim_context(model), torch.autocast("cpu", torch.bfloat16):
+            yield
