@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contract.errors import PluginError
 from harness.contract.interfaces import PreviousRound
+from harness.engine.group import local_rank
 from harness.engine.keys import derive_seed
 
 if TYPE_CHECKING:
@@ -86,8 +87,9 @@ class StageContext:
         import torch
 
         if torch.cuda.is_available():
-            told = "CUDA_VISIBLE_DEVICES" in os.environ  # whoever set it chose a device: the first is the one meant
-            return f"cuda:{0 if told else self._slot % torch.cuda.device_count()}"
+            if "CUDA_VISIBLE_DEVICES" in os.environ:  # whoever set it chose: the first, or one for each of a group
+                return f"cuda:{local_rank()}"
+            return f"cuda:{self._slot % torch.cuda.device_count()}"
         if self._device == "cuda":
             raise PluginError("--device cuda: no CUDA device is available")
         return "cpu"

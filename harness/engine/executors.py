@@ -21,13 +21,15 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import psutil
 from pebble import ProcessPool
 
 from harness.contract.errors import ConfigError, PluginError
 from harness.contract.interfaces import Executor
+from harness.engine.group import RESULT
 from harness.engine.records import DaskParams, LocalParams
 
 MIB_EACH = 3072
@@ -189,6 +191,55 @@ def start_worker(parent: int, threads: int, device: str | None = None) -> None:
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
+class Task:
+    """A pickled call in a folder of its own, for a process that ``harness.engine.isolated`` runs in.
+
+    Attributes:
+        folder: Where call and result lie while the context is open.
+        threads: CPU threads of the process.
+    """
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], *, threads: int) -> None:
+        self._function, self._args, self.threads = function, args, threads
+        self._temporary = tempfile.TemporaryDirectory(prefix="wsss-")
+        self.folder = Path(self._temporary.name)
+        self._result = self.folder / RESULT
+
+    def __enter__(self) -> Self:
+        with (self.folder / "task").open("wb") as file:
+            pickle.dump((sys.path, os.getpid(), self.threads), file)
+            pickle.dump((self._function, self._args), file)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._temporary.cleanup()
+
+    @property
+    def module(self) -> tuple[str, ...]:
+        """Arguments of the interpreter."""
+        return ("-m", "harness.engine.isolated", str(self.folder / "task"), str(self._result))
+
+    @property
+    def ended(self) -> bool:
+        """Whether the call left a result."""
+        return self._result.exists()
+
+    def value(self) -> Any:
+        """What the call returned; what it raised is raised again.
+
+        Raises:
+            ChildProcessError: The process ended without a result.
+        """
+        if not self.ended:
+            raise ChildProcessError("the process ended without a result")
+        succeeded, value = pickle.loads(self._result.read_bytes())
+        if not succeeded:
+            raise value
+        return value
+
+
 def run_isolated(function: Callable[..., Any], args: tuple[Any, ...], timeout: float | None) -> Any:
     """Run ``function(*args)`` in a new interpreter and return its result.
 
@@ -196,26 +247,19 @@ def run_isolated(function: Callable[..., Any], args: tuple[Any, ...], timeout: f
         TimeoutError: It took longer than ``timeout`` seconds.
         ChildProcessError: The process ended without a result.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        task, result = Path(folder, "task"), Path(folder, "result")
-        task.write_bytes(pickle.dumps((sys.path, os.getpid())))
-        with task.open("ab") as file:
-            pickle.dump((function, args), file)
-        command = [sys.executable, "-m", "harness.engine.isolated", str(task), str(result)]
+    with Task(function, args, threads=cores()) as task:
         try:
-            code = subprocess.run(command, timeout=timeout, check=False).returncode
+            code = subprocess.run([sys.executable, *task.module], timeout=timeout, check=False).returncode
         except subprocess.TimeoutExpired:
             raise TimeoutError(f"no result after {timeout:g} s") from None
-        if not result.exists():
+        if not task.ended:
             raise ChildProcessError(f"the process ended with code {code} and no result")
-        succeeded, value = pickle.loads(result.read_bytes())
-    if not succeeded:
-        raise value
-    return value
+        return task.value()
 
 
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
+def _end_with(ancestor: int) -> None:
+    """End this process when ``ancestor`` is none of it any more, also when what stood between them was killed."""
+    while any(process.pid == ancestor for process in psutil.Process().parents()):
         time.sleep(0.5)
     os._exit(1)
 

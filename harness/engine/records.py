@@ -17,6 +17,17 @@ class LocalParams:
 
 
 @dataclass(frozen=True)
+class TorchrunParams:
+    """Parameters of the ``torchrun`` executor."""
+
+    jobs: int | None = field(default=None, metadata={"help": "stages at a time; null = 1"})
+    device: str = field(default="auto", metadata={"help": "auto, cpu or cuda"})
+    processes: int | None = field(
+        default=None, metadata={"help": "processes a stage; null = its share of the visible devices, without devices 2"}
+    )
+
+
+@dataclass(frozen=True)
 class DaskParams:
     """Parameters of the ``dask`` executor."""
 
@@ -26,12 +37,18 @@ class DaskParams:
 
 @hookimpl
 def wsss_executors() -> Iterator[ExecutorRecord]:
-    """Worker processes on this machine, and a Dask cluster that sees the same runs folder."""
+    """Processes on this machine, one or several a stage, and a Dask cluster that sees the same runs folder."""
     yield ExecutorRecord(
         "local",
         factory="harness.engine.executors:LocalExecutor",
         params=LocalParams,
         summary="worker processes on this machine",
+    )
+    yield ExecutorRecord(
+        "torchrun",
+        factory="harness.engine.torchrun:TorchrunExecutor",
+        params=TorchrunParams,
+        summary="every stage trained by all GPUs of this machine together, or by its share of them",
     )
     yield ExecutorRecord(
         "dask",

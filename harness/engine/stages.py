@@ -1,6 +1,7 @@
 """Runs one stage in a worker: lock, look, compute, check, publish.
 
 * Every outcome is a ``Result``, also a failure: an exception never travels between processes.
+* Of a group of processes the first does all that; the others train along where the harness trains.
 * What a stage writes goes to its own log file, below the level of Python, so that libraries land there too.
 """
 
@@ -12,6 +13,7 @@ import random
 import re
 import shutil
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -22,6 +24,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from harness.contract.errors import StoreError, WsssError
+from harness.contract.shared import CLASSIFIER
+from harness.engine import group
 from harness.engine.context import StageContext
 from harness.engine.environment import environment
 from harness.engine.executors import worker_threads
@@ -85,8 +89,13 @@ def report_path(runs: Path, key: str) -> Path:
 
 
 def execute(job: Job) -> Result:
-    """Compute the artifact of a stage unless it is there; called in a worker process."""
+    """Compute the artifact of a stage unless it is there; called in a worker process, or in all of a group."""
     store, spec = store_of(job.runs), job.spec
+    if group.rank() > 0:
+        _assist(job, store)
+        return Result("busy")
+    if not _shared_training(spec):
+        group.leave()
     try:
         with store.lock(spec.key) as mine:
             if not mine:
@@ -132,24 +141,16 @@ def _compute(job: Job, store: Store) -> Result:
 
 def _measured(job: Job, store: Store, built: Path) -> Artifact:
     """Run the stage, measure it and publish what it wrote."""
-    spec = job.spec
-    ctx = StageContext(
-        spec,
-        out=built,
-        work=store.work(spec.key),
-        inputs={name: store.folder(key) for name, key in spec.inputs.items()},
-        device=job.device,
-        slot=job.slot,
-        threads=worker_threads(),
-        report=report_path(job.runs, spec.key),
-    )
-    with ReadLog(job.runs / "work" / f"{spec.key}.reads") as reads, PeakMemory() as peak:
+    spec, ctx = job.spec, _context(job, store, built, report=report_path(job.runs, job.spec.key))
+    with _read_log(job) as reads, PeakMemory() as peak:
         stage = Stage(spec, ctx, *_worker_state(job), reads)
         stage.load()
         _fix_global_seeds(spec)
+        group.call()
         begun = time.monotonic()
         RUN[spec.kind](stage)
     seconds = time.monotonic() - begun
+    _keep_events(ctx.work, job.runs / "tensorboard" / log_path(spec).stem)
     artifact = store.publish(
         built,
         lambda files: Artifact(
@@ -168,6 +169,51 @@ def _measured(job: Job, store: Store, built: Path) -> Artifact:
     )
     reads.remove()
     return artifact
+
+
+def _shared_training(spec: StageSpec) -> bool:
+    """Whether all processes of a group compute the stage: the harness's own trainings, which divide each batch."""
+    return spec.kind == "segmenter" or spec.run == CLASSIFIER.run
+
+
+def _assist(job: Job, store: Store) -> None:
+    """Train with the first process of the group when it calls; what is written here is thrown away."""
+    if not _shared_training(job.spec) or not group.called():
+        return
+    log = job.runs / log_path(job.spec)
+    with tempfile.TemporaryDirectory(prefix="wsss-") as out, _logged(log) as file, _read_log(job) as reads:
+        try:
+            stage = Stage(job.spec, _context(job, store, Path(out)), *_worker_state(job), reads)
+            stage.load()
+            _fix_global_seeds(job.spec)
+            RUN[job.spec.kind](stage)
+        except BaseException:
+            traceback.print_exc(file=file)
+            raise
+
+
+def _context(job: Job, store: Store, out: Path, *, report: Path | None = None) -> StageContext:
+    return StageContext(
+        job.spec,
+        out=out,
+        work=store.work(job.spec.key),
+        inputs={name: store.folder(key) for name, key in job.spec.inputs.items()},
+        device=job.device,
+        slot=job.slot,
+        threads=worker_threads(),
+        report=report,
+    )
+
+
+def _read_log(job: Job) -> ReadLog:
+    return ReadLog(job.runs / "work" / f"{job.spec.key}.reads")
+
+
+def _keep_events(work: Path, folder: Path) -> None:
+    """Event files of TensorBoard outlive the work folder that they were written in."""
+    for path in sorted(work.rglob("events.out.tfevents.*")):
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.move(path, folder / path.name)
 
 
 def _fix_global_seeds(spec: StageSpec) -> None:
