@@ -144,7 +144,7 @@ def worker_threads() -> int:
 
 
 def check_params(device: str, jobs: int | None) -> None:
-    """Refuse an unknown device and a number of jobs below one.
+    """Refuse an unknown device, a number of jobs below one, and a sweep that torchrun started.
 
     Raises:
         ConfigError: One sentence that names the option.
@@ -153,6 +153,8 @@ def check_params(device: str, jobs: int | None) -> None:
         raise ConfigError(f"--device: {device!r} is none of auto, cpu, cuda")
     if jobs is not None and jobs < 1:
         raise ConfigError(f"--jobs: must be at least 1, got {jobs}")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("--executor: start wsss once, not under torchrun; --executor torchrun gives a stage all GPUs")
 
 
 def default_jobs(device: str) -> int:

@@ -12,6 +12,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,11 +73,11 @@ def survey(store: Store, rules: Rules) -> list[Item]:
     needed = _needed(store, rules)
     newest = time.time() - rules.older_than * 86400
     items = []
-    for what, path, key in (*_artifacts(store), *_leftovers(store)):
-        state = _state(path)
-        if state is not None:
+    for what, path, key, size in _found(store):
+        with suppress(FileNotFoundError):  # it has just gone
             wanted = key in needed and (what == WORK or not what.startswith("("))
-            items.append(Item(what, path, key, wanted or state[1] > newest, state[0]))
+            recent = path.stat().st_mtime > newest
+            items.append(Item(what, path, key, wanted or recent, _size(path) if size is None else size))
     return items
 
 
@@ -135,14 +136,17 @@ def _evidence(store: Store, stages: Iterable[tuple[str, str]]) -> set[str]:
     return found
 
 
-def _artifacts(store: Store) -> Iterator[tuple[str, Path, str]]:
+def _found(store: Store) -> Iterator[tuple[str, Path, str | None, int | None]]:
+    """What it is, where, the key whose lock guards it, and its bytes where a manifest tells them."""
     for folder in sorted((store.runs / "store").glob("??/[!.]*")):
         artifact = store.find(folder.name)
-        yield artifact.name if artifact else DAMAGED, folder, folder.name
+        yield artifact.name if artifact else DAMAGED, folder, folder.name, artifact.size if artifact else None
+    for what, path, key in _leftovers(store):
+        yield what, path, key, None
 
 
 def _leftovers(store: Store) -> Iterator[tuple[str, Path, str | None]]:
-    """What killed processes and damage left; a key says whose lock guards it."""
+    """What killed processes and damage left."""
     runs = store.runs
     for path in sorted((runs / "store").glob("??/.*")):
         yield HALF_BUILT, path, path.name[1:].rpartition("-")[0]
@@ -157,13 +161,9 @@ def _leftovers(store: Store) -> Iterator[tuple[str, Path, str | None]]:
             yield TRACE, path, None
 
 
-def _state(path: Path) -> tuple[int, float] | None:
-    """Bytes and time of the last change, or ``None`` when it has just gone."""
-    try:
-        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-        return sum(file.stat().st_size for file in files), path.stat().st_mtime
-    except FileNotFoundError:
-        return None
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _delete(store: Store, item: Item) -> bool:

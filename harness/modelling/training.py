@@ -202,7 +202,7 @@ def _without_pixel_accuracy() -> Iterator[None]:
 
 def _join_group(device: str) -> str:
     """Under torchrun, join the process group once and take the local GPU."""
-    if "RANK" not in os.environ:
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return device
     cuda = device.startswith("cuda")
     if cuda:

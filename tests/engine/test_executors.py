@@ -59,6 +59,12 @@ def test_wrong_parameters_are_one_sentence(params):
         LocalExecutor(params)
 
 
+def test_a_sweep_under_torchrun_is_refused_with_the_way_to_do_it(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="--executor torchrun"):
+        LocalExecutor(LocalParams(jobs=1))
+
+
 def test_jobs_follow_devices_then_cores(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,2,3")
     assert default_jobs("auto") == 3
