@@ -167,3 +167,15 @@ def test_observers_are_told_and_change_nothing(write_config, tmp_path, monkeypat
     assert names[-1] == "wsss_run_finished"
     assert names.count("wsss_stage_finished") == len(plan.stages)
     assert told[0][1]["run"].cells == (("fill", "net", 0),)
+
+
+def test_event_files_of_a_training_outlive_its_work_folder(write_config, tmp_path):
+    plan, manager = make_plan(write_config(methods=["fill"]))
+    (key,) = [key for key, spec in plan.stages.items() if spec.kind == "segmenter"]
+    event = tmp_path / "runs" / "work" / key / "vis_data" / "events.out.tfevents.1"
+    event.parent.mkdir(parents=True)
+    event.write_text("losses")
+    run_toy(plan, manager, tmp_path / "runs", executor=Inline)
+    (kept,) = (tmp_path / "runs" / "tensorboard").rglob("events.*")
+    assert (kept.read_text(), kept.parent.name) == ("losses", f"segmenter-toy-{key[:12]}")
+    assert not event.exists()
