@@ -28,6 +28,7 @@ JOINT = (Gaussian(3, 3), Bilateral(80, 13, 10))
 PER_CLASS = (Gaussian(3, 10), Bilateral(80, 13, 10))
 TEST = (Gaussian(1, 3), Bilateral(67, 3, 4))
 WIDE = (Gaussian(3, 3), Bilateral(140, 5, 5))
+LABELS_21 = (("21 labels, test", TEST), ("21 labels, joint", JOINT))
 
 
 def read(path, size=None):
@@ -113,9 +114,9 @@ def installed(backends):
 def speed(options):
     image = read(options.photograph, SIZE) if options.photograph else blocks()
     problems = [(f"{count} x 2 labels", per_class(blobs(count, SIZE)), PER_CLASS) for count in (1, 2, 3)]
-    problems.append(("21 labels", normalised(blobs(21, SIZE)), TEST))
+    problems += [(name, normalised(blobs(21, SIZE)), pairwise) for name, pairwise in LABELS_21]
     backends = list(installed(options.backends))
-    print(f"{'problem':14} {'backend':12} {'wall s':>8} {'CPU s':>8} {'faster':>7} {'CPU':>6} {'MiB':>6}")
+    print(f"{'problem':16} {'backend':12} {'wall s':>8} {'CPU s':>8} {'faster':>7} {'CPU':>6} {'MiB':>6}")
     for name, batch, pairwise in problems:
         arguments = (image, batch, pairwise)
         spent = {}
@@ -124,7 +125,7 @@ def speed(options):
             spent[backend] = fastest(options.repeats, backend, *arguments)[1]
         slowest = spent[backends[-1]]
         for backend, seconds in spent.items():
-            line = f"{name:14} {backend:12} {seconds[0]:8.3f} {seconds[1]:8.3f}"
+            line = f"{name:16} {backend:12} {seconds[0]:8.3f} {seconds[1]:8.3f}"
             wall, cpu = slowest / seconds
             print(f"{line} {wall:7.2f} {cpu:6.2f} {peak_mib(backend, options.threads, *arguments):6.0f}", flush=True)
 
