@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 
 
 def prepare_dataset(
-    name: Annotated[str, typer.Argument(help="voc2012, coco2014 or cityscapes.")],
+    name: Annotated[str, typer.Argument(help="voc2012, coco2014, coco2017 or cityscapes.")],
     root: Annotated[Path, typer.Option(envvar="WSSS_DATA", help="Folder of all data sets; archives go there too.")],
     download: Annotated[bool, typer.Option(help="Fetch archives that are missing, where no account is needed.")] = True,
 ) -> None:

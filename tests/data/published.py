@@ -150,16 +150,16 @@ def sbd_files() -> Files:
     return files
 
 
-def coco_files() -> dict[str, Files]:
-    """What the three archives of COCO 2014 hold; the last image of each split has no annotation."""
-    archives: dict[str, Files] = {"annotations_trainval2014.zip": {}}
+def coco_files(year: int) -> dict[str, Files]:
+    """What the three archives of COCO hold; the last image of each split has no annotation."""
+    archives: dict[str, Files] = {f"annotations_trainval{year}.zip": {}}
     for split, numbers in (("train", (9, 25, 34)), ("val", (42, 73))):
-        names = {number: f"COCO_{split}2014_{number:012d}.jpg" for number in numbers}
-        archives[f"{split}2014.zip"] = {
-            f"{split}2014/{name}": picture("JPEG", number) for number, name in names.items()
+        names = {number: f"{f'COCO_{split}2014_' if year == 2014 else ''}{number:012d}.jpg" for number in numbers}
+        archives[f"{split}{year}.zip"] = {
+            f"{split}{year}/{name}": picture("JPEG", number) for number, name in names.items()
         }
         content = {
-            "info": {"year": 2014},
+            "info": {"year": year},
             "images": [{"id": n, "file_name": name, "height": H, "width": W} for n, name in names.items()],
             "licenses": [],
             "annotations": [
@@ -178,9 +178,9 @@ def coco_files() -> dict[str, Files]:
                 {"supercategory": "x", "id": number, "name": name} for number, name in COCO_CATEGORIES.items()
             ],
         }
-        packed = archives["annotations_trainval2014.zip"]
-        packed[f"annotations/instances_{split}2014.json"] = json.dumps(content).encode()
-        packed[f"annotations/captions_{split}2014.json"] = b"{}"
+        packed = archives[f"annotations_trainval{year}.zip"]
+        packed[f"annotations/instances_{split}{year}.json"] = json.dumps(content).encode()
+        packed[f"annotations/captions_{split}{year}.json"] = b"{}"
     return archives
 
 

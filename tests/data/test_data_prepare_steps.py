@@ -64,7 +64,7 @@ def test_a_folder_without_write_permission_is_one_sentence(tmp_path: Path) -> No
 def test_bad_names_and_roots_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no data set 'voc2021' can be prepared; did you mean 'voc2012'"):
         list(prepare("voc2021", tmp_path))
-    with pytest.raises(ConfigError, match=r"no data set 'x' can be prepared; known are voc2012, coco2014, cityscapes"):
+    with pytest.raises(ConfigError, match=r"no data set 'x' can be prepared; known are voc2012, coco2014, coco2017"):
         list(prepare("x", tmp_path))
     with pytest.raises(ConfigError, match=r"none: no such folder"):
         list(prepare("voc2012", tmp_path / "none"))

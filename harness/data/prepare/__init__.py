@@ -15,8 +15,14 @@ from harness.contract import ConfigError
 from harness.data.prepare.steps import Outcome, Progress, run_steps
 from harness.plugins import did_you_mean
 
-NAMES = ("voc2012", "coco2014", "cityscapes")
-"""Data sets that can be prepared; each is a module of this package, and a file in ``configs/datasets``."""
+_STEPS = {
+    "voc2012": "voc2012:steps",
+    "coco2014": "coco:steps_2014",
+    "coco2017": "coco:steps_2017",
+    "cityscapes": "cityscapes:steps",
+}
+NAMES = tuple(_STEPS)
+"""Data sets that can be prepared; each has a file in ``configs/datasets``."""
 
 __all__ = ["NAMES", "Outcome", "prepare"]
 
@@ -42,5 +48,6 @@ def prepare(name: str, root: Path, *, download: bool = True, progress: Progress 
     root = root.expanduser().absolute()
     if not root.is_dir():
         raise ConfigError(f"--root {root}: no such folder; make it first, or set WSSS_DATA")
-    steps = import_module(f"{__name__}.{name}").steps(root, download=download)
+    module, _, function = _STEPS[name].partition(":")
+    steps = getattr(import_module(f"{__name__}.{module}"), function)(root, download=download)
     yield from run_steps(steps, root / f".prepare-{name}.lock", progress=progress)

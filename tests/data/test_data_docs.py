@@ -1,0 +1,53 @@
+"""What docs/datasets.md shows is what the readers take."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from harness.data.annotations import JsonAnnotations
+from harness.data.load import expand_env, load_yaml, validate
+from harness.data.params import CityscapesParams, CocoParams, VocParams
+from harness.data.prepare import NAMES
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
+
+
+def block(language: str) -> str:
+    (text,) = re.findall(rf"^```{language}[^\n]*\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    return str(text)
+
+
+def test_the_configuration_for_own_images_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_DATA", "/mine")
+    params = expand_env(yaml.safe_load(block("yaml"))["params"], where="page")
+    assert validate(VocParams, params, where="page").class_ids()["dog"] == (12, 13)
+
+
+def test_the_annotations_without_xml_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps(json.loads(block("json"))))
+    assert JsonAnnotations(path).read("a").boxes == (("cat", 2, 1, 8, 7),)
+
+
+def test_every_prepared_data_set_is_in_the_table_and_every_override_is_a_field() -> None:
+    for name in NAMES:
+        assert f"| `{name}` |" in PAGE
+        assert (ROOT / "configs" / "datasets" / f"{name}.yaml").is_file()
+    known: set[str] = set().union(*(model.model_fields for model in (VocParams, CocoParams, CityscapesParams)))
+    found = re.findall(r"-o dataset\.params\.(\w+)=", PAGE)
+    assert len(found) == 3
+    assert set(found) <= known
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_configuration_reads_where_prepare_writes(name: str) -> None:
+    config: dict[str, Any] = load_yaml(ROOT / "configs" / "datasets" / f"{name}.yaml")
+    folder = {"voc2012": "VOC2012"}.get(name, name)
+    assert config["params"]["root"] == f"${{WSSS_DATA}}/{folder}"
