@@ -92,8 +92,14 @@ def plan(
     plugin: PluginFiles = None,
     runs: Runs = _RUNS,
     strict_plugins: Strict = False,
+    tflops: Annotated[
+        float, typer.Option("--tflops", min=1e-3, help="TFLOP/s that a GPU sustains, for the estimate of GPU hours.")
+    ] = 40.0,
 ) -> None:
-    """Show what a run would compute, what is cached, the time that earlier stages suggest, and the disk used."""
+    """Show what a run would compute, what is cached, the time that earlier stages suggest, and the disk used.
+
+    Plans at the scale of an accelerator get an estimate of GPU hours too, from counted operations.
+    """
     from harness.cli.console import print_table
     from harness.engine.forecast import forecast
     from harness.engine.progress import duration
@@ -103,7 +109,7 @@ def plan(
         config, methods, backbones, seeds, tuple(override or ()), tuple(plugin or ()), strict_plugins
     )
     prepared, manager = selection.plan(runs)
-    expected = forecast(prepared, Store(runs), manager)
+    expected = forecast(prepared, Store(runs), manager, tflops=tflops)
     print_table(
         ("stage", "to compute", "cached", "expected"),
         [
@@ -116,6 +122,9 @@ def plan(
         f"stages: {expected.missing} to compute ({expected.unknown} of them never timed), {expected.cached} cached; "
         f"expected {duration(expected.seconds)} one after another"
     )
+    if expected.gpu:
+        left_out = f"; not counted: {', '.join(expected.gpu.uncounted)}" if expected.gpu.uncounted else ""
+        typer.echo(f"GPU: about {expected.gpu.hours:.1f} hours at {tflops:g} TFLOP/s (estimate{left_out})")
     typer.echo(f"disk: {expected.disk_mib:.1f} MiB in {runs}, {expected.free_mib / 1024:.1f} GiB free")
     typer.echo(f"fingerprint: {prepared.fingerprint}")
 

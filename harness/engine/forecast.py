@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from harness.engine.estimate import GpuEstimate, estimate
 from harness.engine.results import Records
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Forecast:
     Attributes:
         unknown: Missing stages of which no equal one was ever timed.
         seconds: Expected time of all others, one after another.
+        gpu: GPU hours of the missing network stages from counted operations; ``None`` below the scale of a GPU.
     """
 
     lines: tuple[Line, ...]
@@ -43,10 +45,18 @@ class Forecast:
     seconds: float
     disk_mib: float
     free_mib: float
+    gpu: GpuEstimate | None
 
 
-def forecast(plan: Plan, store: Store, manager: PluginManager) -> Forecast:
-    """Look up every stage of the plan in the store; nothing is computed or written."""
+def forecast(plan: Plan, store: Store, manager: PluginManager, *, tflops: float) -> Forecast:
+    """Look up every stage of the plan in the store; nothing is computed or written.
+
+    Args:
+        plan: What is to be run.
+        store: Where artifacts lie.
+        manager: Plugins of the plan.
+        tflops: Throughput of a GPU, in 10^12 operations a second, for the estimate of its hours.
+    """
     records = Records(plan, store, manager)
     finished = [records.current(cell) for cell in plan.cells]
     wanted = _wanted(plan, store, finished)
@@ -73,6 +83,7 @@ def forecast(plan: Plan, store: Store, manager: PluginManager) -> Forecast:
         seconds=sum(line.seconds or 0.0 for line in known),
         disk_mib=_size(store.runs) / 2**20,
         free_mib=shutil.disk_usage(_existing(store.runs)).free / 2**20,
+        gpu=estimate(plan, wanted, manager, tflops),
     )
 
 
