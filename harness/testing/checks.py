@@ -24,7 +24,7 @@ TOLERANCE = 0.005
 """Share of pixels that may differ when an image meets others in a batch: sums of floats come in another order."""
 
 HEAVY = ("torch", "torchvision", "mmengine", "mmseg", "mmcv")
-_FREE = ("/__pycache__", "/proc/", "/dev/null", "/dev/shm", "/matplotlib/")
+_FREE = ("/__pycache__", "/proc/", "/dev/null", "/dev/shm", "/matplotlib/", "/torchinductor_")
 """Parts of paths that interpreter and libraries may write to on their own."""
 
 

@@ -1,5 +1,6 @@
 """Code blocks of the guides are run: Python in page order, TOML and YAML are read, shown output is compared."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -30,7 +31,7 @@ def folder(tmp_path, monkeypatch):
 def test_the_code_blocks_of_a_page_run_in_order(page, folder):
     names = {"__name__": f"docs_{page.stem.replace('-', '_')}"}
     for language, file, text in blocks(page):
-        assert language in ("python", "console", "toml", "yaml"), f"{page.name}: who runs {language}?"
+        assert language in ("python", "console", "toml", "yaml", "json"), f"{page.name}: who runs {language}?"
         if file:
             (folder / file).write_text(text, encoding="utf-8")
         if language == "python":
@@ -39,6 +40,8 @@ def test_the_code_blocks_of_a_page_run_in_order(page, folder):
             tomllib.loads(text)
         elif language == "yaml":
             yaml.safe_load(text)
+        elif language == "json":
+            json.loads(text)
 
 
 def test_the_check_shown_in_the_guide_is_what_the_command_prints(folder):

@@ -134,7 +134,9 @@ def test_the_fill_ratio_comes_from_the_images_with_a_mask(view):
     assert fill_ratios(view, 3) == [1.0, 1.0, 1.0]
 
 
-HEADS = sorted(path.stem for path in CONFIGS.glob("*.py"))
+SUMMED = "deeplabv2"
+"""Sums several convolutions instead of ending in one."""
+HEADS = sorted({path.stem for path in CONFIGS.glob("*.py")} - {SUMMED})
 
 
 @pytest.mark.parametrize(("config", "shared"), [*((config, False) for config in HEADS), ("fcn", True)])
@@ -153,6 +155,12 @@ def test_every_head_of_the_harness_gets_a_variance_and_predicts_as_before(view, 
     with torch.inference_mode():
         found = [network.eval().encode_decode(images, meta) for network in (model, plain)]
     assert torch.equal(*found)
+
+
+def test_a_head_that_ends_in_several_convolutions_is_refused(view, context):
+    protocol, cfg = configured(view, context(config=SUMMED))
+    with pytest.raises(ConfigError, match="does not end in conv_seg"):
+        initial_model(cfg, protocol, seed=3, weights=None)
 
 
 OTHERS = {
