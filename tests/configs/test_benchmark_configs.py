@@ -50,7 +50,15 @@ SMALL = (
     ),
 )
 """Two iterations of two crops of 65 pixels."""
-ROW_CHANGES = {"bilevel_box": {"canvas": 128, "iterations": 2, "batch_size": 2, "network": "small", "rounds": 2}}
+_TWO_ROUNDS = {
+    "canvas": 128,
+    "iterations": 2,
+    "auxiliary_iterations": 2,
+    "batch_size": 2,
+    "network": "small",
+    "rounds": 2,
+}
+ROW_CHANGES = {"bilevel_box": _TWO_ROUNDS}
 
 
 @pytest.fixture(scope="module")
