@@ -34,7 +34,6 @@ from wsss_bilevel_box.labels import Rules, pseudo_labels
 from wsss_bilevel_box.learning import Probability, Schedule, fit
 from wsss_bilevel_box.network import MaskGenerator, assemble
 from wsss_bilevel_box.pairs import PairStream, Scene, on_canvas
-from wsss_bilevel_box.recipe import LargeFov
 
 CLASSES = 21
 
@@ -51,23 +50,27 @@ class Segmenter(nn.Module):
         return self.network(x)
 
 
-def light(classes):
-    """The segmenter of the photograph benchmarks: MobileNetV2 x0.35 and an all-MLP head at stride 8."""
-    record = find_backbone("mobilenet_v2_x0.35")
-    head = {
-        "type": "SegformerHead",
-        "in_channels": list(record.channels[1:]),
-        "in_index": [1, 2, 3],
-        "channels": 64,
-        "num_classes": classes,
-        "norm_cfg": {"type": "BN"},
-        "align_corners": False,
-    }
-    config = {"type": "EncoderDecoder", "backbone": backbone_config(record, 16), "decode_head": head}
-    model = mm.build({**config, "train_cfg": {}, "test_cfg": {"mode": "whole"}})
+def segmenter_of(backbone, output_stride, head):
+    """A network in evaluation mode with weights drawn at random."""
+    config = {"type": "EncoderDecoder", "backbone": backbone_config(find_backbone(backbone), output_stride)}
+    model = mm.build({**config, "decode_head": head, "train_cfg": {}, "test_cfg": {"mode": "whole"}})
     nn.init.normal_(model.decode_head.conv_seg.weight, std=0.3)
     mm.place(model, "cpu")
     return Segmenter(model).eval()
+
+
+def light(classes):
+    """The segmenter of the photograph benchmarks: MobileNetV2 x0.35 and an all-MLP head at stride 8."""
+    channels = list(find_backbone("mobilenet_v2_x0.35").channels[1:])
+    sizes = {"in_channels": channels, "in_index": [1, 2, 3], "channels": 64, "num_classes": classes}
+    head = {"type": "SegformerHead", **sizes, "norm_cfg": {"type": "BN"}, "align_corners": False}
+    return segmenter_of("mobilenet_v2_x0.35", 16, head)
+
+
+def large_fov(classes):
+    """The segmenter of the paper, VGG16-LargeFOV."""
+    head = {"type": "harness.modelling.heads.LinearHead", "in_channels": 1024, "in_index": -1, "num_classes": classes}
+    return segmenter_of("vgg16_largefov", 8, head)
 
 
 def scenes(count, side, classes):
@@ -226,8 +229,7 @@ def main():
     torch.set_num_threads(options.threads)
     fine = generation(options)
     torch.manual_seed(0)
-    paper = Segmenter(LargeFov(61)).eval()
-    ratio = training(options, "paper", paper, MaskGenerator(5), 61, 128)
+    ratio = training(options, "paper", large_fov(61), MaskGenerator(5), 61, 128)
     fine &= not options.require or ratio >= 1.5
     segmenter = light(4)
     training(options, "light", segmenter, make_generator("backbone", 5, backbone="mobilenet_v2_x0.35"), 4, 224)

@@ -161,24 +161,19 @@ class _Selection:
     strict: bool
 
     def plan(self, runs: Path) -> tuple[Plan, PluginManager]:
-        from harness.data.digests import save_cache, set_cache
-        from harness.engine.config import load_benchmark
-        from harness.engine.plan import build_plan
+        from harness.cli.runs import planned
         from harness.plugins import manager as make_manager
 
         manager = make_manager(plugin_files=self.plugins, config_dir=self.config.parent, strict=self.strict)
-        manager.require_files()
-        benchmark = load_benchmark(
+        prepared = planned(
             self.config,
-            self.overrides,
+            runs,
+            manager,
+            overrides=self.overrides,
             methods=_names(self.methods),
             backbones=_names(self.backbones),
             seeds=_numbers(self.seeds),
-            registered={kind: manager.records(kind) for kind in ("method", "backbone")},
         )
-        set_cache(runs / "digests.json")
-        prepared = build_plan(benchmark, manager)
-        save_cache()
         return prepared, manager
 
 

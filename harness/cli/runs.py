@@ -1,4 +1,4 @@
-"""From a record to the runs folder that it lies in, and to its data set."""
+"""From a benchmark file to its plan, and from a record to the runs folder that it lies in and to its data set."""
 
 from __future__ import annotations
 
@@ -9,13 +9,47 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.contract.interfaces import Dataset
+    from harness.engine.plan import Plan
     from harness.leaderboard import Run
+    from harness.plugins import PluginManager
 
 
 def runs_folder(record: Path) -> Path:
     """The folder whose ``store`` belongs to a record: the one above ``records``, else the one of the record."""
     above = [parent.parent for parent in record.parents if parent.name == "records"]
     return above[0] if above else record.parent
+
+
+def planned(
+    config: Path,
+    runs: Path,
+    manager: PluginManager,
+    *,
+    overrides: Sequence[str] = (),
+    methods: Sequence[str] | None = None,
+    backbones: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Plan:
+    """The plan of a benchmark file; digests of its data are kept in the runs folder.
+
+    Raises:
+        ConfigError: The file, a selection, or an override is wrong.
+        DataError: The data set is missing or broken.
+        PluginError: A plugin file that was asked for does not load.
+    """
+    from harness.data.digests import save_cache, set_cache
+    from harness.engine.config import load_benchmark
+    from harness.engine.plan import build_plan
+
+    manager.require_files()
+    registered = {kind: manager.records(kind) for kind in ("method", "backbone")}
+    benchmark = load_benchmark(
+        config, overrides, methods=methods, backbones=backbones, seeds=seeds, registered=registered
+    )
+    set_cache(runs / "digests.json")
+    plan = build_plan(benchmark, manager)
+    save_cache()
+    return plan
 
 
 def open_recorded(run: Run, config: Path | None, plugin_files: Sequence[Path] = ()) -> Dataset:

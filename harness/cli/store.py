@@ -95,20 +95,15 @@ def _existing(runs: Path) -> Path:
 
 def _plans(runs: Path, configs: Iterable[Path] | None, plugin_files: Iterable[Path] | None) -> frozenset[str] | None:
     """Keys of all stages of the named benchmarks; ``None`` when none is named."""
-    from harness.data.digests import save_cache, set_cache
-    from harness.engine.config import load_benchmark
-    from harness.engine.plan import build_plan
+    from harness.cli.runs import planned
     from harness.plugins import manager
 
     if not configs:
         return None
-    set_cache(runs / "digests.json")
     keys: set[str] = set()
     for config in configs:
         plugins = manager(plugin_files=tuple(plugin_files or ()), config_dir=config.parent)
-        plugins.require_files()
-        keys |= build_plan(load_benchmark(config), plugins).stages.keys()
-    save_cache()
+        keys |= planned(config, runs, plugins).stages.keys()
     return frozenset(keys)
 
 

@@ -182,11 +182,15 @@ class SegmenterRecord(_Record):
     """Transforms the protocol's mmseg configuration; the factory returns a ``harness.contract.Segmenter``.
 
     ``needs``, ``uses`` and ``reads`` as in ``GeneratorRecord``: extra supervision in training.
+
+    Attributes:
+        trains: False when it has no network to train, as a reference row; such stages count no GPU hours.
     """
 
     needs: tuple[Need, ...] | Callable[[Any], tuple[Need, ...]] = ()
     uses: tuple[SharedStage, ...] | Callable[[Any], tuple[SharedStage, ...]] = ()
     reads: tuple[str, ...] = ()
+    trains: bool = True
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,6 @@ LONG_SIDE, ASPECT = 500, 0.75
 """Images are taken as 4:3, and as 500 pixels long where the protocol names no size."""
 ACCELERATOR_SCALE = 2e10
 """Training pixels below which no estimate is made: such plans run on any machine, and counting takes seconds."""
-_UNTRAINED = "constant"
-"""The segmenter of the reference row ``background``: it has no network."""
 _ARRAYS = {"cams", "labels", "previous_labels"}
 """Upstream artifacts that hold no network."""
 
@@ -50,48 +48,47 @@ class GpuEstimate:
 def estimate(plan: Plan, wanted: Collection[str], manager: PluginManager, tflops: float) -> GpuEstimate | None:
     """GPU hours of the stages ``wanted``; ``None`` for a plan below the scale of an accelerator."""
     specs = [spec for key, spec in plan.stages.items() if key in wanted]
-    if sum(map(_training_pixels, specs)) < ACCELERATOR_SCALE:
+    costs = _Costs(plan, manager)
+    if sum(map(costs.training_pixels, specs)) < ACCELERATOR_SCALE:
         return None
     from harness.modelling.backbones import use_records
 
     use_records(manager.records("backbone").values())
-    costs = _Costs(plan)
     flops = [costs.of(spec) for spec in specs]
     uncounted = {spec.name for spec, cost in zip(specs, flops, strict=True) if cost is None}
     return GpuEstimate(sum(filter(None, flops)) / (tflops * 1e12) / 3600, tflops, tuple(sorted(uncounted)))
 
 
-def _training_pixels(spec: StageSpec) -> float:
-    section = _trains(spec)
-    if section is None:
-        return 0.0
-    settings: Any = spec.settings[section]
-    return float(settings.optim.iterations * settings.optim.batch_size * settings.augment.crop**2)
-
-
-def _trains(spec: StageSpec) -> str | None:
-    """The protocol section whose schedule the stage follows."""
-    if spec.run == CLASSIFIER.run:
-        return "classifier"
-    return "segmenter" if spec.kind == "segmenter" and not _is_constant(spec) else None
-
-
-def _is_constant(spec: StageSpec) -> bool:
-    return spec.part is not None and spec.part.name == _UNTRAINED
-
-
 class _Costs:
     """Floating-point operations of stages; each network is counted once."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, manager: PluginManager) -> None:
         self._plan = plan
+        self._segmenters = manager.records("segmenter")
         self._passes: dict[tuple[str, str], float] = {}
+
+    def training_pixels(self, spec: StageSpec) -> float:
+        """Pixels that a stage trains on, over all steps."""
+        section = self._trains(spec)
+        if section is None:
+            return 0.0
+        settings: Any = spec.settings[section]
+        return float(settings.optim.iterations * settings.optim.batch_size * settings.augment.crop**2)
+
+    def _trains(self, spec: StageSpec) -> str | None:
+        """The protocol section whose schedule the stage follows."""
+        if spec.run == CLASSIFIER.run:
+            return "classifier"
+        return "segmenter" if spec.kind == "segmenter" and self._has_network(spec) else None
+
+    def _has_network(self, segmenter: StageSpec) -> bool:
+        return segmenter.part is None or self._segmenters[segmenter.part.name].trains
 
     def of(self, spec: StageSpec) -> float | None:
         """Operations of a stage: 0 where there is no network, ``None`` where a plugin runs its own."""
-        section = _trains(spec)
+        section = self._trains(spec)
         if section is not None:
-            return PASSES * _training_pixels(spec) * self._pixel(section, spec)
+            return PASSES * self.training_pixels(spec) * self._pixel(section, spec)
         images = self._plan.dataset.images
         if spec.run == CAMS.run:
             cam: Any = spec.settings["cam"]
@@ -100,7 +97,7 @@ class _Costs:
             segmenter = self._plan.stages[spec.inputs["segmenter"]]
             test: Any = spec.settings["test"]
             kept = 1.0 - self._plan.benchmark.protocol.scoring.dev_fraction
-            per_pixel = 0.0 if _is_constant(segmenter) else self._pixel("segmenter", segmenter)
+            per_pixel = self._pixel("segmenter", segmenter) if self._has_network(segmenter) else 0.0
             return kept * images["val"] * per_pixel * view_pixels(test)
         trains_own = spec.kind in ("shared", "fit") and spec.settings
         infers_own = spec.kind in ("generate", "refine") and spec.inputs.keys() - _ARRAYS

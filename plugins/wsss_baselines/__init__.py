@@ -118,7 +118,9 @@ def wsss_generators() -> Iterator[GeneratorRecord]:
 def wsss_segmenters() -> Iterator[SegmenterRecord]:
     """The protocol's segmenter as it is, and one that always answers background."""
     yield SegmenterRecord("plain", "wsss_baselines.method:Plain", summary="the protocol's segmenter, cross entropy")
-    yield SegmenterRecord("constant", "wsss_baselines.method:Constant", summary="predicts background, is not trained")
+    yield SegmenterRecord(
+        "constant", "wsss_baselines.method:Constant", summary="predicts background, is not trained", trains=False
+    )
 
 
 @hookimpl

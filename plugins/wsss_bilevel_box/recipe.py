@@ -1,12 +1,13 @@
-"""The paper's own data and segmenters, for a run at its scale; the harness's rounds use the protocol's segmenter.
+"""The paper's own data and training, for a run at its scale; the harness's rounds use the protocol's segmenter.
 
-Class split and label maps of the auxiliary COCO images (specification 3.2), VGG16-LargeFOV and DeepLabV2-ResNet-101
-(sections 4 and 5) with the learning-rate groups of both presets.
+Class split and label maps of the auxiliary COCO images (specification 3.2), forward pass at three scales and
+learning-rate groups of the segmenters (sections 4 and 5). Their networks are the harness's: backbone ``vgg16_largefov``
+with ``configs/segmenters/deeplabv1.py``, and ``resnet101_v1`` with ``deeplabv2.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Preset = Literal["intended", "official"]
+Layout = Literal["vgg16", "resnet101"]
 
 COCO_IDS = (
     *range(1, 12),
@@ -69,71 +71,6 @@ def box_map(size: tuple[int, int], boxes: Iterable[tuple[float, float, float, fl
     return painted
 
 
-class LargeFov(nn.Module):
-    """VGG16-LargeFOV: stride 8, fc6 with dilation 12."""
-
-    def __init__(self, num_classes: int) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        inputs = 3
-        stages = ((2, 64, 2, 1), (2, 128, 2, 1), (3, 256, 2, 1), (3, 512, 1, 1), (3, 512, 1, 2))
-        for count, outputs, stride, dilation in stages:
-            for _ in range(count):
-                layers += [nn.Conv2d(inputs, outputs, 3, 1, dilation, dilation), nn.ReLU(inplace=True)]
-                inputs = outputs
-            layers.append(nn.MaxPool2d(3, stride, 1))
-        self.body = nn.Sequential(
-            *layers,
-            nn.AvgPool2d(3, 1, 1),
-            nn.Conv2d(512, 1024, 3, 1, 12, 12),
-            nn.ReLU(inplace=True),
-            nn.Dropout2d(0.5),
-            nn.Conv2d(1024, 1024, 1),
-            nn.ReLU(inplace=True),
-            nn.Dropout2d(0.5),
-        )
-        self.head = nn.Conv2d(1024, num_classes, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) -> logits (B, C, H / 8, W / 8), sides rounded up."""
-        return self.head(self.body(x))
-
-
-class Aspp(nn.Module):
-    """Sum of 3x3 convolutions with dilation 6, 12, 18, 24."""
-
-    def __init__(self, inputs: int, num_classes: int) -> None:
-        super().__init__()
-        for n, dilation in enumerate((6, 12, 18, 24)):
-            self.add_module(f"c{n}", nn.Conv2d(inputs, num_classes, 3, 1, dilation, dilation))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 2048, h, w) -> (B, C, h, w)."""
-        return torch.stack([branch(x) for branch in self.children()]).sum(0)
-
-
-class DeepLabV2(nn.Module):
-    """ResNet-101 with dilated stages 3 and 4 and ASPP.
-
-    Args:
-        num_classes: C.
-        stem_pool: With the stem's max-pool the output stride is 8; the released code leaves it out, stride 4.
-    """
-
-    def __init__(self, num_classes: int, *, stem_pool: bool = True) -> None:
-        super().__init__()
-        from torchvision.models import resnet101
-
-        body = resnet101(weights=None, replace_stride_with_dilation=[False, True, True])
-        stem = [body.conv1, body.bn1, body.relu, *([body.maxpool] if stem_pool else [])]
-        self.body = nn.Sequential(*stem, body.layer1, body.layer2, body.layer3, body.layer4)
-        self.aspp = Aspp(2048, num_classes)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, 3, H, W) -> logits (B, C, h, w)."""
-        return self.aspp(self.body(x))
-
-
 def multi_scale(base: Callable[[Tensor], Tensor], x: Tensor) -> list[Tensor]:
     """Logits at scales 1, .5, .75 and their maximum on the grid of scale 1; the last one is the prediction."""
     found = [base(x)]
@@ -150,25 +87,32 @@ def grid_rows(side: int, cells: int) -> list[int]:
     return [int((i + 0.5) * side / cells) for i in range(cells)]
 
 
-def rate_groups(network: LargeFov | DeepLabV2, preset: Preset = "intended") -> Mapping[int, Sequence[nn.Parameter]]:
-    """Learning-rate multiple -> parameters.
+def rate_groups(
+    parameters: Iterable[tuple[str, nn.Parameter]], layout: Layout, preset: Preset = "intended"
+) -> dict[int, list[nn.Parameter]]:
+    """Learning-rate multiple -> parameters: ten times the body's rate in the head, biases at twice their layer's.
 
-    ``official`` keeps what the released code does: VGG's classifier at the body's rates (D1), and of ResNet-101's ASPP
-    the biases alone, its norms not at all (D2).
+    ``official`` keeps what the released code does: VGG's head at the body's rates (D1), and of ResNet-101's head the
+    biases alone, its norms not at all (D2).
+
+    Args:
+        parameters: (name, tensor) of an mmseg segmenter, as ``named_parameters`` yields them.
+        layout: Which of the paper's two networks it is.
+        preset: Of the plugin.
     """
-    head = "head." if isinstance(network, LargeFov) else "aspp."
     groups: dict[int, list[nn.Parameter]] = {1: [], 2: [], 10: [], 20: []}
-    for name, parameter in network.named_parameters():
-        multiple = _multiple(name, parameter, network, preset, in_head=name.startswith(head))
+    for name, parameter in parameters:
+        multiple = _multiple(
+            parameter, layout, preset, bias=name.endswith("bias"), in_head=name.startswith("decode_head.")
+        )
         if multiple:
             groups[multiple].append(parameter)
     return groups
 
 
-def _multiple(name: str, parameter: nn.Parameter, network: nn.Module, preset: Preset, *, in_head: bool) -> int:
+def _multiple(parameter: nn.Parameter, layout: Layout, preset: Preset, *, bias: bool, in_head: bool) -> int:
     """The rate of one tensor; 0 leaves it out."""
-    bias = name.endswith("bias")
-    if isinstance(network, LargeFov):
+    if layout == "vgg16":
         return (20 if bias else 10) if in_head and preset == "intended" else (2 if bias else 1)
     if preset == "intended":
         return (20 if bias else 10) if in_head else 1

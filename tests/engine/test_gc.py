@@ -193,8 +193,9 @@ def test_a_live_claim_protects_and_that_of_an_interrupted_run_until_plans_are_na
 def test_a_store_that_cannot_be_written_is_read_without_a_claim(tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "locks").write_text("")
-    with Store(tmp_path / "runs").claim("toy", ["k"]):
-        pass
+    store = Store(tmp_path / "runs")
+    with store.claim("toy", ["k"]):
+        assert not store.claims()
 
 
 def test_pruning_beside_a_run_disturbs_neither(write_config, tmp_path):

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch.nn import functional
 
+from harness.contract.protocol import AugmentSettings, BackboneSettings, OptimSettings, SegmenterSettings
+from harness.modelling.mm import build
+from harness.modelling.segmenter import build_config
 from harness.scoring import score
 from harness.scoring.metrics import miou, pixel_accuracy
 from wsss_bilevel_box.recipe import (
     VOC_IDS,
-    DeepLabV2,
-    LargeFov,
     auxiliary_labels,
     box_map,
     grid_rows,
@@ -26,16 +27,34 @@ VECTORS = json.loads((Path(__file__).parent / "vectors" / "official.json").read_
 BUILD = VECTORS["aux_label_build"]
 
 
+CONFIGS = Path(__file__).parents[2] / "configs" / "segmenters"
+
+
+def segmenter(backbone, head, num_classes):
+    """The harness's network on the meta device: shapes without memory."""
+    settings = SegmenterSettings(
+        config=str(CONFIGS / f"{head}.py"),
+        optim=OptimSettings(iterations=1),
+        augment=AugmentSettings(crop=65),
+        output_stride=8,
+    )
+    with torch.device("meta"):
+        return build(build_config(settings, BackboneSettings(name=backbone), num_classes).model).eval()
+
+
 @pytest.fixture(scope="module")
 def vgg():
-    with torch.device("meta"):
-        return LargeFov(21)
+    return segmenter("vgg16_largefov", "deeplabv1", 21)
 
 
 @pytest.fixture(scope="module")
 def r101():
+    return segmenter("resnet101_v1", "deeplabv2", 21)
+
+
+def shape(network, side):
     with torch.device("meta"):
-        return DeepLabV2(21, stem_pool=False)
+        return list(network._forward(torch.zeros(1, 3, side, side)).shape)
 
 
 def size(tensors):
@@ -67,31 +86,35 @@ def test_the_published_box_map():
 
 def test_large_fov_has_the_published_size_and_shapes(vgg):
     assert size(list(vgg.parameters()))[1] == VECTORS["segmenters"]["vgg21_params"]
-    with torch.device("meta"):
-        wide = LargeFov(61).eval()
-        assert size(list(wide.parameters()))[1] == VECTORS["segmenters"]["vgg61_params"]
-        for side, shape in VECTORS["segmenters"]["vgg_shapes"].items():
-            assert list(wide(torch.zeros(1, 3, int(side), int(side))).shape) == shape
+    wide = segmenter("vgg16_largefov", "deeplabv1", 61)
+    assert size(list(wide.parameters()))[1] == VECTORS["segmenters"]["vgg61_params"]
+    for side, expected in VECTORS["segmenters"]["vgg_shapes"].items():
+        assert shape(wide, int(side)) == expected
 
 
-def test_deeplab_has_the_published_size_and_shape(r101):
-    assert size(list(r101.parameters()))[1] == VECTORS["segmenters"]["r101_params"]
-    with torch.device("meta"):
-        assert list(r101(torch.zeros(2, 3, 321, 321)).shape[1:]) == VECTORS["segmenters"]["r101_output_at_321"][1:]
-        assert DeepLabV2(21)(torch.zeros(2, 3, 321, 321)).shape[2:] == (41, 41)
+def test_deeplab_has_the_published_size_and_the_stride_of_the_stem_with_its_pool(r101):
+    """The released code drops the stem's max-pool: output stride 4, at four times the cost."""
+    published = VECTORS["segmenters"]
+    assert size(list(r101.parameters()))[1] == published["r101_params"]
+    assert shape(r101, 321) == [1, 21, 41, 41]
+    assert published["r101_output_at_321"][2:] == [2 * 41 - 1] * 2
 
 
 def test_the_learning_rate_groups(vgg, r101):
     published = VECTORS["optimizer_groups"]
     for preset, key in (("intended", "vgg_bare"), ("official", "vgg_as_called_in_trainVGG16")):
-        assert {f"{k}x": size(v) for k, v in rate_groups(vgg, preset).items()} == published[key]
-    official = rate_groups(r101, "official")
+        groups = rate_groups(vgg.named_parameters(), "vgg16", preset)
+        assert {f"{k}x": size(v) for k, v in groups.items()} == published[key]
+    official = rate_groups(r101.named_parameters(), "resnet101", "official")
     assert {f"{k}x": size(official[k]) for k in (1, 10, 20)} == published["r101"]
     learned = {id(p) for group in official.values() for p in group}
     left_out = [name for name, p in r101.named_parameters() if id(p) not in learned]
     assert len(left_out) == published["r101_not_in_optimizer"]["n"]
-    assert [f"base.{name}" for name in left_out if "aspp" in name] == published["r101_not_in_optimizer"]["aspp"]
-    assert size([p for group in rate_groups(r101).values() for p in group]) == size(list(r101.parameters()))
+    in_head = [name for name in left_out if name.startswith("decode_head.")]
+    assert len(in_head) == len(published["r101_not_in_optimizer"]["aspp"])
+    assert all(name.endswith("weight") for name in in_head)
+    intended = rate_groups(r101.named_parameters(), "resnet101")
+    assert size([p for group in intended.values() for p in group]) == size(list(r101.parameters()))
 
 
 def test_the_published_multi_scale_forward():
