@@ -24,6 +24,7 @@ Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 
 _CHUNKS = 64
+_PARTS = 8
 _FEW = 2
 """Up to so many channels are summed one after another, in a register; more of them side by side."""
 
@@ -54,20 +55,21 @@ class Lattice:
         self._chunks = _even_chunks(self._starts)
         self._slice_scale = np.float32(1 / (1 + 2.0**-dimensions))
         self.rows = len(vertices) + 1
-        norm = np.zeros((count, 1), np.float32)
-        self.filter_into(norm, np.ones_like(norm), 1.0, np.empty(2 * self.rows, np.float32))
+        norm = np.empty((count, 1), np.float32)
+        self.filter_into(norm, np.ones_like(norm), 1.0, np.empty(2 * self.rows, np.float32), add=False)
         norm = 1 / np.sqrt(norm + np.float32(1e-20))
         self._weights *= norm
         self._collected *= norm[self._points, 0]
 
-    def filter_into(self, out: Floats, values: Floats, weight: float, scratch: Floats) -> None:
-        """Add ``weight`` times the filtered values to ``out``.
+    def filter_into(self, out: Floats, values: Floats, weight: float, scratch: Floats, *, add: bool) -> None:
+        """Add ``weight`` times the filtered values to ``out``, or write them into it.
 
         Args:
             out: (N, C) float32.
             values: (N, C) float32.
             weight: Factor of the filtered values.
             scratch: At least 2 * ``rows`` * C float32, overwritten.
+            add: False when what ``out`` holds does not count.
         """
         size = self.rows * values.shape[1]
         grid, other = (scratch[k * size : (k + 1) * size].reshape(self.rows, -1) for k in (0, 1))
@@ -76,7 +78,7 @@ class Lattice:
         for pairs in self._neighbours:
             _blur(grid, other, pairs)
             grid, other = other, grid
-        _slice(grid, self._ids, self._weights, np.float32(weight) * self._slice_scale, out)
+        _slice(grid, self._ids, self._weights, np.float32(weight) * self._slice_scale, out, add)
 
 
 def _even_chunks(starts: Longs) -> Longs:
@@ -201,37 +203,93 @@ def _slot(table: Longs, key: np.int64) -> np.int64:
 
 
 @njit(cache=True)
-def _number(keys: Longs) -> tuple[Ints, Longs, Longs, Ints]:
-    """Number the vertices in order of appearance: ids (N, d + 1) int32, vertex keys (M,), and the table behind them."""
+def _table(known: Longs, size: int) -> tuple[Longs, Ints]:
+    """A hash table of at least ``size`` slots that finds the numbers of ``known`` keys."""
+    slots = 1 << 12
+    while slots < size:
+        slots *= 2
+    table = np.full(slots, -1, np.int64)
+    numbers = np.empty(slots, np.int32)
+    for number in range(len(known)):
+        slot = _slot(table, known[number])
+        table[slot] = known[number]
+        numbers[slot] = number
+    return table, numbers
+
+
+@njit(cache=True)
+def _number_part(keys: Longs, ids: Ints) -> int:
+    """Number the vertices of some points by themselves; their keys replace the first of ``keys``, already read."""
     count, size = keys.shape
-    ids = np.empty((count, size), np.int32)
-    vertices = np.empty(1 << 12, np.int64)
-    table = np.full(1 << 14, -1, np.int64)
-    numbers = np.empty(1 << 14, np.int32)
+    known = keys.reshape(-1)
+    before = np.full(size, -1, np.int64)
+    table, numbers = _table(known[:0], 0)
     found = 0
     for point in range(count):
         for remainder in range(size):
             key = keys[point, remainder]
-            if point and key == keys[point - 1, remainder]:
+            if key == before[remainder]:
                 ids[point, remainder] = ids[point - 1, remainder]
                 continue
+            before[remainder] = key
             slot = _slot(table, key)
             if table[slot] == -1:
-                if found == len(vertices):
-                    vertices = np.concatenate((vertices, np.empty_like(vertices)))
-                    table = np.full(2 * len(table), -1, np.int64)
-                    numbers = np.empty(len(table), np.int32)
-                    for known in range(found):
-                        slot = _slot(table, vertices[known])
-                        table[slot] = vertices[known]
-                        numbers[slot] = known
+                if 4 * found >= len(table):
+                    table, numbers = _table(known[:found], 8 * found)
+                    slot = _slot(table, key)
+                table[slot] = key
+                numbers[slot] = found
+                known[found] = key
+                found += 1
+            ids[point, remainder] = numbers[slot]
+    return found
+
+
+@njit(cache=True)
+def _merge(of_parts: Longs, begins: Longs, counts: Longs) -> tuple[Longs, Longs, Ints]:
+    """Number the vertices of all parts together; each part's keys become these numbers."""
+    vertices = np.empty(counts.sum(), np.int64)
+    table, numbers = _table(vertices[:0], 4 * counts.max())
+    found = 0
+    for part in range(len(counts)):
+        for index in range(begins[part], begins[part] + counts[part]):
+            key = of_parts[index]
+            slot = _slot(table, key)
+            if table[slot] == -1:
+                if 2 * found >= len(table):
+                    table, numbers = _table(vertices[:found], 4 * found)
                     slot = _slot(table, key)
                 table[slot] = key
                 numbers[slot] = found
                 vertices[found] = key
                 found += 1
-            ids[point, remainder] = numbers[slot]
-    return ids, vertices[:found].copy(), table, numbers
+            of_parts[index] = numbers[slot]
+    return vertices[:found].copy(), table, numbers
+
+
+@njit(parallel=True, cache=True)
+def _number(keys: Longs) -> tuple[Ints, Longs, Longs, Ints]:
+    """Number the vertices in order of appearance: ids (N, d + 1) int32, vertex keys (M,), and the table behind them.
+
+    Parts of the points number their vertices side by side, then those of all parts are numbered together. Overwrites
+    ``keys``.
+    """
+    count, size = keys.shape
+    step = count // _PARTS + 1
+    ids = np.empty((count, size), np.int32)
+    of_parts = keys.reshape(-1)
+    counts = np.zeros(_PARTS, np.int64)
+    begins = np.minimum(np.arange(_PARTS) * step, count) * size
+    for part in prange(_PARTS):
+        begin, end = part * step, min((part + 1) * step, count)
+        if begin < end:
+            counts[part] = _number_part(keys[begin:end], ids[begin:end])
+    vertices, table, numbers = _merge(of_parts, begins, counts)
+    for part in prange(_PARTS):
+        for point in range(part * step, min((part + 1) * step, count)):
+            for remainder in range(size):
+                ids[point, remainder] = of_parts[begins[part] + ids[point, remainder]]
+    return ids, vertices, table, numbers
 
 
 @njit(parallel=True, cache=True)
@@ -302,7 +360,7 @@ def _blur(grid: Floats, out: Floats, pairs: Ints) -> None:
 
 
 @njit(parallel=True, cache=True, fastmath=True)
-def _slice(grid: Floats, ids: Ints, weights: Floats, scale: np.float32, out: Floats) -> None:
+def _slice(grid: Floats, ids: Ints, weights: Floats, scale: np.float32, out: Floats, add: bool) -> None:
     """Every point interpolates between its simplex' vertices."""
     size = ids.shape[1]
     channels = grid.shape[1]
@@ -312,9 +370,16 @@ def _slice(grid: Floats, ids: Ints, weights: Floats, scale: np.float32, out: Flo
                 total = np.float32(0)
                 for corner in range(size):
                     total += weights[point, corner] * grid[ids[point, corner], channel]
-                out[point, channel] += scale * total
+                out[point, channel] = scale * total + (out[point, channel] if add else np.float32(0))
         else:
-            for corner in range(size):
+            vertex, weight = ids[point, 0], scale * weights[point, 0]
+            if add:
+                for channel in range(channels):
+                    out[point, channel] += weight * grid[vertex, channel]
+            else:
+                for channel in range(channels):
+                    out[point, channel] = weight * grid[vertex, channel]
+            for corner in range(1, size):
                 vertex, weight = ids[point, corner], scale * weights[point, corner]
                 for channel in range(channels):
                     out[point, channel] += weight * grid[vertex, channel]

@@ -56,9 +56,10 @@ class NumbaSolver:
 
     def _messages(self, marginals: Floats, out: Floats, scratch: Floats) -> None:
         """Write the sum over the kernels of compat * K_norm Q into ``out``; both (N, C) float32."""
-        out[:] = 0
-        for compat, lattice in self._kernels:
-            lattice.filter_into(out, marginals, compat, scratch)
+        if not self._kernels:
+            out[:] = 0
+        for number, (compat, lattice) in enumerate(self._kernels):
+            lattice.filter_into(out, marginals, compat, scratch, add=number > 0)
 
     def _scratch(self, channels: int) -> Floats:
         return np.empty(2 * channels * max((lattice.rows for _, lattice in self._kernels), default=0), np.float32)
@@ -80,16 +81,44 @@ def _unary(probabilities: Floats, clip: float) -> Floats:
     """Logarithm of p over that of the last label: (P, L, H, W) -> (N, P * (L - 1)) float32."""
     logs = np.clip(probabilities, clip, 1, dtype=np.float32)
     np.log(logs, out=logs)
-    logs[:, :-1] -= logs[:, -1:]
-    problems, labels = logs.shape[:2]
-    by_label = logs[:, :-1].reshape(problems * (labels - 1), -1)
-    return np.ascontiguousarray(by_label.T)
+    problems, labels, height, width = logs.shape
+    unary = np.empty((height * width, problems * (labels - 1)), np.float32)
+    _against_last(logs.reshape(problems, labels, -1), unary)
+    return unary
 
 
+@njit(parallel=True, cache=True)
+def _against_last(logs: Floats, out: Floats) -> None:
+    """(P, L, N) -> (N, P * (L - 1)), less the last label's."""
+    problems, labels, count = logs.shape
+    for block in prange((count + _ROWS - 1) // _ROWS):
+        points = range(block * _ROWS, min((block + 1) * _ROWS, count))
+        for problem in range(problems):
+            for label in range(labels - 1):
+                for point in points:
+                    value = logs[problem, label, point] - logs[problem, labels - 1, point]
+                    out[point, problem * (labels - 1) + label] = value
+
+
+@njit(parallel=True, cache=True)
 def _with_last(marginals: Floats, labels: int) -> Floats:
     """(N, P * (L - 1)) -> (P, L, N) float32 with the last label restored."""
-    planes = marginals.T.reshape(-1, labels - 1, len(marginals))
-    return np.concatenate([planes, np.maximum(1 - planes.sum(axis=1, keepdims=True), 0)], axis=1)
+    count, channels = marginals.shape
+    problems = channels // (labels - 1)
+    out = np.empty((problems, labels, count), np.float32)
+    for block in prange((count + _ROWS - 1) // _ROWS):
+        points = range(block * _ROWS, min((block + 1) * _ROWS, count))
+        for problem in range(problems):
+            for point in points:
+                out[problem, labels - 1, point] = 1
+            for label in range(labels - 1):
+                for point in points:
+                    value = marginals[point, problem * (labels - 1) + label]
+                    out[problem, label, point] = value
+                    out[problem, labels - 1, point] -= value
+            for point in points:
+                out[problem, labels - 1, point] = max(out[problem, labels - 1, point], np.float32(0))
+    return out
 
 
 @njit(parallel=True, cache=True, fastmath=True)

@@ -12,7 +12,7 @@ import torch
 
 from harness.contract import ConfigError
 from harness.maps import Bilateral, DenseCRF, Gaussian
-from harness.maps._lattice import Lattice
+from harness.maps._lattice import Lattice, _embed, _number, _slot, packing, scales
 from harness.maps._lattice_torch import TorchLattice
 
 VECTORS = Path(__file__).parent / "vectors" / "dense_crf.json"
@@ -180,12 +180,27 @@ def test_the_lattice_filters_like_a_gaussian():
     values = rng.random((800, 3)).astype(np.float32)
     lattice = Lattice(features)
     found = np.zeros_like(values)
-    lattice.filter_into(found, values, 1.0, np.empty(2 * 3 * lattice.rows, np.float32))
+    lattice.filter_into(found, values, 1.0, np.empty(2 * 3 * lattice.rows, np.float32), add=False)
     weights = np.exp(-0.5 * ((features[:, :, None] - features[:, None]) ** 2).sum(0))
     norm = 1 / np.sqrt(weights.sum(1))
     error = abs(found / (norm[:, None] * (weights @ (norm[:, None] * values))) - 1)
     assert np.median(error) < 0.02
     assert error.max() < 0.2
+
+
+@pytest.mark.parametrize(("deviation", "vertices"), [(1.0, 100_000), (40.0, 1)])
+def test_vertices_are_numbered_in_order_of_appearance(deviation, vertices):
+    """A large image whose table of vertices grows many times, and one whose pixels share a few."""
+    features = Gaussian(deviation, 3).features(np.zeros((300, 400, 3), np.uint8))
+    low, strides = packing(features.min(axis=1), features.max(axis=1))
+    keys, _ = _embed(features, scales(2), low, strides)
+    ids, known, table, numbers = _number(keys.copy())
+    assert len(known) > vertices
+    np.testing.assert_array_equal(known[ids], keys)
+    first_seen = np.unique(ids, return_index=True)[1]
+    assert (np.diff(first_seen) > 0).all()
+    slots = [_slot(table, key) for key in known[:: max(len(known) // 50, 1)]]
+    np.testing.assert_array_equal(known[numbers[slots]], table[slots])
 
 
 def test_torch_equals_numba():
@@ -204,7 +219,7 @@ def test_the_lattice_in_torch_has_the_vertices_and_sums_of_the_one_in_numba():
     values = rng.random((600, 3)).astype(np.float32)
     lattice, other = Lattice(features), TorchLattice(torch.from_numpy(features))
     found = np.zeros_like(values)
-    lattice.filter_into(found, values, 1.0, np.empty(2 * 3 * lattice.rows, np.float32))
+    lattice.filter_into(found, values, 1.0, np.empty(2 * 3 * lattice.rows, np.float32), add=False)
     assert other.vertices == lattice.rows - 1
     np.testing.assert_allclose(other.filter(torch.from_numpy(values)).numpy(), found, atol=1e-5)
 
