@@ -158,7 +158,7 @@ def _columns(board: Board, ceiling: float | None) -> list[Column]:
         _numbers("compute, s", "Wall time of all stages, mean over seeds", text.SECONDS, "seconds"),
         _numbers("peak, MiB", "Largest resident memory of any stage", text.PEAK, "peak_memory_mib"),
         _numbers("peak GPU, MiB", "Largest memory of any stage on the GPU", text.GPU_PEAK, "peak_gpu_memory_mib"),
-        Column("reported", "Closest number of the paper; its protocol is below", _reported),
+        Column("reported", "Closest number of the paper; its protocol is below", _reported, style="reported"),
         *(
             [Column("fingerprint", "Rows of one share all settings", _fingerprint, "ascending", "")]
             if board.mixed
