@@ -11,7 +11,7 @@ from harness.contract.run_record import RunRecord
 from harness.leaderboard import annotation
 from harness.leaderboard.claims import answer_claims
 from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
-from harness.leaderboard.loading import Run, check_same_settings, group_key
+from harness.leaderboard.loading import Run, check_same_settings, group_key, once_a_cell
 from harness.leaderboard.weights import with_initial_weights
 from harness.scoring.confusion import Confusions
 from harness.scoring.metrics import miou
@@ -63,8 +63,10 @@ def build_board(runs: Sequence[Run], *, allow_mixed: bool = False, claims: Itera
 
     Raises:
         ConfigError: Fingerprints differ and ``allow_mixed`` is false; names every field that differs.
-        DataError: A confusion file is missing, damaged or changed, or seeds scored different images.
+        DataError: A confusion file is missing, damaged or changed, seeds scored different images, or two records of the
+            same cell have different numbers.
     """
+    runs = once_a_cell(runs)
     if not allow_mixed:
         check_same_settings(runs)
     groups: dict[tuple[str, ...], list[Run]] = defaultdict(list)

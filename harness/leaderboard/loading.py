@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ def load_runs(source: Path | Iterable[Path]) -> list[Run]:
 
     Raises:
         ConfigError: The folder is missing or holds no record.
-        DataError: A record cannot be read, or two records are of the same cell.
+        DataError: A record cannot be read, or two records of a benchmark are of the same cell.
     """
     if isinstance(source, Path):
         folder = source / "records" if (source / "records").is_dir() else source
@@ -68,7 +69,11 @@ def load_runs(source: Path | Iterable[Path]) -> list[Run]:
     if not paths:
         raise ConfigError(f"{source}: no run records; make some with `wsss run`")
     runs = [Run(path, _record(path)) for path in paths]
-    _each_cell_once(runs)
+    by_benchmark: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_benchmark[run.record.benchmark].append(run)
+    for own in by_benchmark.values():
+        _by_cell(own)
     return runs
 
 
@@ -86,13 +91,29 @@ def _record(path: Path) -> RunRecord:
     return record
 
 
-def _each_cell_once(runs: Iterable[Run]) -> None:
-    seen: dict[tuple[object, ...], Path] = {}
+def once_a_cell(runs: Iterable[Run]) -> list[Run]:
+    """Of cells that several benchmarks share, with the same settings and therefore the same numbers, the first record.
+
+    Raises:
+        DataError: Two records of the same cell have different numbers, or are of the same benchmark.
+    """
+    return list(_by_cell(runs).values())
+
+
+def _by_cell(runs: Iterable[Run]) -> dict[tuple[object, ...], Run]:
+    found: dict[tuple[object, ...], Run] = {}
     for run in runs:
         cell = (*group_key(run.record), run.record.seed)
-        if cell in seen:
-            raise DataError(f"{run.path}: the same cell (method, backbone, weights, seed) as {seen[cell]}")
-        seen[cell] = run.path
+        other = found.setdefault(cell, run)
+        if other is not run and not _agree(other.record, run.record):
+            raise DataError(f"{run.path}: the same cell (method, backbone, weights, seed) as {other.path}")
+    return found
+
+
+def _agree(one: RunRecord, two: RunRecord) -> bool:
+    """Whether two benchmarks computed the same numbers."""
+    scores = [{name: score.sha256 for name, score in record.scores.items()} for record in (one, two)]
+    return one.benchmark != two.benchmark and one.status == two.status and scores[0] == scores[1]
 
 
 def group_key(record: RunRecord) -> tuple[str, ...]:

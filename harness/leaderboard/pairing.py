@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.contract.errors import ConfigError
-from harness.leaderboard.loading import Run, differing_fields, group_key
+from harness.leaderboard.loading import Run, differing_fields, group_key, once_a_cell
 
 if TYPE_CHECKING:
     from harness.contract.run_record import RunRecord
@@ -115,7 +115,7 @@ def _by_label(runs: Sequence[Run], backbone: str | None) -> dict[tuple[str, str]
 
 def _rows(runs: Iterable[Run]) -> dict[tuple[str, ...], tuple[Run, ...]]:
     rows: dict[tuple[str, ...], tuple[Run, ...]] = {}
-    for run in sorted(runs, key=lambda run: run.record.seed):
+    for run in sorted(once_a_cell(runs), key=lambda run: run.record.seed):
         key = group_key(run.record)
         rows[key] = (*rows.get(key, ()), run)
     return rows

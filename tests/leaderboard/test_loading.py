@@ -5,8 +5,9 @@ import os
 import pytest
 
 from harness.contract import ConfigError, DataError
-from harness.leaderboard import load_runs, select_benchmark
-from harness.leaderboard.loading import check_same_settings, differing_fields
+from harness.leaderboard import build_board, load_runs, select_benchmark
+from harness.leaderboard.loading import check_same_settings, differing_fields, once_a_cell
+from harness.leaderboard.pairing import pair_by_name
 
 
 def test_every_record_below_the_runs_folder_is_found(sweep):
@@ -55,6 +56,25 @@ def test_the_same_cell_twice_is_refused(records):
     (path.parent / "copy.json").write_text(path.read_text())
     with pytest.raises(DataError, match=r"copy\.json: the same cell .*cam--resnet18--s0\.json"):
         load_runs(records.runs)
+
+
+def test_a_cell_that_two_benchmarks_share_counts_once(records):
+    path = records.add("cam")
+    records.add("cam", benchmark="ablation")
+    runs = load_runs(records.runs)
+    assert [run.record.benchmark for run in runs] == ["ablation", "demo"]
+    assert once_a_cell(runs) == runs[:1]
+    assert build_board(runs).rows == build_board(load_runs([path])).rows
+    assert len(pair_by_name(runs, "cam", "cam").before) == 1
+
+
+def test_a_cell_with_other_numbers_in_another_benchmark_is_refused(records):
+    records.add("cam")
+    records.add("cam", wrong=0.5, benchmark="ablation")
+    runs = load_runs(records.runs)
+    with pytest.raises(DataError, match=r"cam--resnet18--s0\.json: the same cell"):
+        build_board(runs)
+    assert [run.record.benchmark for run in select_benchmark(runs, "ablation")[0]] == ["ablation"]
 
 
 def test_a_changed_confusion_file_is_refused_by_name(records):
