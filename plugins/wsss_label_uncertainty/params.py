@@ -49,7 +49,7 @@ class LabelUncertaintyParams(PixelShare):
     rule: Literal["off", "fill", "fill_mean", "threshold", "mean"] = field(
         default="fill", metadata={"help": "which box labels turn into background while training"}
     )
-    start: float = field(default=0.1, metadata={"help": "share of the training before the first label turns"})
+    start: float = field(default=1 / 3, metadata={"help": "share of the training before the first label turns"})
     warmup: Literal["both", "variance"] = field(
         default="both", metadata={"help": "what box labels teach before that: mean and variance, or the variance alone"}
     )
