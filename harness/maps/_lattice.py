@@ -25,6 +25,7 @@ Longs = npt.NDArray[np.int64]
 
 _CHUNKS = 64
 _PARTS = 8
+"""Of the points, numbered side by side; more of them cost more in putting them together."""
 _FEW = 2
 """Up to so many channels are summed one after another, in a register; more of them side by side."""
 
@@ -247,7 +248,10 @@ def _number_part(keys: Longs, ids: Ints) -> int:
 
 @njit(cache=True)
 def _merge(of_parts: Longs, begins: Longs, counts: Longs) -> tuple[Longs, Longs, Ints]:
-    """Number the vertices of all parts together; each part's keys become these numbers."""
+    """Number the vertices of all parts together; each part's keys become these numbers.
+
+    A function of its own: compiled as part of the parallel ``_number`` it rebuilt its table at every insertion.
+    """
     vertices = np.empty(counts.sum(), np.int64)
     table, numbers = _table(vertices[:0], 4 * counts.max())
     found = 0
