@@ -15,10 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
-import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
+from harness.common.files import read_text
+from harness.common.text import parse_yaml, printable
 from harness.contract import ConfigError, Dataset
 
 if TYPE_CHECKING:
@@ -29,54 +30,16 @@ T = TypeVar("T")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML where ``1e-3`` is a number and a repeated key is an error."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, list | dict):
-                continue
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is repeated", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
 def load_yaml(path: Path | str) -> dict[str, Any]:
     """Read a YAML file whose top level is a mapping.
 
     Raises:
         ConfigError: The file is missing, unreadable, no valid YAML, repeats a key or holds no mapping.
     """
-    path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
-    value = _parse(text, where=str(path))
+    value = parse_yaml(read_text(path), where=printable(path))
     if not isinstance(value, dict):
-        raise ConfigError(f"{path}: the top level must be a mapping of fields, not {_kind(value)}")
+        raise ConfigError(f"{printable(path)}: the top level must be a mapping of fields, not {_kind(value)}")
     return value
-
-
-def _parse(text: str, *, where: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
-        raise ConfigError(f"{where}: {line}{getattr(error, 'problem', None) or 'no valid YAML'}") from None
 
 
 def expand_env(value: Any, *, where: str, field: str = "") -> Any:
@@ -124,7 +87,7 @@ def apply_overrides(mapping: Mapping[str, Any], overrides: Iterable[str], *, whe
         keys = path.strip().split(".")
         if not equals or not all(keys):
             raise ConfigError(f"{where} {override}: an override has the form key=value or outer.inner=value")
-        _assign(result, keys, _parse(text, where=f"{where} {override}"), where=f"{where} {override}")
+        _assign(result, keys, parse_yaml(text, where=f"{where} {override}"), where=f"{where} {override}")
     return result
 
 

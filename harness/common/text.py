@@ -1,0 +1,195 @@
+"""Text that anyone may have written: YAML, JSON and XML become plain values, or one sentence says why not.
+
+Unusual here: depth and size are bounded before a value is built. A parser's own answer to a list nested 3,000 deep, a
+number of 5,000 digits or aliases that multiply is an exception of the interpreter, or all memory.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Hashable
+from typing import Any, NoReturn
+
+import yaml
+
+from harness.contract.errors import ConfigError, WsssError
+
+DEPTH = 100
+"""Levels that a document may nest: far above any real one, far below the interpreter's recursion limit."""
+
+NODES = 1_000_000
+"""Values that a YAML document may hold once its aliases are written out."""
+
+DIGITS = 40
+"""Digits of a whole number; Python itself refuses to read more than 4,300."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(value: object) -> str:
+    r"""``str(value)`` on one line and without control characters, which are shown as ``\x1b``.
+
+    A name from a file must neither move the cursor of a terminal nor reverse the direction of its text.
+    """
+    text = str(value)
+    if "\udc80" <= max(text, default="") <= "\udfff":  # bytes of a file name that are not UTF-8
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML where ``1e-3`` is a number, a date is text, and a repeated or unhashable key is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    None, None, "a key must be a name or a number", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is repeated", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        self._depth = getattr(self, "_depth", 0) + 1
+        if self._depth > DEPTH:
+            self._refuse(f"nested more than {DEPTH} levels deep")
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        if _values(node, {}) > NODES:
+            self._refuse(f"holds more than {NODES:,} values once its aliases are written out")
+        return super().construct_document(node)
+
+    def _refuse(self, problem: str) -> NoReturn:
+        raise yaml.composer.ComposerError(None, None, problem, self.get_mark())
+
+
+def _values(node: yaml.Node, known: dict[int, int]) -> int:
+    """Values below a node with every alias written out; an alias inside its own anchor counts as too many."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = NODES + 1
+        children = [child for pair in node.value for child in (pair if isinstance(pair, tuple) else (pair,))]
+        known[id(node)] = min(1 + sum(_values(child, known) for child in children), NODES + 1)
+    return known[id(node)]
+
+
+def _scalar(name: str) -> Any:
+    """The constructor of a scalar, with a sentence in place of the ``ValueError`` of a value that has no meaning."""
+    plain = yaml.SafeLoader.yaml_constructors[f"tag:yaml.org,2002:{name}"]
+
+    def construct(loader: _Loader, node: yaml.ScalarNode) -> Any:
+        text = loader.construct_scalar(node)
+        if name == "int" and sum(character.isdigit() for character in text) > DIGITS:
+            raise yaml.constructor.ConstructorError(None, None, f"a number of over {DIGITS} digits", node.start_mark)
+        try:
+            return plain(loader, node)
+        except (ValueError, KeyError, IndexError):
+            shown = text if len(text) <= 40 else f"{text[:40]}..."
+            problem = f"{shown!r} cannot be read as {name}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from None
+
+    return construct
+
+
+for _name in ("int", "float", "bool", "null"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_name}", _scalar(_name))
+for _tag in ("timestamp", "binary"):  # no field of any file here is a date: 2020-13-45 is a name
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", yaml.SafeLoader.yaml_constructors["tag:yaml.org,2002:str"])
+for _tag in ("set", "omap", "pairs"):
+    _Loader.yaml_constructors.pop(f"tag:yaml.org,2002:{_tag}", None)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def parse_yaml(text: str, *, where: str, error: type[WsssError] = ConfigError) -> Any:
+    """The value of one YAML document: mappings, lists, text, numbers, truth values, nothing.
+
+    Args:
+        text: The document.
+        where: File or option that it came from, for messages.
+        error: What to raise.
+
+    Raises:
+        WsssError: ``error`` with ``WHERE: line L, column C: reason``.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as wrong:
+        mark = getattr(wrong, "problem_mark", None)
+        line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        problem = getattr(wrong, "problem", None) or getattr(wrong, "reason", None) or "no valid YAML"
+        raise error(f"{where}: {line}{printable(problem)}") from None
+
+
+def parse_json(text: str | bytes, *, where: str, error: type[WsssError] = ConfigError) -> Any:
+    """The value of a JSON document.
+
+    Args:
+        text: The document; bytes must be UTF-8, with or without a byte order mark.
+        where: File that it came from, for messages.
+        error: What to raise.
+
+    Raises:
+        WsssError: ``error`` with one sentence: no valid JSON, not UTF-8, or nested deeper than ``DEPTH``.
+    """
+    try:
+        value = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text, parse_int=_whole)
+    except UnicodeDecodeError as wrong:
+        raise error(f"{where}: is not UTF-8 text (byte {wrong.start})") from None
+    except RecursionError:
+        raise error(f"{where}: nested more than {DEPTH} levels deep") from None
+    except ValueError as wrong:
+        raise error(f"{where}: no valid JSON: {wrong}") from None
+    if _deeper(value, DEPTH):
+        raise error(f"{where}: nested more than {DEPTH} levels deep")
+    return value
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits")
+    return int(digits)
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether lists and mappings nest deeper than ``levels``; walks level by level, not by recursion."""
+    below = [value]
+    for _ in range(levels):
+        containers = [item for item in below if isinstance(item, dict | list)]
+        if not containers:
+            return False
+        below = [item for held in containers for item in (held.values() if isinstance(held, dict) else held)]
+    return any(isinstance(item, dict | list) for item in below)
+
+
+def parse_xml(data: bytes, *, where: str, error: type[WsssError] = ConfigError) -> ElementTree.Element:
+    """The root of an XML document without a document type, so that no entity can multiply.
+
+    Args:
+        data: The document, in the encoding that it declares.
+        where: File that it came from, for messages.
+        error: What to raise.
+
+    Raises:
+        WsssError: ``error`` with one sentence: no valid XML, an unknown encoding, or entities.
+    """
+    if b"<!ENTITY" in data:
+        raise error(f"{where}: declares entities, which are not read")
+    try:
+        return ElementTree.fromstring(data)
+    except (ElementTree.ParseError, LookupError, ValueError, RecursionError) as wrong:
+        raise error(f"{where}: no valid XML: {printable(wrong)}") from None
