@@ -41,7 +41,7 @@ def test_the_demo_table_is_the_committed_one():
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 def test_each_command_and_option_of_the_pages_exists(words):
     names = [w for w in words if not w.startswith("-")]
-    depth = 2 if names[0] in ("plugins", "datasets", "store") else 1
+    depth = 2 if names[0] in ("plugins", "datasets", "store", "configs") else 1
     result = CliRunner().invoke(app, [*names[:depth], "--help"], env={"COLUMNS": "200"})
     assert result.exit_code == 0
     for option in (w for w in words if w.startswith("-")):

@@ -13,6 +13,7 @@ import typer
 from harness.cli import prepare
 from harness.cli.console import console, print_json, print_table
 from harness.cli.plugins import Json, PluginFiles, load_plugins
+from harness.common.shipped import configs_folder
 from harness.contract import ConfigError
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="List, check and prepare data sets.", no_args_is_help=True)
 
-CONFIGS = Path("configs/datasets")
-"""Where data set configurations lie, from the folder that the command runs in."""
+CONFIGS = configs_folder() / "datasets"
+"""Where the shipped data set configurations lie."""
 
 _SHOWN = 20
 
@@ -32,7 +33,7 @@ prepare.register(app)
 
 @app.command("list")
 def list_datasets(plugin: PluginFiles = None, json: Json = False) -> None:
-    """List the registered data set readers and the configurations in configs/datasets."""
+    """List the registered data set readers and the shipped configurations."""
     manager = load_plugins(plugin)
     readers = [
         {"name": name, "summary": record.summary, "plugin": manager.provider("dataset", name).name}

@@ -8,12 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.common.shipped import benchmark_file
+
 if TYPE_CHECKING:
     from harness.contract.interfaces import Executor
     from harness.engine.plan import Plan
     from harness.plugins import PluginManager
 
-Config = Annotated[Path, typer.Argument(help="Benchmark file (YAML).", show_default=False)]
+Config = Annotated[
+    Path,
+    typer.Argument(
+        help="Benchmark file (YAML), or the name of a shipped one such as demo.",
+        callback=benchmark_file,
+        show_default=False,
+    ),
+]
 Methods = Annotated[
     str | None, typer.Option("--methods", help="Rows to keep, comma-separated, * and ? allowed; or registered methods.")
 ]
