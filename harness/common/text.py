@@ -146,17 +146,17 @@ def parse_json(text: str | bytes, *, where: str, error: type[WsssError] = Config
     Raises:
         WsssError: ``error`` with one sentence: no valid JSON, not UTF-8, or nested deeper than ``DEPTH``.
     """
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if _deeper(data, DEPTH):
+        raise error(f"{where}: nested more than {DEPTH} levels deep")
     try:
-        value = json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text, parse_int=_whole)
+        return json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text, parse_int=_whole)
     except UnicodeDecodeError as wrong:
         raise error(f"{where}: is not UTF-8 text (byte {wrong.start})") from None
     except RecursionError:
         raise error(f"{where}: nested more than {DEPTH} levels deep") from None
     except ValueError as wrong:
         raise error(f"{where}: no valid JSON: {wrong}") from None
-    if _deeper(value, DEPTH):
-        raise error(f"{where}: nested more than {DEPTH} levels deep")
-    return value
 
 
 def _whole(digits: str) -> int:
@@ -165,15 +165,27 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-def _deeper(value: Any, levels: int) -> bool:
-    """Whether lists and mappings nest deeper than ``levels``; walks level by level, not by recursion."""
-    below = [value]
+_ALIKE = bytes.maketrans(b"{}", b"[]")
+_OTHERS = bytes(set(range(256)) - set(b'[]{}"'))
+
+
+def _deeper(document: bytes, levels: int) -> bool:
+    """Whether the lists and mappings of a JSON document nest deeper than ``levels``; right for valid JSON.
+
+    Works on the text, because a walk through the values of an instances file costs as much as reading it: of the
+    document only the brackets outside strings are kept, and each turn takes the innermost pairs away.
+    """
+    if b"\\" in document:
+        document = document.replace(rb"\\", b"").replace(rb"\"", b"")
+    brackets = document.translate(_ALIKE, _OTHERS).replace(b'""', b"")
+    if b'"' in brackets:
+        brackets = b"".join(brackets.split(b'"')[::2])
     for _ in range(levels):
-        containers = [item for item in below if isinstance(item, dict | list)]
-        if not containers:
+        outer = brackets.replace(b"[]", b"")
+        if len(outer) == len(brackets):  # none left, or brackets without partner, which the parser names
             return False
-        below = [item for held in containers for item in (held.values() if isinstance(held, dict) else held)]
-    return any(isinstance(item, dict | list) for item in below)
+        brackets = outer
+    return b"[]" in brackets
 
 
 def parse_xml(data: bytes, *, where: str, error: type[WsssError] = ConfigError) -> ElementTree.Element:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.common.text import DEPTH, parse_json, parse_xml, parse_yaml, printable
+from harness.common.text import DEPTH, _deeper, parse_json, parse_xml, parse_yaml, printable
 from harness.contract import ConfigError, DataError
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -68,6 +70,22 @@ def test_odd_json_is_one_sentence(text: str | bytes, sentence: str) -> None:
 
 def test_json_as_deep_as_allowed_is_read() -> None:
     assert parse_json(b"\xef\xbb\xbf" + b"[" * DEPTH + b"]" * DEPTH, where="f") is not None
+
+
+def _depth(value: object) -> int:
+    below = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if below is None else 1 + max(map(_depth, below), default=0)
+
+
+@given(
+    st.recursive(
+        st.text('[]{}"\\\\a') | st.none(),
+        lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text('[{"\\\\b'), below, max_size=3),
+    ),
+    st.integers(0, 6),
+)
+def test_brackets_in_strings_do_not_count_as_levels(value: object, levels: int) -> None:
+    assert _deeper(json.dumps(value).encode(), levels) == (_depth(value) > levels)
 
 
 @pytest.mark.parametrize(
