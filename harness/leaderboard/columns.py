@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from harness.leaderboard.frame import Board, ClaimAnswer, ReportedNumber, Row
+from harness.leaderboard.frame import Board, ClaimAnswer, Row
+from harness.leaderboard.reported import closest_reported, reported_protocol
 
 
 class Column(NamedTuple):
@@ -42,26 +43,6 @@ def status(row: Row) -> str:
         return row.status
     where = f" in {row.error.stage}" if row.error.stage else ""
     return f"{row.status}: {row.error.kind}{where}, seed {row.error.seed}"
-
-
-def closest_reported(row: Row) -> ReportedNumber | None:
-    """The reported number to set beside the measured one: a validation number, of the same backbone if there is one."""
-    return min(
-        row.reported or (),
-        key=lambda number: (number.split != "val", _plain(number.backbone) != _plain(row.backbone)),
-        default=None,
-    )
-
-
-def _plain(name: str | None) -> str:
-    return "".join(char for char in (name or "").lower() if char.isalnum())
-
-
-def reported_protocol(number: ReportedNumber) -> str:
-    """The settings of a reported number in short, for example ``voc2012 val, VGG16, ImageNet, CRF``."""
-    crf = {True: "CRF", False: "no CRF", None: None}[number.crf]
-    parts = (f"{number.dataset} {number.split}", number.backbone, number.init, crf)
-    return ", ".join(part for part in parts if part)
 
 
 def _reported(row: Row) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.leaderboard import columns as text
 from harness.leaderboard.frame import Board, ClaimAnswer, ReportedNumber, Row
+from harness.leaderboard.reported import kind_of, measured_like, plain, reported_protocol, split_confirmed
 
 _KINDS = {"holds": "good", "does not hold": "bad", "unresolved": "unsure", "not comparable": "none"}
 
@@ -27,13 +28,14 @@ class ClaimView:
 
 @dataclass(frozen=True)
 class ReportedView:
-    """One number of a paper beside the measured one."""
+    """One number of a paper beside the measured one of the same kind; ``measured_name`` is the kind with its split."""
 
     row: int
     method: str
     metric: str
     reported: str
     measured: str
+    measured_name: str
     difference: str
     verdict: str
     reason: str
@@ -103,59 +105,56 @@ def reported_of(rows: Iterable[Row]) -> list[ReportedView]:
     return [
         _reported(index, row, number)
         for index, row in enumerate(rows)
-        for number in sorted(row.reported or (), key=lambda number: number.split != "val")
+        for number in sorted(row.reported or (), key=lambda number: kind_of(number) != "val")
     ]
 
 
 def _reported(index: int, row: Row, number: ReportedNumber) -> ReportedView:
-    value, low, high = measured_like(row, number)
+    found = measured_like(row, number)
     verdict, reason, kind = verdict_on(row, number)
     return ReportedView(
         row=index,
         method=row.method,
         metric=number.metric,
         reported=text.percent(number.value) or "",
-        measured=text.interval(value, low, high) or "—",
-        difference="—" if value is None else signed(value - number.value),
+        measured=(found and text.interval(found.value, found.low, found.high)) or "—",
+        measured_name=found.name if found else "",
+        difference=signed(found.value - number.value) if found else "—",
         verdict=verdict,
         reason=reason,
         kind=kind,
-        protocol=text.reported_protocol(number),
+        protocol=reported_protocol(number),
         source=number.source,
     )
 
 
-def measured_like(row: Row, number: ReportedNumber) -> tuple[float | None, float | None, float | None]:
-    """The measured number of the same kind with its interval."""
-    if number.split == "val":
-        return row.val_miou, row.val_miou_low, row.val_miou_high
-    return row.pseudo_miou, row.pseudo_miou_low, row.pseudo_miou_high
-
-
 def verdict_on(row: Row, number: ReportedNumber) -> tuple[str, str, str]:
     """(verdict, reason, style): whether the measured number agrees, where the two can be compared at all."""
-    value, low, high = measured_like(row, number)
-    if value is None or low is None or high is None:
+    if kind_of(number) is None:
+        return "not comparable", "no number of this metric and split is measured here", "none"
+    found = measured_like(row, number)
+    if found is None or found.low is None or found.high is None:
         return "no measurement", text.status(row) if row.status != "ok" else "", "none"
-    other = [
+    if other := _other_settings(row, number):
+        return "not comparable", "; ".join(other), "none"
+    if found.low <= number.value <= found.high:
+        return "agrees", "inside the measured interval", "good"
+    side = "below" if found.value < number.value else "above"
+    return f"measured {side}", "outside the measured interval", "bad" if side == "below" else "unsure"
+
+
+def _other_settings(row: Row, number: ReportedNumber) -> list[str]:
+    """What the reported number was measured with, where that differs or is not confirmed."""
+    split = [] if split_confirmed(number) else ["split not confirmed"]
+    return split + [
         f"{what} {'not confirmed' if theirs is None else theirs}"
         for what, theirs, ours in (
             ("data set", number.dataset, row.dataset),
             ("backbone", number.backbone, row.backbone),
             ("weights", number.init, row.init),
         )
-        if _plain(theirs) != _plain(ours)
+        if plain(theirs) != plain(ours)
     ]
-    if other:
-        return "not comparable", "; ".join(other), "none"
-    if low <= number.value <= high:
-        return "agrees", "inside the measured interval", "good"
-    side = "below" if value < number.value else "above"
-    return f"measured {side}", "outside the measured interval", "bad" if side == "below" else "unsure"
-
-
-def _plain(name: str | None) -> str:
-    return "".join(char for char in (name or "").lower() if char.isalnum())
 
 
 def failures_of(rows: Iterable[Row]) -> list[FailureView]:

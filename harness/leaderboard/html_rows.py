@@ -9,6 +9,7 @@ from typing import Literal
 
 from harness.leaderboard import columns as text
 from harness.leaderboard.frame import Board, Row
+from harness.leaderboard.reported import closest_reported, kind_of, reported_images
 
 WIDTH = 120
 """Pixels of the interval bar of ``val mIoU``; that of the pseudo labels takes two thirds of it."""
@@ -263,7 +264,9 @@ def seeds_of(row: Row) -> list[float]:
 
 
 def _reported(row: Row) -> Cell:
-    number = text.closest_reported(row)
+    number = closest_reported(row)
     if number is None:
         return Cell("—", style="number")
-    return Cell(text.percent(number.value) or "", number.value, f"{number.dataset} {number.split}", "number")
+    images = reported_images(number)
+    about = images if kind_of(number) == "val" else f"{number.metric}, {images}"
+    return Cell(text.percent(number.value) or "", number.value, about, "number")

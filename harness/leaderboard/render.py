@@ -16,12 +16,11 @@ from harness.leaderboard.columns import (
     Column,
     claim_cells,
     class_columns,
-    closest_reported,
     main_columns,
-    reported_protocol,
     title,
 )
 from harness.leaderboard.frame import Board, Row
+from harness.leaderboard.reported import closest_reported, reported_protocol
 
 Render = Callable[[Board], str]
 
