@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "data": {"contract", "plugins"},
     "maps": {"contract", "data"},
     "modelling": {"contract", "data", "maps", "plugins"},
-    "testing": {"contract", "data", "engine", "maps", "scoring", "plugins"},
+    "testing": {"contract", "data", "engine", "maps", "modelling", "scoring", "plugins"},
     "leaderboard": {"contract", "scoring", "plugins"},
     "engine": {"contract", "plugins", "data", "maps", "modelling", "scoring"},
     "cli": {"contract", "plugins", "data", "scoring", "engine", "leaderboard", "testing"},

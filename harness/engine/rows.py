@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contract.errors import ConfigError, PluginError
 from harness.contract.protocol import BackboneSettings
-from harness.contract.records import Card, MethodRecord, Round, SharedStage, Use
+from harness.contract.records import BackboneRecord, Card, MethodRecord, Round, SharedStage, Use
 from harness.contract.supervision import Need, letters
 from harness.engine.config import BackboneConfig, Benchmark, Component, Row, weights_file
 from harness.plugins import (
@@ -128,12 +128,56 @@ def all_needs(part: Part) -> Iterable[Need]:
 
 
 def resolve_rows(benchmark: Benchmark, manager: PluginManager) -> list[ResolvedRow]:
-    """Every row of the benchmark with its components.
+    """Every row of the benchmark with its components; the protocol's networks fit the backbones.
 
     Raises:
-        ConfigError: An unknown name or a wrong parameter; names file and field.
+        ConfigError: An unknown name, a wrong parameter, or a backbone without the protocol's output stride or levels;
+            names file and field.
     """
-    return [_cut(row, _resolve(row, manager, f"{benchmark.path}: methods.{row.name}")) for row in benchmark.methods]
+    rows = [_cut(row, _resolve(row, manager, f"{benchmark.path}: methods.{row.name}")) for row in benchmark.methods]
+    for config in benchmark.backbones:
+        record: Any = _get(manager, "backbone", config.name, f"{benchmark.path}: backbones")
+        _check_strides(benchmark, record, sections_read(rows))
+    return rows
+
+
+def sections_read(rows: Iterable[ResolvedRow]) -> frozenset[str]:
+    """Protocol sections that some component or shared stage of the rows reads, or that a segmenter trains by."""
+    found: set[str] = set()
+    for row in rows:
+        found.update(section for part in row.parts for section in _all_reads(part))
+        if any(item.segmenter for item in row.rounds):
+            found.add("segmenter")
+    return frozenset(found)
+
+
+def _all_reads(part: Part) -> Iterable[str]:
+    yield from part.reads
+    pending = list(part.uses)
+    while pending:
+        stage = pending.pop()
+        yield from stage.reads
+        pending.extend(stage.after)
+
+
+def _check_strides(benchmark: Benchmark, record: BackboneRecord, sections: Collection[str]) -> None:
+    """What the sections that are read ask of a backbone is what its record offers."""
+    protocol, path = benchmark.protocol, benchmark.path
+    strides = {"classifier": protocol.classifier.output_stride, "segmenter": protocol.segmenter.output_stride}
+    for section, stride in strides.items():
+        if section in sections and stride not in record.output_strides:
+            offered = " or ".join(map(str, sorted(record.output_strides)))
+            raise ConfigError(
+                f"{path}: protocol.{section}.output_stride: backbone {record.name!r} has no output stride {stride}, "
+                f"set {offered}"
+            )
+    count = len(record.channels)
+    wrong = [level for level in protocol.classifier.levels if not -count <= level < count]
+    if "classifier" in sections and count and wrong:
+        raise ConfigError(
+            f"{path}: protocol.classifier.levels: backbone {record.name!r} has {count} levels, "
+            f"{wrong[0]} is none of {-count} to {count - 1}"
+        )
 
 
 def _cut(row: Row, resolved: ResolvedRow) -> ResolvedRow:

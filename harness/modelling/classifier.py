@@ -10,15 +10,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.contract.errors import StoreError
+from harness.contract.errors import ConfigError, StoreError
 from harness.modelling import preprocess
+from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone
 from harness.modelling.mm import MODELS, BaseModel, build, fuse_conv_bn, place
+from harness.modelling.probe import check_backbone
+
+if TYPE_CHECKING:
+    from harness.contract.protocol import BackboneSettings, ClassifierSettings
 
 WEIGHTS = "classifier.pth"
 CONFIG = "classifier.json"
@@ -81,6 +86,31 @@ class CamClassifier(BaseModel):
         return torch.cat(
             [functional.interpolate(f, size=size, mode="bilinear", align_corners=False) for f in chosen], dim=1
         )
+
+
+def classifier_config(settings: ClassifierSettings, backbone: BackboneSettings, num_classes: int) -> dict[str, Any]:
+    """The configuration of the protocol's classifier.
+
+    Args:
+        settings: Its section of the protocol.
+        backbone: The cell's backbone.
+        num_classes: Classes of the data set, background included.
+
+    Raises:
+        ConfigError: The backbone is unknown, or lacks the output stride or a level.
+        PluginError: The backbone is not what its record says.
+    """
+    if backbone.name == FROM_CONFIG:
+        raise ConfigError("backbone.name: a backbone from a segmenter configuration has no classifier; name one")
+    record = find_backbone(backbone.name)
+    check_backbone(record, settings.output_stride)
+    return {
+        "type": CamClassifier.__name__,
+        "backbone": backbone_config(record, settings.output_stride),
+        "channels": record.channels,
+        "levels": settings.levels,
+        "num_classes": num_classes - 1,
+    }
 
 
 def load_classifier(folder: Path, device: str = "cpu") -> CamClassifier:

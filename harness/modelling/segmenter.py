@@ -19,6 +19,7 @@ from harness.contract.errors import ConfigError, PluginError
 from harness.modelling import mm, preprocess
 from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone
 from harness.modelling.mm import Config
+from harness.modelling.probe import check_backbone
 from harness.modelling.weights import load_weights
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def build_config(settings: SegmenterSettings, backbone: BackboneSettings, num_cl
 
     Raises:
         ConfigError: The file is missing, is no mmseg model configuration, or does not fit the backbone.
+        PluginError: The backbone is not what its record says.
     """
     model = _read_model(Path(settings.config))
     if backbone.name == FROM_CONFIG:
@@ -41,6 +43,7 @@ def build_config(settings: SegmenterSettings, backbone: BackboneSettings, num_cl
         channels: Sequence[int] = _probe_channels(model["backbone"])
     else:
         record = find_backbone(backbone.name)
+        check_backbone(record, settings.output_stride)
         model["backbone"] = backbone_config(record, settings.output_stride)
         channels = record.channels
     model.setdefault("type", "EncoderDecoder")

@@ -13,10 +13,9 @@ import torch
 from torch import nn
 
 from harness.contract.arrays import IGNORE
-from harness.contract.errors import ConfigError, DataError, PluginError
+from harness.contract.errors import DataError, PluginError
 from harness.modelling import classifier, inference, mm
-from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone
-from harness.modelling.classifier import CamClassifier, load_classifier
+from harness.modelling.classifier import classifier_config, load_classifier
 from harness.modelling.dataset import TrainingSet
 from harness.modelling.inference import predict, predict_probabilities
 from harness.modelling.segmenter import build_config, configure, initial_model, seeded_model
@@ -42,16 +41,7 @@ class Labels(Protocol):
 def train_classifier(params: Mapping[str, Any], view: View, ctx: Context) -> None:
     """Train the protocol's classifier on tags into ``ctx.out``. Images without tags count as all-negative."""
     settings, backbone = ctx.settings["classifier"], ctx.settings["backbone"]
-    if backbone.name == FROM_CONFIG:
-        raise ConfigError("backbone.name: a backbone from a segmenter configuration has no classifier; name one")
-    record = find_backbone(backbone.name)
-    cfg = {
-        "type": CamClassifier.__name__,
-        "backbone": backbone_config(record, settings.output_stride),
-        "channels": record.channels,
-        "levels": settings.levels,
-        "num_classes": ctx.num_classes - 1,
-    }
+    cfg = classifier_config(settings, backbone, ctx.num_classes)
     model = seeded_model(cfg, ctx.seed("init"))
     if backbone.weights is not None:
         load_weights(model.get_submodule("backbone"), backbone.weights)

@@ -18,7 +18,7 @@ from harness.testing.scenes import IMAGES, Interrupted
 
 if TYPE_CHECKING:
     from harness.engine.plan import StageSpec
-    from harness.plugins import PluginSpec
+    from harness.plugins import PluginManager, PluginSpec
 
 TOLERANCE = 0.005
 """Share of pixels that may differ when an image meets others in a batch: sums of floats come in another order."""
@@ -71,6 +71,24 @@ def light_discovery(spec: PluginSpec) -> str:
             f"registering the plugins imports {', '.join(done.stdout.split())}; name factories as 'module:attribute'"
         )
     return "registering the plugins imports no torch"
+
+
+def sound_backbone(manager: PluginManager, name: str) -> str:
+    """The network of a backbone has the channels and strides of its record, at every output stride.
+
+    Raises:
+        Fault: The record offers no output stride.
+        PluginError: The network cannot be built, or is another one; names the backbone and the field of its record.
+    """
+    from harness.modelling.probe import check_backbone
+
+    record: Any = manager.get("backbone", name)
+    if not record.output_strides:
+        raise Fault(f"backbone {name!r}: output_strides: is empty")
+    for stride in record.output_strides:
+        check_backbone(record, stride)
+    strides = ", ".join(map(str, record.output_strides))
+    return f"the network has {len(record.channels)} levels of {record.channels} channels at output stride {strides}"
 
 
 def sound_labels(bench: Bench) -> str:

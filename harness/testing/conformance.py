@@ -44,7 +44,10 @@ def check_plugin(name: str, manager: PluginManager, folder: Path) -> Iterator[tu
     manager = with_scenes(manager)
     for number, (kind, record) in enumerate(named(name, manager)):
         if kind in FACTORIES:
-            yield f"{kind} {record}", [_guarded("factory", lambda: _factory(manager, kind, record))]  # noqa: B023
+            findings = [_guarded("factory", lambda: _factory(manager, kind, record))]  # noqa: B023
+            if kind == "backbone":
+                findings.append(_guarded("network", lambda: checks.sound_backbone(manager, record)))  # noqa: B023
+            yield f"{kind} {record}", findings
         else:
             yield f"{kind} {record}", check_row(row_of(kind, record), manager, folder / str(number))
 

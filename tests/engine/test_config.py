@@ -149,6 +149,19 @@ def test_wrong_options_are_one_sentence(write_config, overrides, selection, word
         make_plan(write_config(), overrides, **selection)
 
 
+@pytest.mark.parametrize("section", ["classifier", "segmenter"])
+def test_an_output_stride_that_a_backbone_lacks_is_refused_at_plan_with_those_that_it_has(write_config, section):
+    path = write_config(backbones=["wide"])
+    words = rf"toy\.yaml: protocol\.{section}\.output_stride: backbone 'wide' .*set 8 or 16"
+    with pytest.raises(ConfigError, match=words):
+        make_plan(path, [f"protocol.{section}.output_stride=3"])
+    make_plan(path, [f"protocol.{section}.output_stride=8"])
+
+
+def test_an_output_stride_that_no_row_reads_is_left_alone(write_config):
+    make_plan(write_config(methods=["fill"]), ["protocol.classifier.output_stride=4"])
+
+
 def test_an_override_into_written_out_rounds_is_refused(write_config):
     path = write_config(methods=[{"name": "own", "rounds": [{"generator": "fill"}]}])
     with pytest.raises(ConfigError, match="row 'own' is written out as rounds"):

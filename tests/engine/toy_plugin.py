@@ -180,8 +180,8 @@ def wsss_datasets():
 
 @hookimpl
 def wsss_backbones():
-    yield BackboneRecord("net", factory=dict)
-    yield BackboneRecord("wide", factory=dict)
+    yield BackboneRecord("net", factory=dict, output_strides=(16,))
+    yield BackboneRecord("wide", factory=dict, output_strides=(8, 16))
 
 
 @hookimpl

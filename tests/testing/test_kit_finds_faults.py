@@ -92,3 +92,25 @@ def test_importing_the_kit_loads_nothing():
 
     code = "import sys, harness.testing; sys.exit(bool({'numpy', 'torch', 'pydantic'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+BACKBONE = """
+from harness.contract import BackboneRecord, hookimpl
+
+@hookimpl
+def wsss_backbones():
+    tiny = "harness.modelling.backbones:tiny"
+    yield BackboneRecord("wrong_channels", factory=tiny, channels=(16, 32, 64, 127), output_strides=(8, 16))
+    yield BackboneRecord("no_library", factory="a_library_that_is_absent.nets:net", channels=(1,))
+"""
+
+
+@pytest.mark.parametrize(("name", "words"), [("wrong_channels", "channels"), ("no_library", "a_library_that_is")])
+def test_a_backbone_that_is_not_what_its_record_says_fails_the_check(name, words, tmp_path):
+    (tmp_path / "nets.py").write_text(BACKBONE)
+    ((_, findings),) = check_plugin(
+        name, manager_from_spec(PluginSpec(files=(str(tmp_path / "nets.py"),), env="")), tmp_path / "work"
+    )
+    found = {finding.check: finding for finding in findings}
+    assert found["network"].status == "fail"
+    assert words in found["network"].reason

@@ -1,0 +1,88 @@
+"""Whether a backbone is what its record says, found out before anything is trained on it.
+
+The network is built and run once on tensors of the meta device, which have shapes and no numbers: milliseconds, no
+memory. Only a network that cannot run there is built for real, with random weights.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from harness.contract import BackboneRecord
+from harness.contract.errors import ConfigError, PluginError
+from harness.modelling import mm
+from harness.modelling.backbones import backbone_config
+
+SIDE = 129
+"""Side of the tried image: 2^7 + 1 suits networks that pad and networks that do not."""
+
+
+def hollow(cfg: dict[str, Any]) -> nn.Module:
+    """The network on the meta device, where nothing is drawn at random and nothing takes room."""
+    try:
+        with torch.device("meta"):
+            return mm.build(cfg)
+    except RuntimeError:  # mmseg's MiT reads numbers from tensors while it is built
+        return mm.build(cfg).to("meta")
+
+
+def check_backbone(record: BackboneRecord, output_stride: int) -> None:
+    """Compare the network of ``record`` with what the record says of it.
+
+    Raises:
+        ConfigError: The backbone does not offer that output stride.
+        PluginError: The network cannot be built or run, or ``channels`` or ``output_strides`` is not true of it.
+    """
+    where = f"backbone {record.name!r}"
+    try:
+        cfg = backbone_config(record, output_stride)
+    except ConfigError:
+        raise
+    except PluginError as error:
+        raise PluginError(f"{where}: factory: {error}") from error
+    except Exception as error:  # a factory is a plugin's code: whatever it raises is the finding
+        raise PluginError(f"{where}: factory: fails at output stride {output_stride}: {_told(error)}") from error
+    shapes = _shapes(cfg, f"{where}: factory: the network of output stride {output_stride}")
+    channels = tuple(shape[1] for shape in shapes)
+    if channels != tuple(record.channels):
+        raise PluginError(
+            f"{where}: channels: the record says {tuple(record.channels)}, "
+            f"the network of output stride {output_stride} has {channels}"
+        )
+    for axis in (2, 3):
+        size = shapes[-1][axis]
+        if size - (SIDE - 1) // output_stride not in (0, 1):
+            raise PluginError(
+                f"{where}: output_strides: at output stride {output_stride} the deepest level of an image of "
+                f"{SIDE} x {SIDE} pixels is {shapes[-1][2]} x {shapes[-1][3]}, not about {SIDE // output_stride} wide"
+            )
+
+
+def _shapes(cfg: dict[str, Any], what: str) -> list[torch.Size]:
+    """Shapes (1, C, h, w) of the levels that the network gives for an image of ``SIDE`` x ``SIDE`` pixels."""
+    try:
+        try:
+            levels = _levels(hollow(cfg), "meta")
+        except Exception:  # an operation without shapes of its own: the same for real
+            levels = _levels(mm.build(cfg), "cpu")
+    except Exception as error:  # whatever a library raises while it builds or runs is the finding
+        raise PluginError(f"{what} cannot be built and run: {_told(error)}") from error
+    if not isinstance(levels, list | tuple) or not all(
+        isinstance(level, torch.Tensor) and level.ndim == 4 for level in levels
+    ):
+        raise PluginError(f"{what} returns no list of feature maps (N, C, h, w)")
+    return [level.shape for level in levels]
+
+
+def _levels(network: nn.Module, device: str) -> Any:
+    network.eval()  # of an mmseg backbone it returns nothing
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        return network(torch.zeros(1, 3, SIDE, SIDE, device=device))
+
+
+def _told(error: Exception) -> str:
+    first = (str(error).strip().splitlines() or ["no reason given"])[0]
+    return f"{type(error).__name__}: {first}"
