@@ -94,6 +94,7 @@ def _print_differences(title: str, found: Sequence[Difference]) -> None:
 
 def _print_statistics(pair: RowPair, score: str, images: int) -> list[ImageChange]:
     """Print what changed; returns the images, the largest change first, none where nothing can be compared."""
+    from harness.leaderboard.seeds import names_of
     from harness.scoring import paired
     from harness.scoring.changes import image_changes
 
@@ -104,12 +105,12 @@ def _print_statistics(pair: RowPair, score: str, images: int) -> list[ImageChang
         return []
     resamples = int(pair.before[0].record.protocol.get("scoring", {}).get("bootstrap", 1000))
     (found,) = paired.compare({"B": after, "A": before}, resamples=resamples).pairs
-    seeds = " ".join(map(str, found.seeds))
+    seeds = names_of(found.seeds)
     value, low, high = (f"{100 * number:+.2f}" for number in found.difference)
     verdict = "real at the 5 % level" if found.p <= paired.ALPHA else "not told apart"
     typer.echo(
         f"{_SCORES[score]}: B - A = {value} points, 95 % interval [{low}, {high}], p = {found.p:.4f} ({verdict}; "
-        f"{len(before[found.seeds[0]])} images, seeds {seeds}; these images resolve about "
+        f"{len(before[found.seeds[0]])} images, {seeds} that both rows have; these images resolve about "
         f"{100 * paired.POWER_FACTOR * found.standard_error:.1f} points)"
     )
     _print_classes(pair, score, resamples)

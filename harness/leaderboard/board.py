@@ -12,6 +12,7 @@ from harness.leaderboard import annotation
 from harness.leaderboard.claims import answer_claims
 from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
 from harness.leaderboard.loading import Run, check_same_settings, group_key, once_a_cell
+from harness.leaderboard.seeds import comparable
 from harness.leaderboard.weights import with_initial_weights
 from harness.scoring.confusion import Confusions
 from harness.scoring.metrics import miou
@@ -46,6 +47,11 @@ _ORACLE = (
 )
 _RECONSTRUCTION = "A row marked (reconstruction) rebuilds parts that no source confirms."
 _PARTIAL = "A row marked partial is of the listed seeds only, because others failed; it has no rank."
+_SHARED_SEEDS = (
+    "Rows of different seeds are set against each other over the seeds that both have: % of full (the seeds are named "
+    "where they are not all of both rows), differences, ranks and claims."
+)
+_APART = "A row without a rank beside ranked ones has no seed in common with them."
 _Made = tuple[Row, Sequence[Run]]
 """A row and the runs that it is of."""
 
@@ -103,6 +109,8 @@ def _notes(
         _MIXED: mixed,
         _INTERVALS.format(resamples=resamples): True,
         _RANKS: any(row.rank is not None for row in rows),
+        _SHARED_SEEDS: len({tuple(row.seeds) for row in rows if row.val_miou is not None}) > 1,
+        _APART: any(row.status == "ok" and row.val_miou is not None and row.rank is None for row in rows),
         _RESOLVABLE.format(_points(resolvable)): bool(resolvable),
         _POLICIES: True,
         _ORACLE: any(row.oracle_pseudo_miou is not None for row in rows),
@@ -230,13 +238,27 @@ def _settings(row: Row) -> tuple[str, ...]:
 
 
 def _with_percent_of_full(rows: Sequence[_Made]) -> list[_Made]:
-    full = {_settings(row): row.val_miou for row, group in rows if _is_full(group) and row.status == "ok"}
-    return [
-        (row.model_copy(update={"percent_of_full": row.val_miou / ceiling}), group)
-        if row.val_miou is not None and (ceiling := full.get(_settings(row)))
-        else (row, group)
-        for row, group in rows
-    ]
+    full = {_settings(row): row for row, group in rows if _is_full(group) and row.status == "ok"}
+    return [(row.model_copy(update=_share(row, full.get(_settings(row)))), group) for row, group in rows]
+
+
+def _share(row: Row, full: Row | None) -> dict[str, Any]:
+    """``percent_of_full`` over the seeds that both rows have; nothing where they have none in common."""
+    if full is None:
+        return {}
+    shared = [seed for seed in row.seeds if seed in full.seeds]
+    value, ceiling = _mean_of_seeds(row, shared), _mean_of_seeds(full, shared)
+    if value is None or not ceiling:
+        return {}
+    seeds = None if shared == row.seeds == full.seeds else shared
+    return {"percent_of_full": value / ceiling, "percent_of_full_seeds": seeds}
+
+
+def _mean_of_seeds(row: Row, seeds: Sequence[int]) -> float | None:
+    """Validation mIoU of the row, mean over some of its seeds."""
+    if seeds == row.seeds or row.val_miou_seeds is None:
+        return row.val_miou if seeds == row.seeds else None
+    return _mean(value for seed, value in zip(row.seeds, row.val_miou_seeds, strict=True) if seed in seeds)
 
 
 def _is_full(group: Sequence[Run]) -> bool:
@@ -260,7 +282,8 @@ def _rank_group(group: Iterable[_Made]) -> tuple[list[Row], Comparison | None]:
         key=lambda made: (order[made[0].status], -(made[0].val_miou or 0), made[0].val_miou is None, made[0].method),
     )
     rows = [row for row, _ in made]
-    entered = {row.method: runs for row, runs in made if row.status == "ok" and row.val_miou is not None}
+    scored = {row.method: (row, runs) for row, runs in made if row.status == "ok" and row.val_miou is not None}
+    entered = {name: scored[name][1] for name in comparable({name: row.seeds for name, (row, _) in scored.items()})}
     if not entered:
         return rows, None
     resamples = _resamples(next(iter(entered.values()))[0].record)

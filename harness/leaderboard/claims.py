@@ -153,7 +153,7 @@ def _answer(claim: Claim, left: Sequence[Run], right: Sequence[Run]) -> ClaimAns
         shared = found[0].keys() & found[1].keys()
         return _refusal(claim, f"row {claim.right} is at zero" if shared else "the rows share no seed", backbone)
     judgement = judge(claim.direction, interval, size=claim.size, relative=claim.relative)
-    return _described(claim, judgement, backbone, interval)
+    return _described(claim, judgement, backbone, interval, sorted(found[0].keys() & found[1].keys()))
 
 
 def _by_seed(runs: Iterable[Run], score: str) -> dict[int, Confusions]:
@@ -166,7 +166,11 @@ def _refusal(claim: Claim, reason: str, backbone: str | None = None) -> ClaimAns
 
 
 def _described(
-    claim: Claim, judgement: Judgement, backbone: str | None, interval: Interval | None = None
+    claim: Claim,
+    judgement: Judgement,
+    backbone: str | None,
+    interval: Interval | None = None,
+    seeds: list[int] | None = None,
 ) -> ClaimAnswer:
     return ClaimAnswer(
         left=claim.left,
@@ -184,4 +188,5 @@ def _described(
         setting=claim.setting,
         source=claim.source,
         backbone=backbone,
+        seeds=seeds,
     )

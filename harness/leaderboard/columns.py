@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from harness.leaderboard.frame import Board, ClaimAnswer, Row
 from harness.leaderboard.reported import closest_reported, reported_protocol
+from harness.leaderboard.seeds import count_of, names_of
 
 
 class Column(NamedTuple):
@@ -50,19 +51,29 @@ def _reported(row: Row) -> str | None:
     return None if number is None else f"{percent(number.value)} ({reported_protocol(number)})"
 
 
+def _seeds(row: Row) -> str:
+    return names_of(row.seeds) if len(row.seeds) == 1 else " ".join(map(str, row.seeds))
+
+
+def _of_full(row: Row) -> str | None:
+    """The share, with its seeds where they are not all seeds of both rows."""
+    seeds = row.percent_of_full_seeds
+    return percent(row.percent_of_full) if seeds is None else f"{percent(row.percent_of_full)}, {names_of(seeds)}"
+
+
 RANK = Column("rank", lambda row: None if row.rank is None else str(row.rank))
 METHOD = Column("method", method, number=False)
 YEAR = Column("year", lambda row: None if row.year is None else str(row.year))
 SUPERVISION = Column("supervision", lambda row: row.supervision, number=False)
 BACKBONE = Column("backbone", lambda row: row.backbone, number=False)
 INIT = Column("init", lambda row: row.init, number=False)
-SEEDS = Column("seeds", lambda row: " ".join(map(str, row.seeds)), number=False)
+SEEDS = Column("seeds", lambda row: _seeds(row), number=False)
 PSEUDO = Column("pseudo mIoU (train)", lambda row: interval(row.pseudo_miou, row.pseudo_miou_low, row.pseudo_miou_high))
 PSEUDO_SHORT = Column("pseudo mIoU (train)", lambda row: percent(row.pseudo_miou))
 ORACLE = Column("oracle pseudo mIoU (train, diagnosis)", lambda row: percent(row.oracle_pseudo_miou))
 VAL = Column("val mIoU", lambda row: interval(row.val_miou, row.val_miou_low, row.val_miou_high))
 SEED_SD = Column("seed sd", lambda row: _decimals(row.val_miou_seed_sd and 100 * row.val_miou_seed_sd, 2))
-OF_FULL = Column("% of full", lambda row: percent(row.percent_of_full))
+OF_FULL = Column("% of full", lambda row: _of_full(row))
 HOURS = Column(
     "annotation h", lambda row: _decimals(row.annotation_hours, 1 if (row.annotation_hours or 0) >= 10 else 2)
 )
@@ -88,7 +99,19 @@ def terminal_columns(board: Board) -> list[Column]:
     several = len({row.backbone for row in board.rows}) > 1
     seeds = [SEED_SD] if any(row.val_miou_seed_sd is not None for row in board.rows) else []
     optional = [PSEUDO_SHORT, *seeds, OF_FULL, *([] if several else [BACKBONE]), HOURS, SECONDS]
-    return [METHOD, VAL, RANK, *([BACKBONE] if several else []), *_conditional(board), SUPERVISION, *optional]
+    first = [METHOD, VAL, RANK, _seeds_in_short(board)]
+    return [*first, *([BACKBONE] if several else []), *_conditional(board), SUPERVISION, *optional]
+
+
+def _seeds_in_short(board: Board) -> Column:
+    """How many seeds, and which where rows differ in them."""
+    name = count_of if same_seeds(board.rows) else names_of
+    return Column("seeds", lambda row: name(row.seeds), number=False)
+
+
+def same_seeds(rows: Iterable[Row]) -> bool:
+    """Whether all rows are of the same seeds."""
+    return len({tuple(row.seeds) for row in rows}) <= 1
 
 
 def _conditional(board: Board) -> list[Column]:
@@ -121,6 +144,7 @@ def claim_cells(answer: ClaimAnswer) -> tuple[str, ...]:
     measured = None
     if answer.measured is not None and answer.low is not None and answer.high is not None:
         measured = f"{amount(answer.measured)} [{amount(answer.low)}, {amount(answer.high)}]"
+        measured += f", {names_of(answer.seeds)}" if answer.seeds else ""
     where = f" ({answer.backbone})" if answer.backbone else ""
     return (
         f"{answer.left} {answer.direction} {answer.right}{where}",

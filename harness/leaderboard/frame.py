@@ -49,13 +49,16 @@ class Row(_Model):
 
     Attributes:
         rank: One more than the number of rows that are significantly better, among rows that share fingerprint,
-            backbone and initial weights; rows may share a rank. ``None`` for rows that are not ``ok``.
+            backbone and initial weights; rows may share a rank. ``None`` for rows that are not ``ok`` or share no seed
+            with the others.
         method: Label of the row.
         seeds: The seeds that the numbers are of (without numbers: those that were tried), ascending.
         status: ``ok``; ``partial`` when only the listed seeds succeeded; ``failed`` or ``timeout`` when none did.
         pseudo_miou: Mean over seeds on the training images, with its 95 % bootstrap interval over images.
         val_miou: Likewise on the scored validation images; ``val_miou_seed_sd`` is ``None`` for one seed.
-        percent_of_full: ``val_miou`` as a share of that of the row ``full`` with the same backbone and weights.
+        percent_of_full: ``val_miou`` as a share of that of the row ``full`` with the same backbone and weights,
+            over the seeds that both have.
+        percent_of_full_seeds: These seeds, left out where they are all seeds of both rows.
         oracle_pseudo_miou: At the threshold that hidden masks would choose; diagnostic only.
         annotation_hours: Published labelling costs times training images (``harness.leaderboard.annotation``).
         seconds: Wall time of all distinct stages, mean over seeds.
@@ -104,6 +107,7 @@ class Row(_Model):
     error: RowError | None = None
     reference: bool = False
     reconstruction: bool = False
+    percent_of_full_seeds: list[int] | None = Field(None, exclude_if=lambda value: value is None)
 
 
 class DatasetSummary(_Model):
@@ -167,6 +171,7 @@ class ClaimAnswer(_Model):
         relative: True when ``reported`` and ``measured`` are left / right, else they are left - right.
         reported: What the source states; ``None`` = only the direction.
         measured: What the rows give, with its 95 % paired bootstrap interval over images.
+        seeds: The seeds that both rows have; ``measured`` is the mean over them. Left out without a measurement.
         verdict: The answer.
         reason: Why, in a few words.
         text: The claim in one sentence.
@@ -190,6 +195,7 @@ class ClaimAnswer(_Model):
     setting: str = ""
     source: str
     backbone: str | None = None
+    seeds: list[int] | None = Field(None, exclude_if=lambda value: value is None)
 
 
 class Board(_Model):

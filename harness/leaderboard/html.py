@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from harness.leaderboard import columns, html_claims, html_images, html_pairs, html_plots, html_rows, html_settings
 from harness.leaderboard.frame import Board, Row
+from harness.leaderboard.seeds import names_of
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -113,7 +114,8 @@ def _facts(board: Board) -> list[tuple[str, str]]:
         facts.append(("classes", str(len(board.dataset.classes))))
         facts += [(f"{split} images", f"{count:,}") for split, count in sorted(board.dataset.images.items())]
     facts.append(("rows", str(len(rows))))
-    facts.append(("seeds", " ".join(map(str, sorted({seed for row in rows for seed in row.seeds})))))
+    same = columns.same_seeds(rows)
+    facts.append(("seeds", names_of(rows[0].seeds) if same and rows else "named in each row"))
     failed = sum(row.status != "ok" for row in rows)
     if failed:
         facts.append(("incomplete rows", str(failed)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from harness.leaderboard import columns as text
 from harness.leaderboard.frame import Board, ClaimAnswer, ReportedNumber, Row
 from harness.leaderboard.reported import kind_of, measured_like, plain, reported_protocol, split_confirmed
+from harness.leaderboard.seeds import names_of
 
 _KINDS = {"holds": "good", "does not hold": "bad", "unresolved": "unsure", "not comparable": "none"}
 
@@ -84,7 +85,8 @@ def _measured(answer: ClaimAnswer) -> str:
     if answer.low is None or answer.high is None:
         return value
     low, high = (_amount(end, relative=answer.relative) for end in (answer.low, answer.high))
-    return f"{value} [{low}, {high}]"
+    seeds = f", {names_of(answer.seeds)}" if answer.seeds else ""
+    return f"{value} [{low}, {high}]{seeds}"
 
 
 def _amount(value: float | None, *, relative: bool) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from harness.leaderboard.frame import Comparison, PairTest
 from harness.leaderboard.html_claims import signed
+from harness.leaderboard.seeds import names_of
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,6 @@ def _view(pair: PairTest, sign: int) -> PairView:
     low, high = sorted((sign * pair.low, sign * pair.high))
     words = (
         f"{left} minus {right}: {signed(sign * pair.difference)} points [{signed(low)}, {signed(high)}], "
-        f"p = {pair.p_holm:.2g} after Holm's correction"
+        f"p = {pair.p_holm:.2g} after Holm's correction, {names_of(pair.seeds)}"
     )
     return PairView(signed(sign * pair.difference), words, pair.significant)

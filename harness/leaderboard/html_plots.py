@@ -10,6 +10,7 @@ from itertools import product
 
 from harness.leaderboard.frame import Row
 from harness.leaderboard.html_rows import Scale
+from harness.leaderboard.seeds import names_of
 
 WIDTH, HEIGHT = 560, 340
 LEFT, RIGHT, TOP, BOTTOM = 34, WIDTH - 14, 26, HEIGHT - 42
@@ -171,7 +172,7 @@ def _point(index: int, row: Row, x: float, cost: str, quality: Scale, series: Se
     label = f"{row.method}, {row.backbone}" if name_backbones else row.method
     return Point(
         row=index,
-        title=f"{row.method} on {row.backbone}: {100 * mean:.1f} % val mIoU, {cost}",
+        title=f"{row.method} on {row.backbone}: {100 * mean:.1f} % val mIoU, {names_of(row.seeds)}, {cost}",
         label=label if len(label) <= 34 else f"{label[:33]}…",
         x=x,
         y=quality.at(mean),

@@ -10,6 +10,7 @@ from typing import Literal
 from harness.leaderboard import columns as text
 from harness.leaderboard.frame import Board, Row
 from harness.leaderboard.reported import closest_reported, kind_of, reported_images
+from harness.leaderboard.seeds import names_of
 
 WIDTH = 120
 """Pixels of the interval bar of ``val mIoU``; that of the pseudo labels takes two thirds of it."""
@@ -143,13 +144,13 @@ def _columns(board: Board, ceiling: float | None) -> list[Column]:
     rows = board.rows
     val = _scale([end for row in rows for end in (row.val_miou_low, row.val_miou_high)], WIDTH)
     pseudo = _scale([end for row in rows for end in (row.pseudo_miou_low, row.pseudo_miou_high)], WIDTH * 2 // 3)
-    same_seeds = len({tuple(row.seeds) for row in rows}) == 1
+    same_seeds = text.same_seeds(rows)
     several = len({row.dataset for row in rows}) > 1
     return [
         Column("rank", RANK_HELP, _rank, "ascending", "number rank"),
         Column("method", METHOD_HELP, partial(_method, name_seeds=not same_seeds), "ascending", "method"),
         Column("val mIoU", VAL_HELP, partial(_val, scale=val, ceiling=ceiling), style="wider", scale=val.ends),
-        _numbers("% of full", "Share of full supervision, same backbone and weights", text.OF_FULL, "percent_of_full"),
+        Column("% of full", OF_FULL_HELP, _of_full),
         Column("supervision", "I tags, B boxes, S saliency, P points, F pixel masks", _supervision, "ascending", ""),
         Column("backbone", "Backbone and what its weights were trained on", _backbone, "ascending", ""),
         *([Column("data set", "Data set", _dataset, "ascending", "")] if several else []),
@@ -172,6 +173,7 @@ RANK_HELP = "Place by val mIoU among rows of the same settings, backbone and wei
 METHOD_HELP = "Name of the row, year, and its seeds where rows differ in them"
 VAL_HELP = "Mean over seeds, 95 % interval over images"
 PSEUDO_HELP = "Pseudo labels of the training images against their hidden masks"
+OF_FULL_HELP = "Share of full supervision, same backbone, weights and seeds"
 ORACLE_HELP = "Pseudo mIoU at the threshold that hidden masks would choose; a diagnosis"
 
 _CHEAPER_FIRST = frozenset({"annotation_hours", "seconds", "peak_memory_mib", "peak_gpu_memory_mib"})
@@ -201,8 +203,14 @@ def _rank(row: Row) -> Cell:
 def _method(row: Row, *, name_seeds: bool) -> Cell:
     marks = ["reference"] * row.reference + ["reconstruction"] * row.reconstruction
     marks += [str(row.year)] if row.year else []
-    marks += [f"seeds {' '.join(map(str, row.seeds))}"] if name_seeds else []
+    marks += [names_of(row.seeds)] if name_seeds else []
     return Cell(row.method, row.method, " · ".join(marks), "method", "th", tick=bool(row.verified))
+
+
+def _of_full(row: Row) -> Cell:
+    seeds = row.percent_of_full_seeds
+    about = "" if seeds is None else names_of(seeds)
+    return Cell(text.percent(row.percent_of_full) or "—", row.percent_of_full, about, "number")
 
 
 def _supervision(row: Row) -> Cell:

@@ -30,7 +30,17 @@ _CLAIMS = (
     "unresolved between."
 )
 
-_NESTED = {"class_iou", "class_iou_low", "class_iou_high", "val_miou_seeds", "pseudo_miou_seeds", "tied_with"}
+_CLASSES = "Each number is the mean over the seeds of its row."
+
+_NESTED = {
+    "class_iou",
+    "class_iou_low",
+    "class_iou_high",
+    "val_miou_seeds",
+    "pseudo_miou_seeds",
+    "tied_with",
+    "percent_of_full_seeds",
+}
 """Lists that a line of a CSV file has no place for."""
 
 
@@ -42,7 +52,7 @@ def to_markdown(board: Board) -> str:
         _table(board, main_columns(board), "pipe", _markdown_text, null="—"),
     ]
     if columns := class_columns(board):
-        parts += ["## Validation IoU by class", _table(board, columns, "pipe", _markdown_text, null="—")]
+        parts += ["## Validation IoU by class", _CLASSES, _table(board, columns, "pipe", _markdown_text, null="—")]
     if board.claims:
         parts += ["## Claims of the papers", _CLAIMS, _claims(board)]
     return "\n\n".join(parts) + "\n"
@@ -68,11 +78,13 @@ def to_json(board: Board) -> str:
 
 def _flat(row: Row) -> dict[str, object]:
     number = closest_reported(row)
+    shared = row.percent_of_full_seeds
     return row.model_dump(mode="json", exclude=_NESTED) | {
         "seeds": " ".join(map(str, row.seeds)),
         "reported": number and number.value,
         "reported_protocol": number and reported_protocol(number),
         "error": row.error and row.error.kind,
+        **({} if shared is None else {"percent_of_full_seeds": " ".join(map(str, shared))}),
     }
 
 

@@ -61,7 +61,7 @@ def split_confirmed(number: ReportedNumber) -> bool:
 
 
 def measured_like(row: Row, number: ReportedNumber) -> Measured | None:
-    """The measured number of the same kind, or ``None``: the kind is not measured here, or the row has no such number."""
+    """The measured number of the same kind; ``None`` where that kind is not measured here or the row lacks it."""
     kind = kind_of(number)
     if kind == "val" and row.val_miou is not None:
         return Measured(NAMES[kind], row.val_miou, row.val_miou_low, row.val_miou_high)

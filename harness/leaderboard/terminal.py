@@ -21,8 +21,8 @@ _NONE = "—"
 _WRAPPED = (STATUS,)
 """Columns of sentences, which may take several lines."""
 
-_ALWAYS = 3
-"""Columns that are shown whatever the width: method, validation mIoU, rank."""
+_ALWAYS = 4
+"""Columns that are shown whatever the width: method, validation mIoU, rank, seeds."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def fitting(columns: list[Column], rows: Iterable[Row], width: int) -> list[Colu
     """The columns that fit, in the order of a reader: rank first, then as given.
 
     Args:
-        columns: The most important first; the first three are kept in any case.
+        columns: The most important first; the first four are kept in any case.
         rows: What the table shows.
         width: Cells of the terminal.
     """

@@ -38,7 +38,7 @@ def test_settings_come_first_then_statistics_classes_and_images(wsss, records):
     parts = ["A = one, B = two", "params.k", "code: no difference", "val mIoU: B - A = +", "class", "images: 12 better"]
     places = [output.index(part) for part in parts]
     assert places == sorted(places)
-    assert "seeds 0 1" in output
+    assert "2 seeds (0 1) that both rows have" in output
     assert "real at the 5 % level" in output
     assert "never" not in output, "a class that the truth lacks has no change"
     assert output.split("changed most")[1].count("\n i") == 3

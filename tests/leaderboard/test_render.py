@@ -112,7 +112,7 @@ def test_markdown_cells_are_per_cent_with_interval(board):
 
 def test_markdown_has_a_table_of_class_ious(board):
     text = to_markdown(board)
-    table = [line.split("|") for line in text.split("## Validation IoU by class")[1].splitlines() if line]
+    table = [line.split("|") for line in text.split("## Validation IoU by class")[1].splitlines() if line[:1] == "|"]
     assert [cell.strip() for cell in table[0][1:-1]] == ["method", "backbone", "background", "cat", "dog", "never"]
     assert table[2][-2].strip() == "—"
     assert float(table[2][3]) == round(100 * board.rows[0].class_iou[0], 1)
