@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from harness.contract.run_record import DatasetInfo
     from harness.leaderboard import Board, Run
     from harness.leaderboard.panels import Gallery, Panel, RowMap
     from harness.plugins import PluginManager
@@ -74,7 +75,7 @@ def collect(config: Path, runs: Path, selected: Sequence[Run], manager: PluginMa
     if not all(run.record.dataset.show_images for run in selected):
         return None
     dataset = _dataset(config, manager)
-    if not dataset.show_images or _digests(dataset) != selected[0].record.dataset.digests:
+    if not dataset.show_images or _described(dataset) != selected[0].record.dataset:
         return None
     source = _Source(dataset, _maps(runs, selected, "pseudo"), _maps(runs, selected, "val"))
     panels = [*_panels(source, "train"), *_panels(source, "val")]
@@ -90,10 +91,10 @@ def _dataset(config: Path, manager: PluginManager) -> Dataset:
     return build_data(load_benchmark(config), manager)
 
 
-def _digests(dataset: Dataset) -> dict[str, str]:
+def _described(dataset: Dataset) -> DatasetInfo:
     from harness.engine.keys import dataset_info
 
-    return dataset_info(dataset).digests
+    return dataset_info(dataset)
 
 
 def _maps(runs: Path, selected: Iterable[Run], score: str) -> Maps:

@@ -126,7 +126,7 @@ class SharedStage:
         name: Name under which the asking component finds the artifact (``ctx.input(name)``).
         run: Callable or ``"module:attr"``, called as ``run(params, view, ctx)``; writes its files
             into ``ctx.out``.
-        params: JSON-serialisable parameters; part of the key.
+        params: JSON-serialisable parameters; part of the key, and so is the order of a mapping.
         needs: Supervision of the training images that the stage sees.
         reads: Protocol sections that the stage may read through ``ctx.settings``; part of the key.
         after: Stages whose artifacts it reads.

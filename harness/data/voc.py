@@ -248,7 +248,8 @@ class VocDataset(Dataset):
     def digests(self, split: str) -> Mapping[str, str]:
         """Content hashes by kind; tags and boxes are hashed as what they say, wherever they come from."""
         ids = self.ids(split)
-        meaning = json.dumps([self._params.class_ids(), self._params.ignore_ids, self._params.other])
+        mask_ids = {name: sorted(ids) for name, ids in self._params.class_ids().items()}
+        meaning = json.dumps([mask_ids, sorted(self._params.ignore_ids), self._params.other])
         texts = {"ids": list(ids), "masks": [meaning], "images": [], "tags": [], "boxes": [], "saliency": []}
         for image_id in ids:
             for kind, folder in self._folders.items():

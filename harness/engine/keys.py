@@ -1,6 +1,7 @@
 """Keys: the name of an artifact is a hash of everything that may change it, and of nothing else.
 
-* Keys are hashed from canonical JSON, never from ``repr`` or pickles.
+* Keys are hashed from canonical JSON, never from ``repr`` or pickles. It sorts names, so a mapping whose order means
+  something enters it by ``in_order``.
 * Paths never enter a key or a fingerprint; the content of the files that they name does.
 * Backbone and seed are axes of a benchmark: they enter stage keys, not the fingerprint.
 """
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from harness.contract.protocol import Protocol
     from harness.contract.run_record import DatasetInfo
 
-KEY_VERSION = 1
+KEY_VERSION = 2
 """Raised when the engine changes what a stage computes from equal inputs; part of every key."""
 
 SPLITS = ("train", "val")
@@ -38,10 +39,30 @@ def canonical(value: Any) -> str:
     Raises:
         ConfigError: ``value`` holds something that JSON cannot hold.
     """
+    return _json(value, sort_keys=True)
+
+
+def as_given(value: Any) -> str:
+    """JSON like ``canonical``, but with every mapping in its own order: what may travel, and come back as it was.
+
+    Raises:
+        ConfigError: ``value`` holds something that JSON cannot hold.
+    """
+    return _json(value, sort_keys=False)
+
+
+def _json(value: Any, *, sort_keys: bool) -> str:
     try:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return json.dumps(value, sort_keys=sort_keys, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"a setting cannot be hashed: {error}") from None
+
+
+def in_order(value: Any) -> Any:
+    """``value`` with each mapping as ``{"in order": [[name, value], ...]}``, so that its order is part of a hash."""
+    if isinstance(value, Mapping):
+        return {"in order": [[name, in_order(item)] for name, item in value.items()]}
+    return [in_order(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def digest(value: Any) -> str:
@@ -49,9 +70,14 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
-def stage_key(inputs: Mapping[str, Any]) -> str:
+def stage_key(inputs: Mapping[str, Any], version: int = KEY_VERSION) -> str:
     """Key of a stage: the hash of its key inputs (see ``harness.engine.plan``)."""
-    return digest({"version": KEY_VERSION, **inputs})
+    return digest({"version": version, **inputs})
+
+
+def is_key_of(key: str, inputs: Mapping[str, Any]) -> bool:
+    """Whether ``key`` is made of ``inputs``, by this version of the engine or an earlier one."""
+    return any(stage_key(inputs, version) == key for version in range(1, KEY_VERSION + 1))
 
 
 def derive_seed(seed: int, axis: str) -> int:

@@ -26,6 +26,7 @@ from harness.engine.keys import (
     data_for_key,
     dataset_info,
     fingerprint,
+    in_order,
     settings_for_key,
     stage_key,
 )
@@ -291,7 +292,7 @@ class _Layout:
         key_inputs = {
             "stage": kind,
             "component": [part.kind, part.name, part.source] if part else run,
-            "params": dict(part.params) if part else dict(params),
+            "params": in_order(part.params if part else params),
             "source": sources,
             "upstream": dict(inputs),
             "data": data_for_key(self.dataset, split, needs),

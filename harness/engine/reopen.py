@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.errors import ConfigError, DataError
-from harness.engine.keys import dataset_info
+from harness.engine.keys import SPLITS, dataset_info, digest
 from harness.engine.store import Store, write_atomically
 
 if TYPE_CHECKING:
     from harness.contract.interfaces import Dataset
-    from harness.contract.run_record import RunRecord
+    from harness.contract.run_record import DatasetInfo, RunRecord
     from harness.engine.config import DatasetConfig
     from harness.plugins import PluginManager
 
@@ -53,13 +53,46 @@ def recorded_dataset(
 
     name, params, where = _source(record, store, config)
     dataset = open_data(manager, name, params, where=where)
+    hold_to(dataset, record.dataset, where=where, other="the record")
     found = dataset_info(dataset)
-    if found.classes != record.dataset.classes:
-        raise DataError(f"{where}: its classes are {found.classes}, those of the record {record.dataset.classes}")
     changed = [kind for kind, digest in record.dataset.digests.items() if found.digests.get(kind) != digest]
     if changed:
         raise DataError(f"{where}: the content of {', '.join(changed)} is not what the record was made with")
     return dataset
+
+
+def hold_to(dataset: Dataset, known: DatasetInfo, *, where: str, other: str) -> None:
+    """Refuse a data set of other classes, or of another number of images, than is known; looks at no file.
+
+    Args:
+        dataset: What was opened.
+        known: What it should be.
+        where: File or name that it was opened by, for the message.
+        other: Who knows, for the message.
+
+    Raises:
+        DataError: One sentence with the first difference.
+    """
+    named = list(dataset.classes)
+    if named != known.classes:
+        raise DataError(f"{where}: {_other_class(named, known.classes, other)}")
+    auxiliary = dataset.auxiliary
+    classes = None if auxiliary is None else digest(list(auxiliary.classes))
+    if classes != known.digests.get("auxiliary/classes"):
+        raise DataError(f"{where}: its auxiliary data set has not the classes, or not their order, that {other} has")
+    images = {split: len(dataset.ids(split)) for split in SPLITS}
+    if auxiliary is not None:
+        images["auxiliary"] = len(auxiliary.ids("train"))
+    for split, count in images.items():
+        if count != known.images[split]:
+            raise DataError(f"{where}: {count} {split} images were found, {other} has {known.images[split]}")
+
+
+def _other_class(found: list[str], known: list[str], other: str) -> str:
+    if len(found) != len(known):
+        return f"{len(found)} classes were found, {other} has {len(known)}"
+    number = next(number for number, name in enumerate(found) if name != known[number])
+    return f"class {number} is {found[number]!r}, in {other} it is {known[number]!r}"
 
 
 def _source(record: RunRecord, store: Store, config: DatasetConfig | None) -> tuple[str, dict[str, Any], str]:

@@ -155,6 +155,7 @@ class _Runner:
                 runs=self.store.runs.resolve(),
                 plugins=self.manager.spec,
                 dataset=(config.dataset.name, config.dataset.params),
+                planned=self.plan.dataset,
                 device=self.device,
                 slot=slot,
             )

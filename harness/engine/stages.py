@@ -29,15 +29,17 @@ from harness.engine import group
 from harness.engine.context import StageContext
 from harness.engine.environment import environment
 from harness.engine.executors import worker_threads
-from harness.engine.keys import canonical, derive_seed
+from harness.engine.keys import as_given, derive_seed
 from harness.engine.peak import PeakMemory
 from harness.engine.plan import StageSpec
 from harness.engine.reads import ReadLog
+from harness.engine.reopen import hold_to
 from harness.engine.store import Artifact, Store, explain, writing
 from harness.engine.work import RUN, Stage
 
 if TYPE_CHECKING:
     from harness.contract.interfaces import Dataset
+    from harness.contract.run_record import DatasetInfo
     from harness.plugins import PluginManager, PluginSpec
 
 
@@ -48,7 +50,8 @@ class Job:
     Attributes:
         runs: Folder of the store.
         plugins: How to build the same plugin manager.
-        dataset: Name and parameters of the data set.
+        dataset: Name and parameters of the data set, mappings in the order of the file.
+        planned: What the plan knows of the data set; a worker that opens another refuses the stage.
         device: ``auto``, ``cpu`` or ``cuda``.
         slot: Number of the worker.
     """
@@ -57,6 +60,7 @@ class Job:
     runs: Path
     plugins: PluginSpec
     dataset: tuple[str, Mapping[str, Any]]
+    planned: DatasetInfo
     device: str = "auto"
     slot: int = 0
 
@@ -228,12 +232,18 @@ def _fix_global_seeds(spec: StageSpec) -> None:
 
 
 def _worker_state(job: Job) -> tuple[PluginManager, Dataset]:
-    """Plugins and data set of this process, made once."""
+    """Plugins and data set of this process, made once.
+
+    Raises:
+        DataError: The data set is not the one that was planned.
+    """
     from harness.plugins import manager_from_spec
 
     manager = manager_from_spec(job.plugins)
     name, params = job.dataset
-    return manager, _dataset(job.plugins, name, canonical(params))
+    dataset = _dataset(job.plugins, name, as_given(params))
+    hold_to(dataset, job.planned, where=f"data set {name!r}", other="the plan")
+    return manager, dataset
 
 
 @lru_cache(maxsize=2)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contract.arrays import IGNORE
 from harness.contract.errors import DataError
-from harness.engine.keys import fingerprint_of, stage_key
+from harness.engine.keys import fingerprint_of, is_key_of
 from harness.engine.reads import total
 from harness.engine.store import Store, write_atomically, writing
 from harness.engine.stored import stored_labels
@@ -112,7 +112,7 @@ def _labels(store: Store, record: RunRecord, name: str) -> LabelReader:
     role = "score predictions" if name == "val" else "score labels"
     for stage in record.stages:
         artifact = store.find(stage.key) if stage.name.endswith(role) else None
-        if artifact is not None and stage_key(artifact.inputs) != stage.key:
+        if artifact is not None and not is_key_of(stage.key, artifact.inputs):
             raise DataError(f"the artifact of stage {stage.name!r} does not have the inputs that its key is made of")
     labels = stored_labels(store, record, name)
     if labels is None:

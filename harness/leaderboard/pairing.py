@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.contract.errors import ConfigError
 from harness.leaderboard.loading import Run, differing_fields, group_key, once_a_cell
@@ -124,7 +124,20 @@ def _rows(runs: Iterable[Run]) -> dict[tuple[str, ...], tuple[Run, ...]]:
 def settings_differences(pair: RowPair) -> list[Difference]:
     """Fields of protocol, data set, method and seeds in which the rows differ."""
     one, two = (" ".join(str(run.record.seed) for run in runs) for runs in (pair.before, pair.after))
-    return _differences(pair, _settings) + ([("seeds", one, two)] if one != two else [])
+    first, second = (runs[0].record.model_dump(include={"params", "rounds"}) for runs in (pair.before, pair.after))
+    orders = _orders(first, second)
+    return [*_differences(pair, _settings), *orders, *([("seeds", one, two)] if one != two else [])]
+
+
+def _orders(one: Any, two: Any, field: str = "") -> Iterator[Difference]:
+    """Mappings of parameters with the same names in another order, which may mean something to the method."""
+    if isinstance(one, list) and isinstance(two, list):
+        one, two = ({f"{number}": item for number, item in enumerate(items, start=1)} for items in (one, two))
+    if isinstance(one, dict) and isinstance(two, dict):
+        if one.keys() == two.keys() and list(one) != list(two):
+            yield f"{field} (order)", ", ".join(one), ", ".join(two)
+        for key in sorted(one.keys() & two.keys()):
+            yield from _orders(one[key], two[key], f"{field}.{key}" if field else key)
 
 
 def code_differences(pair: RowPair) -> list[Difference]:

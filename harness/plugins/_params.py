@@ -97,22 +97,24 @@ def build_params(record: AnyRecord, mapping: Mapping[str, Any], *, where: str) -
 
 
 def params_dict(instance: Any) -> dict[str, Any]:
-    """Parameters as JSON values in canonical order, defaults included; the inverse of ``build_params``."""
+    """Parameters by name as JSON values, defaults included; the inverse of ``build_params``.
+
+    A parameter that is a mapping keeps its order, which may mean something to the component.
+    """
     from pydantic_core import to_jsonable_python
 
-    def canonical(value: Any) -> Any:
+    def plain(value: Any) -> Any:
         if isinstance(value, Mapping):
-            named = {str(to_jsonable_python(key)): canonical(entry) for key, entry in value.items()}
-            return dict(sorted(named.items()))
+            return {str(to_jsonable_python(key)): plain(entry) for key, entry in value.items()}
         if isinstance(value, set | frozenset):
-            return sorted(map(canonical, value), key=json.dumps)
+            return sorted(map(plain, value), key=json.dumps)
         if isinstance(value, list | tuple):
-            return [canonical(entry) for entry in value]
+            return [plain(entry) for entry in value]
         return to_jsonable_python(value)
 
     params: Any = type(instance)
-    plain = _adapter(params).dump_python(instance, by_alias=True, warnings=False)
-    return canonical(plain)  # type: ignore[no-any-return]
+    dumped = _adapter(params).dump_python(instance, by_alias=True, warnings=False)
+    return dict(sorted(plain(dumped).items()))
 
 
 def component_needs(record: Component, params: Any) -> tuple[Need, ...]:

@@ -123,7 +123,7 @@ class Bench:
 
     def _job(self, spec: StageSpec) -> Job:
         dataset = (scenes.NAME, scenes.described(self.poisoned, self._needs))
-        return Job(spec, self.folder.resolve(), self.manager.spec, dataset, device="cpu")
+        return Job(spec, self.folder.resolve(), self.manager.spec, dataset, self.plan.dataset, device="cpu")
 
     @cached_property
     def _needs(self) -> Any:

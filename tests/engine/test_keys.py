@@ -1,5 +1,6 @@
 """Keys as data: what changes them, and what does not."""
 
+import json
 import math
 
 import pytest
@@ -8,7 +9,17 @@ from hypothesis import strategies as st
 from toy import make_plan
 
 from harness.contract import ConfigError, PluginError
-from harness.engine.keys import canonical, code_sha256, derive_seed, digest, segmenter_config_sha256, stage_key
+from harness.engine.keys import (
+    as_given,
+    canonical,
+    code_sha256,
+    derive_seed,
+    digest,
+    in_order,
+    is_key_of,
+    segmenter_config_sha256,
+    stage_key,
+)
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -34,7 +45,26 @@ def test_what_json_cannot_hold_is_refused(value):
 
 
 def test_a_key_is_the_same_on_every_machine():
-    assert stage_key({"a": 1}) == "7fda64e3dae946022e22457da8467d8b9ef86193f1c5eccc15bc0a5007a84618"
+    assert stage_key({"a": 1}) == "df5014abead1f9092d3110b3e1c3ab6f44e3c884b73c461b7733861dd3b6f741"
+
+
+def test_a_key_of_an_earlier_version_is_still_known_by_its_inputs():
+    before = "7fda64e3dae946022e22457da8467d8b9ef86193f1c5eccc15bc0a5007a84618"
+    assert is_key_of(before, {"a": 1})
+    assert is_key_of(stage_key({"a": 1}), {"a": 1})
+    assert not is_key_of(before, {"a": 2})
+
+
+@given(st.dictionaries(st.text(), json_values, min_size=2, max_size=4))
+def test_the_order_of_a_mapping_survives_where_it_is_asked_for(mapping):
+    other = dict(reversed(mapping.items()))
+    assert digest(in_order(mapping)) != digest(in_order(other))
+    assert list(json.loads(as_given(other))) == list(other)
+
+
+def test_no_list_is_taken_for_a_mapping_in_order():
+    values = [{"a": 1}, [["a", 1]], {"in order": [["a", 1]]}]
+    assert len({canonical(in_order(value)) for value in values}) == 3
 
 
 @given(st.integers(0, 2**31), st.text())

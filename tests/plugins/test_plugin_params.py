@@ -1,5 +1,6 @@
 """Parameters are validated strictly, and components answer for what they declare."""
 
+import json
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -159,6 +160,30 @@ def test_params_dict_is_canonical_and_holds_defaults():
     assert plain["inner"] == {"depth": 2}
     assert plain["mode"] == "mean"
     assert plain["weights"] is None
+
+
+@dataclass(frozen=True)
+class Nested:
+    width: int = 3
+    depth: int = 2
+
+
+@dataclass(frozen=True)
+class Ordered:
+    table: dict[str, int] = field(default_factory=dict)
+    nested: Nested = Nested()
+    several: tuple[dict[int, float], ...] = ()
+
+
+def test_a_mapping_keeps_its_order_and_fields_have_none():
+    record = GeneratorRecord("ordered", factory="a:b", params=Ordered)
+    table, nested, several = {"zebra": 1, "ant": 2}, {"depth": 5, "width": 4}, [{"9": 0.5, "1": 1.0}]
+    plain = params_dict(build(record, table=table, nested=nested, several=several))
+    assert list(plain["table"]) == ["zebra", "ant"]
+    assert list(plain["several"][0]) == ["9", "1"]
+    turned = {"several": several, "nested": dict(reversed(nested.items())), "table": table}
+    assert json.dumps(plain) == json.dumps(params_dict(build(record, **turned)))
+    assert list(build(record, **plain).table) == ["zebra", "ant"]
 
 
 def test_described_parameters_carry_type_default_and_help():
