@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.contract import IGNORE, DataError, Dataset
 from harness.data.boxes import mask_tags
-from harness.data.files import Defect
+from harness.data.files import Defect, NoMask
 
 T = TypeVar("T")
 
@@ -124,6 +124,7 @@ class _SplitReader:
         self._images, self._tagged, self._boxes = (np.zeros(count, dtype=np.int64) for _ in range(3))
         self._pixels = np.zeros(IGNORE + 1, dtype=np.int64)
         self._no_saliency = _no_saliency(dataset)
+        self._unmasked = False
         self.defects: list[Defect] = []
         self.notices: list[Defect] = []
 
@@ -196,6 +197,9 @@ class _SplitReader:
     def _try(self, kind: str, image_id: str, read: Callable[[str], T]) -> T | None:
         try:
             return read(image_id)
+        except NoMask:
+            self._unmasked = True
+            return None
         except DataError as error:
             self.defects.append(Defect(kind, self._split, image_id, str(error)))
             return None
@@ -211,7 +215,12 @@ class _SplitReader:
             ClassCount(name, *map(int, numbers)) for name, numbers in zip(self._dataset.classes, columns, strict=True)
         )
         absent = [count.name for count in counts if not count.images]
-        if images and absent:
+        if self._unmasked:
+            split = self._split.removeprefix("auxiliary ")
+            text = f"has no masks for its {split} images; {self._dataset.lacking(split, 'masks')}"
+            unmasked = Defect("mask", self._split, None, f"data set {self._dataset.name!r} {text}")
+            (self.defects if self._split == "val" else self.notices).append(unmasked)  # nothing scores without masks
+        elif images and absent:
             message = f"no mask of {self._split} shows {', '.join(absent)}"
             self.notices.append(Defect("mask", self._split, None, message))
         return SplitReport(self._split, images, counts, int(self._pixels[IGNORE]))

@@ -47,6 +47,10 @@ class Defect:
     message: str
 
 
+class NoMask(DataError):
+    """An image that has no mask by design, such as one whose annotations are boxes alone; no defect."""
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[PIL.Image]:
     ImageFile.LOAD_TRUNCATED_IMAGES = False

@@ -88,12 +88,19 @@ class CocoLayout(_Params):
     train: str = Field(description="instances file of the training images, .json")
     train_images: str = Field(description="folder of the training images")
     train_list: str | None = Field(None, description="list of training ids (file names without suffix), one a line")
+    train_masks: str | None = Field(
+        None,
+        description="folder of masks of the training images, NAME.png of category ids, 0 = background, 255 = ignored; "
+        "they replace the outlines of the instances file, which may then hold boxes alone",
+    )
     classes: Literal["all", "voc", "not_voc"] | list[str] = Field(
         "all", description="category names, or a group; classes are numbered 1, 2, ... in ascending category id"
     )
     other: Literal["background", "ignore"] = Field("background", description="what other categories are in masks")
     crowd: Literal["paint", "ignore"] = Field(
-        "paint", description="crowd regions count like instances, or are ignored in masks and give no tag and no box"
+        "paint",
+        description="crowd regions (iscrowd 1) count like instances: painted, a tag, a box round the group; or they "
+        "are ignored in masks and give no tag and no box",
     )
     overlap: Literal["annotation", "class", "area"] = Field(
         "annotation",
@@ -139,6 +146,7 @@ class CocoParams(CocoLayout):
     val: str = Field(description="instances file of the validation images, .json")
     val_images: str = Field(description="folder of the validation images")
     val_list: str | None = Field(None, description="list of validation ids, one a line")
+    val_masks: str | None = Field(None, description="folder of masks of the validation images, as train_masks")
     show_images: bool = Field(False, description="the licence allows its pictures in a published page")
     auxiliary: CocoLayout | None = Field(None, description="pixel-labelled data set of other classes")
 
