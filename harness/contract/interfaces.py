@@ -69,6 +69,10 @@ class Dataset(ABC):
         repairing a mask recomputes only what read masks.
         """
 
+    def lacking(self, split: str, kind: str) -> str:
+        """Why ``digests`` leaves ``kind`` out, and what the user can set, as the end of a sentence; perhaps empty."""
+        return ""
+
 
 class View(ABC):
     """What a method sees of the training images: images, and the supervision that it declared.

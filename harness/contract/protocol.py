@@ -22,9 +22,8 @@ class Section(BaseModel):
 class BackboneSettings(Section):
     """Backbone and initial weights of one cell.
 
-    ``weights`` is a path, a URL, an mmseg scheme (``open-mmlab://...``, ``torchvision://...``) or ``None`` for
-    random initial weights. ``weights_sha256`` is filled in by the harness for files, so that the path itself never
-    enters a fingerprint.
+    ``weights`` is a path, a URL or ``None`` for random initial weights. ``weights_sha256`` is filled in by the harness,
+    so that neither path nor address enters a key: of a file all digits, of a download those that pin it.
     """
 
     name: str

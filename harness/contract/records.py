@@ -254,6 +254,7 @@ class BackboneRecord(_Record):
         channels: Channels of the feature levels that the configuration returns, shallow to deep.
         output_strides: Output strides that the factory accepts.
         init: Default initial weights (mmseg scheme, URL or path), ``None`` = random.
+        init_sha256: SHA-256 of those weights; a URL needs it unless its file name ends in the first digits.
         trained_on: What those weights were trained on.
         size_rule: Note on the input sides that suit the weights.
     """
@@ -263,6 +264,7 @@ class BackboneRecord(_Record):
     init: str | None = None
     trained_on: str | None = None
     size_rule: str = ""
+    init_sha256: str | None = None
 
 
 @dataclass(frozen=True)

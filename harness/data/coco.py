@@ -1,24 +1,28 @@
 """Data sets in COCO layout: folders of images, and one file of instances for each split.
 
 How masks come about: the instances of an image are painted one over the other in the order of the field ``overlap``
-(as annotated: a later one hides an earlier one). Crowd regions are painted like any instance, or ignored. Category ids
-(1 to 90 with gaps in COCO) become class indices in ``_class_indices`` and nowhere else.
+(as annotated: a later one hides an earlier one). Crowd regions are painted like any instance, or ignored. Where an
+annotation is a box alone there is no mask, unless a folder of PNG masks is given; it then replaces the outlines of the
+whole split. Category ids (1 to 90 with gaps in COCO) become class indices in ``_class_indices`` and nowhere else.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.common.files import file_problem
 from harness.contract import BACKGROUND, IGNORE, Box, ConfigError, DataError, Dataset
 from harness.data import digests
 from harness.data._instances import Instance, InstancesFile, Photograph, read_instances
-from harness.data.files import Defect, read_ids, read_image
+from harness.data.files import Defect, Folder, NoMask, read_ids, read_image, read_plane, read_size
 from harness.data.params import CocoLayout, CocoParams
 
 if TYPE_CHECKING:
@@ -49,14 +53,19 @@ class CocoDataset(Dataset):
         self._params = params
         self._root = Path(params.root).expanduser().absolute()
         sources = {"train": (params.train, params.train_images, params.train_list)}
+        masks = {"train": params.train_masks}
         if isinstance(params, CocoParams):
             sources["val"] = (params.val, params.val_images, params.val_list)
+            masks["val"] = params.val_masks
+        self._folders = {split: Folder(self._root / name, (".png",)) for split, name in masks.items() if name}
         files = {split: read_instances(self._root / source[0], split) for split, source in sources.items()}
         categories = self._categories(files, {split: self._root / source[0] for split, source in sources.items()})
         self._class_of = _class_indices(categories, params)
+        self._class_of_id = _of_category(categories, self._class_of, params) if self._folders else {}
         self.classes = ("background", *(categories[category] for category in self._class_of))
         self._photographs: dict[str, Photograph] = {}
         self._paths: dict[str, Path] = {}
+        self._masks: dict[str, Path] = {}
         self._ids: dict[str, tuple[str, ...]] = {"train": (), "val": ()}
         defects: list[Defect] = []
         for split, (_, images, chosen) in sources.items():
@@ -97,20 +106,29 @@ class CocoDataset(Dataset):
                 for image_id in unknown
             ]
             ids = tuple(image_id for image_id in listed if image_id in source.photographs)
-        present = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        files: dict[Path, dict[str, bool]] = {}
+        before = len(defects)
         kept = []
         for image_id in ids:
             photograph = source.photographs[image_id]
             if self._params.unlabelled == "leave_out" and not self._instances(photograph):
                 continue
             path = folder / photograph.file_name
-            if photograph.file_name not in present:
-                defects.append(Defect("image", split, image_id, f"{path}: no such file"))
+            if problem := _image_problem(path, files):
+                defects.append(Defect("image", split, image_id, f"{path}: {problem}"))
             elif image_id in self._photographs:
                 defects.append(Defect("list", split, image_id, f"{path}: {image_id} is a training image too"))
+            elif split in self._folders and (missing := self._folders[split].problem(image_id)):
+                defects.append(Defect("mask", split, image_id, missing))
             else:
                 kept.append(image_id)
                 self._photographs[image_id], self._paths[image_id] = photograph, path
+                if split in self._folders:
+                    self._masks[image_id] = self._folders[split].path(image_id)
+        if not kept and len(defects) == before:
+            text = "no image has an annotation of one of the classes, see the fields classes and unlabelled"
+            where = self._root / getattr(self._params, split)
+            defects.append(Defect("list", split, None, f"{where}: {text if ids else 'holds no image'}"))
         return tuple(kept)
 
     def _instances(self, photograph: Photograph) -> list[Instance]:
@@ -128,20 +146,33 @@ class CocoDataset(Dataset):
         Raises:
             DataError: The file is damaged or differs in size from its entry.
         """
-        path = self._paths[image_id]
-        image = read_image(path)
-        height, width = self.size(image_id)
-        if image.shape[:2] != (height, width):
-            found = f"{image.shape[1]}x{image.shape[0]} pixels"
-            raise DataError(f"{path}: {found}, but its entry in the instances file says {width}x{height}")
+        image = read_image(self._paths[image_id])
+        self._hold_size(image_id, image.shape[:2])
         return image
+
+    def _hold_size(self, image_id: str, found: tuple[int, ...]) -> None:
+        height, width = self.size(image_id)
+        if tuple(found) != (height, width):
+            raise DataError(
+                f"{self._paths[image_id]}: {found[1]}x{found[0]} pixels, but its entry in the instances file says "
+                f"{width}x{height}"
+            )
 
     def size(self, image_id: str) -> tuple[int, int]:
         """(H, W) by the instances file."""
         return self._photographs[image_id].size
 
     def mask(self, image_id: str) -> Mask:
-        """(H, W) uint8 class indices, 255 = ignore."""
+        """(H, W) uint8 class indices, 255 = ignore.
+
+        Raises:
+            NoMask: An annotation is a box alone, and no folder of masks is given.
+            DataError: The PNG mask is damaged, differs in size from the image, or holds an id that is no category.
+        """
+        if image_id in self._masks:
+            return self._stored_mask(image_id)
+        if self._lacks_mask(image_id):
+            raise NoMask(f"data set {self.name!r}: image {image_id!r} has a box without segmentation, thus no mask")
         photograph = self._photographs[image_id]
         mask: Mask = np.zeros(photograph.size, np.uint8)
         for one in photograph.instances:
@@ -150,6 +181,41 @@ class CocoDataset(Dataset):
                 mask[one.region(photograph.size) > 0] = IGNORE
         for one in self._painted(photograph):
             mask[one.region(photograph.size) > 0] = self._class_of[one.category]
+        return mask
+
+    def _lacks_mask(self, image_id: str) -> bool:
+        """Whether an annotation that the mask would show is a box alone."""
+        shown = self._class_of.keys()
+        everything = self._params.other == "ignore"
+        instances = self._photographs[image_id].instances
+        return image_id not in self._masks and any(
+            not one.outlined for one in instances if everything or one.category in shown
+        )
+
+    def lacking(self, split: str, kind: str) -> str:
+        """Which boxes have no outline, and which field gives masks."""
+        unmasked = [image_id for image_id in self.ids(split) if self._lacks_mask(image_id)]
+        if kind != "masks" or not unmasked:
+            return super().lacking(split, kind)
+        share = f"{len(unmasked)} of {len(self.ids(split))} images"
+        return (
+            f"in {self._root / getattr(self._params, split)} {share} have a box without segmentation, for example "
+            f"{unmasked[0]!r}; see the field {split}_masks"
+        )
+
+    def _stored_mask(self, image_id: str) -> Mask:
+        """Category ids of a PNG as class indices."""
+        path = self._masks[image_id]
+        stored = read_plane(path)
+        height, width = self.size(image_id)
+        if stored.shape != (height, width):
+            found = f"{stored.shape[1]}x{stored.shape[0]} pixels"
+            raise DataError(f"{path}: {found}, but the image {self._paths[image_id]} has {width}x{height}")
+        mask: Mask = np.zeros(stored.shape, np.uint8)
+        for category in map(int, np.unique(stored)):
+            if category not in self._class_of_id:
+                raise DataError(f"{path}: image {image_id!r}: mask id {category} is no category of the instances file")
+            mask[stored == category] = self._class_of_id[category]
         return mask
 
     def _painted(self, photograph: Photograph) -> Sequence[Instance]:
@@ -186,17 +252,42 @@ class CocoDataset(Dataset):
     def digests(self, split: str) -> Mapping[str, str]:
         """Content hashes by kind; tags, boxes and masks are hashed as what the annotations say."""
         ids = self.ids(split)
-        meaning = json.dumps([list(self._class_of), self._params.other, self._params.crowd, self._params.overlap])
+        rules = [list(self._class_of), self._params.other, self._params.crowd, self._params.overlap]
+        meaning = json.dumps([*rules, "png"] if split in self._folders else rules)
         texts: dict[str, list[str]] = {"ids": list(ids), "images": [], "tags": [], "boxes": [], "masks": [meaning]}
         for image_id in ids:
-            texts["images"] += [image_id, digests.file_digest(self._paths[image_id])]
+            path = self._paths[image_id]
+            header = digests.cached(path, "height and width", partial(_said, read_size, path))
+            self._hold_size(image_id, json.loads(header))
+            texts["images"] += [image_id, digests.file_digest(path)]
             texts["tags"] += [image_id, json.dumps(self.tags(image_id))]
             texts["boxes"] += [image_id, json.dumps(self.boxes(image_id))]
-            outlines = [(one.category, one.crowd, one.area) for one in self._photographs[image_id].instances]
-            texts["masks"] += [image_id, json.dumps([self.size(image_id), outlines])]
-            texts["masks"] += [one.digest() for one in self._photographs[image_id].instances]
+            texts["masks"] += [image_id, *self._mask_digests(image_id)]
         digests.save_cache()
+        if any(map(self._lacks_mask, ids)):
+            del texts["masks"]
         return {kind: digests.combine(parts) for kind, parts in texts.items()}
+
+    def _mask_digests(self, image_id: str) -> list[str]:
+        if image_id in self._masks:
+            return [digests.file_digest(self._masks[image_id])]
+        instances = self._photographs[image_id].instances
+        outlines = [(one.category, one.crowd, one.area) for one in instances]
+        return [json.dumps([self.size(image_id), outlines]), *(one.digest() for one in instances)]
+
+
+def _said(read: Callable[[Path], object], path: Path) -> str:
+    return json.dumps(read(path))
+
+
+def _image_problem(path: Path, listed: dict[Path, dict[str, bool]]) -> str | None:
+    """Why ``path`` is no file, or ``None``; ``listed`` remembers of each folder what is a regular file in it."""
+    if path.parent not in listed:
+        listed[path.parent] = {}
+        if path.parent.is_dir():
+            with os.scandir(path.parent) as entries:
+                listed[path.parent] = {entry.name: entry.is_file() for entry in entries}
+    return None if listed[path.parent].get(path.name) else file_problem(path) or "no such file"
 
 
 def _class_indices(categories: Mapping[int, str], params: CocoLayout) -> dict[int, int]:
@@ -210,9 +301,26 @@ def _class_indices(categories: Mapping[int, str], params: CocoLayout) -> dict[in
         if unknown := sorted(chosen - names):
             raise ConfigError(f"data set {params.name!r}: classes: {unknown[0]!r} is no category of {params.train}")
     kept = [category for category, name in categories.items() if name in chosen]
+    if taken := [category for category in kept if categories[category].casefold() == "background"]:
+        raise ConfigError(
+            f"data set {params.name!r}: classes: category {taken[0]} of {params.train} is called "
+            f"{categories[taken[0]]!r} like the class 0; list the other categories in the field classes"
+        )
     if not 0 < len(kept) < IGNORE - 1:
         raise ConfigError(f"data set {params.name!r}: classes: {len(kept)} categories; 1 to {IGNORE - 2} are possible")
     return {category: index for index, category in enumerate(kept, start=BACKGROUND + 1)}
+
+
+def _of_category(categories: Mapping[int, str], class_of: Mapping[int, int], params: CocoLayout) -> dict[int, int]:
+    """Id in a PNG mask -> class index, for the background, every category, and 255 = ignore."""
+    for taken in (BACKGROUND, IGNORE):
+        if taken in categories:
+            raise ConfigError(
+                f"data set {params.name!r}: train_masks, val_masks: category id {taken} ({categories[taken]!r}) cannot "
+                f"be read from PNG masks, where {BACKGROUND} is background and {IGNORE} is ignored"
+            )
+    rest = IGNORE if params.other == "ignore" else BACKGROUND
+    return {BACKGROUND: BACKGROUND, IGNORE: IGNORE} | {number: class_of.get(number, rest) for number in categories}
 
 
 def refuse_auxiliary(dataset: Dataset, auxiliary: Dataset) -> None:

@@ -19,7 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from harness.contract.errors import ConfigError
 from harness.contract.protocol import Protocol
 from harness.data.load import apply_overrides, expand_env, load_yaml, validate
-from harness.engine.keys import file_sha256, segmenter_config_sha256
+from harness.engine.keys import segmenter_config_sha256
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
 
@@ -90,6 +90,7 @@ class BackboneConfig(_Strict):
 
     name: str
     weights: str | None = None
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", description="of the weights; a URL needs it")
     trained_on: str | None = None
 
 
@@ -249,17 +250,3 @@ def _with_hashes(protocol: Protocol, path: Path) -> Protocol:
         raise ConfigError(f"{path}: protocol.segmenter.config: no such file {config}")
     update = {"config": str(config), "config_sha256": segmenter_config_sha256(config)}
     return protocol.model_copy(update={"segmenter": protocol.segmenter.model_copy(update=update)})
-
-
-def weights_file(weights: str, path: Path, field: str) -> tuple[str, str | None]:
-    """Resolve initial weights: a URL or scheme stays, a file becomes (absolute path, SHA-256).
-
-    Raises:
-        ConfigError: The file is missing.
-    """
-    if "://" in weights:
-        return weights, None
-    file = (path.parent / weights).resolve()
-    if not file.is_file():
-        raise ConfigError(f"{path}: {field}: no such file {file}")
-    return str(file), file_sha256(file)

@@ -154,7 +154,8 @@ def _digests(dataset: Dataset, split: str, kinds: Iterable[str], instead: str = 
     known = dataset.digests(split)
     missing = [kind for kind in kinds if kind not in known]
     if missing:
-        way_out = f"; {instead}" if instead else ""
+        text = instead or dataset.lacking(split, missing[0])
+        way_out = f"; {text}" if text else ""
         raise ConfigError(f"data set {dataset.name!r} has no {missing[0]} for its {split} images{way_out}")
     return {f"{split}/{kind}": known[kind] for kind in kinds}
 

@@ -12,7 +12,8 @@ from harness.contract.errors import ConfigError, PluginError
 from harness.contract.protocol import BackboneSettings
 from harness.contract.records import BackboneRecord, Card, MethodRecord, Round, SharedStage, Use
 from harness.contract.supervision import Need, letters
-from harness.engine.config import BackboneConfig, Benchmark, Component, Row, weights_file
+from harness.engine.config import BackboneConfig, Benchmark, Component, Row
+from harness.engine.weights import find_weights
 from harness.plugins import (
     PluginManager,
     build_params,
@@ -282,7 +283,9 @@ def _backbone(config: BackboneConfig, path: Path, manager: PluginManager) -> Bac
     trained_on = config.trained_on if config.weights or config.trained_on else record.trained_on
     if chosen is None:
         return BackboneSettings(name=config.name)
-    weights, sha256 = weights_file(chosen, path, f"backbones.{config.name}.weights")
+    stated = config.sha256 if "weights" in config.model_fields_set or config.sha256 else record.init_sha256
+    where = f"{path}: backbones.{config.name}.weights"
+    weights, sha256 = find_weights(chosen, stated, base=path.parent, where=where)
     return BackboneSettings(name=config.name, weights=weights, trained_on=trained_on, weights_sha256=sha256)
 
 

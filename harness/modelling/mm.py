@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from harness.contract.errors import ConfigError
+
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
@@ -34,7 +36,7 @@ with quiet():
     from mmengine.model import BaseDataPreprocessor, BaseModel, BaseModule, MMDistributedDataParallel
     from mmengine.optim import AmpOptimWrapper, OptimWrapper
     from mmengine.registry import DefaultScope
-    from mmengine.runner import CheckpointLoader, Runner
+    from mmengine.runner import Runner
     from mmengine.structures import PixelData
     from mmengine.visualization import Visualizer
     from mmseg.models.backbones import ResNet
@@ -49,7 +51,6 @@ __all__ = [
     "BaseDataPreprocessor",
     "BaseModel",
     "BaseModule",
-    "CheckpointLoader",
     "Config",
     "Hook",
     "MMDistributedDataParallel",
@@ -72,9 +73,12 @@ __all__ = [
     "place",
     "plain",
     "quiet",
+    "refuse_own_weights",
 ]
 
 SCOPE = "mmseg"
+_LOADING = ("pretrained", "checkpoint_path", "load_from")
+"""Fields by which networks of mmseg, timm and mmengine load weights on their own."""
 
 
 def enter_scope() -> None:
@@ -105,9 +109,43 @@ def plain(cfg: Any, *, sync_bn: bool = False) -> Any:
     return cfg
 
 
+def refuse_own_weights(cfg: Any, where: str) -> None:
+    """A network never loads weights by itself: they would be neither checked nor part of a key, and could run code.
+
+    Args:
+        cfg: A model configuration.
+        where: What it is called, for the message.
+
+    Raises:
+        ConfigError: Some part has ``pretrained``, ``checkpoint_path``, ``load_from`` or an ``init_cfg`` that loads.
+    """
+    if isinstance(cfg, Mapping):
+        loads = _name(cfg.get("type")) in ("Pretrained", "PretrainedInit")
+        field = "type" if loads else next((name for name in _LOADING if cfg.get(name)), None)
+        if field is not None:
+            raise ConfigError(
+                f"{where}.{field}: loads weights by itself; take it away and name them as weights of the backbone, "
+                "where they are checked and become part of the key"
+            )
+        for key, value in cfg.items():
+            refuse_own_weights(value, f"{where}.{key}")
+    elif isinstance(cfg, list | tuple):
+        for index, value in enumerate(cfg):
+            refuse_own_weights(value, f"{where}.{index}")
+
+
+def _name(kind: Any) -> str:
+    return (kind if isinstance(kind, str) else getattr(kind, "__name__", "")).rpartition(".")[2]
+
+
 def build(cfg: Any) -> nn.Module:
-    """Build a registered module from its configuration; norm layers synchronise only between several GPUs."""
+    """Build a registered module from its configuration; norm layers synchronise only between several GPUs.
+
+    Raises:
+        ConfigError: Some part of it would load weights by itself.
+    """
     enter_scope()
+    refuse_own_weights(cfg, "model")
     sync = distributed() and torch.distributed.get_backend() == "nccl"
     with quiet():
         module = MODELS.build(plain(cfg, sync_bn=sync))

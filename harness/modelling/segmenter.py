@@ -79,7 +79,9 @@ def configure(segmenter: Segmenter, cfg: Config, view: View, ctx: Context) -> Co
     return Config({"model": model, "train_dataloader": {"sampler": sampler or {"type": "ShuffleStream"}}})
 
 
-def initial_model(cfg: Config, protocol: Config, *, seed: int, weights: str | None) -> nn.Module:
+def initial_model(
+    cfg: Config, protocol: Config, *, seed: int, weights: str | None, sha256: str | None = None
+) -> nn.Module:
     """The method's network with the protocol's initial weights.
 
     What the protocol's own network has under the same name and shape starts from the same numbers for every method;
@@ -87,7 +89,7 @@ def initial_model(cfg: Config, protocol: Config, *, seed: int, weights: str | No
     """
     common = seeded_model(protocol.model, seed)
     if weights is not None:
-        load_weights(common.get_submodule("backbone"), weights)
+        load_weights(common.get_submodule("backbone"), weights, sha256)
     model = seeded_model(cfg.model, seed)
     own = model.state_dict()
     shared = {k: v for k, v in common.state_dict().items() if k in own and own[k].shape == v.shape}
@@ -124,6 +126,7 @@ def _read_model(path: Path) -> dict[str, Any]:
         raise ConfigError(f"segmenter.config: {path}: no mmseg model configuration (model.decode_head is missing)")
     plain = mm.plain(model, sync_bn=True)
     assert isinstance(plain, dict)
+    mm.refuse_own_weights(plain, f"{path}: model")
     return plain
 
 

@@ -44,7 +44,7 @@ def train_classifier(params: Mapping[str, Any], view: View, ctx: Context) -> Non
     cfg = classifier_config(settings, backbone, ctx.num_classes)
     model = seeded_model(cfg, ctx.seed("init"))
     if backbone.weights is not None:
-        load_weights(model.get_submodule("backbone"), backbone.weights)
+        load_weights(model.get_submodule("backbone"), backbone.weights, backbone.weights_sha256)
     dataset = TrainingSet(
         view.ids, view.image, settings=settings.augment, seed=ctx.seed("augment"), tags=_multi_hot(view, ctx)
     )
@@ -85,7 +85,9 @@ def train_segmenter(
     settings, backbone = ctx.settings["segmenter"], ctx.settings["backbone"]
     protocol = build_config(settings, backbone, ctx.num_classes)
     cfg = configure(segmenter, protocol, view, ctx)
-    model = initial_model(cfg, protocol, seed=ctx.seed("init"), weights=backbone.weights)
+    model = initial_model(
+        cfg, protocol, seed=ctx.seed("init"), weights=backbone.weights, sha256=backbone.weights_sha256
+    )
     if warm_start is not None:
         _warm_start(model, warm_start)
     dataset = TrainingSet(

@@ -1,22 +1,23 @@
-"""Initial weights: from a file, a URL or an mmseg scheme into a backbone, every key accounted for."""
+"""Initial weights: from a file, a URL or an mmseg scheme into a backbone, every key accounted for.
+
+Whatever a file holds, it is read by torch's loader of plain tensors: no code from a weights file ever runs.
+"""
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from harness.contract.errors import ConfigError
-from harness.modelling.mm import CheckpointLoader
+from harness.modelling.sources import file_of
 
 _CLASSIFIER_HEADS = ("fc", "head", "classifier", "conv2")
 """Top-level layers of image classifiers behind the backbone; ``conv2`` is the last convolution of MobileNetV2."""
 
 
-def load_weights(backbone: nn.Module, source: str) -> None:
+def load_weights(backbone: nn.Module, source: str, sha256: str | None = None) -> None:
     """Load ``source`` into ``backbone``; every parameter and statistic must be there, and nothing else.
 
     Accepted are a flat state dictionary or one under ``state_dict``; the prefixes ``module.`` and ``backbone.`` and the
@@ -26,11 +27,12 @@ def load_weights(backbone: nn.Module, source: str) -> None:
         backbone: The network. If it has ``convert_weights``, that turns a state of another layout into its own, and
             gets the classifier's layers too.
         source: A path, a URL, or a scheme such as ``open-mmlab://resnet50_v1c``.
+        sha256: SHA-256 of the file or its first digits; a URL needs it unless its file name carries it.
 
     Raises:
-        ConfigError: The file is missing, damaged, or belongs to another network.
+        ConfigError: The file is missing, damaged, not the one of the checksum, or belongs to another network.
     """
-    state = _without_prefixes(read_state(source))
+    state = _without_prefixes(read_state(source, sha256))
     convert: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = getattr(backbone, "convert_weights", dict)
     state = {key: value for key, value in convert(state).items() if key.split(".")[0] not in _CLASSIFIER_HEADS}
     own = backbone.state_dict()
@@ -52,20 +54,19 @@ def load_weights(backbone: nn.Module, source: str) -> None:
     backbone.load_state_dict({**{key: own[key] for key in optional}, **state})
 
 
-def read_state(source: str) -> dict[str, Tensor]:
+def read_state(source: str, sha256: str | None = None) -> dict[str, Tensor]:
     """The state dictionary in ``source``, on the CPU. Files are read without running code from them.
 
     Raises:
-        ConfigError: The file is missing or is no PyTorch weights file.
+        ConfigError: The file is missing, is not the one of the checksum, or is no PyTorch weights file.
     """
     try:
-        if "://" in source:
-            content = CheckpointLoader.load_checkpoint(source, map_location="cpu")
-        else:
-            content = torch.load(Path(source).expanduser(), map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ConfigError(f"backbone.weights: {source}: no such file") from None
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        path = file_of(source, sha256)
+    except ConfigError as error:
+        raise ConfigError(f"backbone.weights: {error}") from None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged or hostile file may make torch's reader raise anything
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"backbone.weights: {source}: cannot be read as PyTorch weights ({reason})") from None
     state = content.get("state_dict", content) if isinstance(content, Mapping) else None

@@ -185,6 +185,7 @@ _RULES: Mapping[str, tuple[Check, str]] = {
     "channels": (_tuple_of(int), "a tuple of integers"),
     "output_strides": (_tuple_of(int), "a tuple of integers"),
     "init": (_is(str, _NONE), "a string or None"),
+    "init_sha256": (_is(str, _NONE), "a string or None"),
     "trained_on": (_is(str, _NONE), "a string or None"),
     "size_rule": (_is(str), "a string"),
     "column": (_is(str), "a string"),

@@ -110,7 +110,7 @@ def _initial(settings: BilevelBoxParams, before: Path | None, ctx: Context, *, n
             settings.network, channels, backbone=backbone and backbone.name, pretrained=pretrained
         )
     if backbone is not None and backbone.weights is not None:
-        load_weights(generator.encoder, backbone.weights)
+        load_weights(generator.encoder, backbone.weights, backbone.weights_sha256)
     if before is None:
         return generator
     earlier = load_generator(before, "cpu")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -67,7 +68,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     root = tmp_path_factory.mktemp("world")
     published_trees.build(root / "data")
     (root / "weights").mkdir()
-    (root / "weights" / "ilsvrc-cls_rna-a1_cls1000_ep-0001.pth").write_bytes(b"")
+    with zipfile.ZipFile(root / "weights" / "ilsvrc-cls_rna-a1_cls1000_ep-0001.pth", "w") as archive:
+        archive.writestr("weights/data.pkl", b"")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WSSS_DATA", str(root / "data"))
         patch.setenv("WSSS_WEIGHTS", str(root / "weights"))

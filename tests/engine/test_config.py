@@ -1,5 +1,8 @@
 """The benchmark file: short forms, overrides, selection, and one sentence for everything wrong."""
 
+import hashlib
+import zipfile
+
 import pytest
 import yaml
 from toy import BENCHMARK, make_plan
@@ -119,7 +122,25 @@ def test_variables_are_expanded_only_where_they_are_used(write_config, monkeypat
         ({"seeds": [0, 0]}, "seeds: 0 occurs twice"),
         ({"seeds": ["0"]}, r"seeds\.0"),
         ({"backbones": ["nett"]}, "unknown backbone 'nett'.*did you mean 'net'"),
-        ({"backbones": [{"name": "net", "weights": "none.pth"}]}, r"backbones\.net\.weights: no such file"),
+        (
+            {"backbones": [{"name": "net", "weights": "none.pth"}]},
+            r"backbones\.net\.weights: .*none\.pth: no such file",
+        ),
+        ({"backbones": [{"name": "net", "weights": "."}]}, r"backbones\.net\.weights: .*is a folder"),
+        ({"backbones": [{"name": "net", "weights": "/dev/null"}]}, r"backbones\.net\.weights: /dev/null: is a device"),
+        (
+            {"backbones": [{"name": "net", "weights": "toy.yaml"}]},
+            r"backbones\.net\.weights: .*no file of PyTorch weights",
+        ),
+        (
+            {"backbones": [{"name": "net", "weights": "https://h/w.pth"}]},
+            r"backbones\.net\.weights: .*write its sha256",
+        ),
+        (
+            {"backbones": [{"name": "net", "weights": "mmcls://no"}]},
+            r"backbones\.net\.weights: mmcls://no: there are no",
+        ),
+        ({"backbones": [{"name": "net", "sha256": "12"}]}, r"backbones\.0\.sha256"),
         ({"dataset": {"name": "toyy"}}, "dataset: unknown dataset 'toyy'"),
         ({"dataset": {"name": "toy", "params": {"train": "4"}}}, "dataset.*'train'"),
         ({"timeout": 0}, "timeout"),
@@ -181,3 +202,21 @@ def test_weights_that_are_null_mean_random_even_where_the_record_has_some(write_
 def test_the_file_that_the_tests_use_is_the_shortest_benchmark(write_config):
     plan, manager = make_plan(write_config())
     assert len(resolve_rows(plan.benchmark, manager)) == len(BENCHMARK["methods"])
+
+
+def test_weights_are_named_by_their_content_whatever_their_address(write_config, tmp_path):
+    with zipfile.ZipFile(tmp_path / "w.pth", "w") as archive:
+        archive.writestr("w/data.pkl", b"")
+    digest = hashlib.sha256((tmp_path / "w.pth").read_bytes()).hexdigest()
+
+    def backbone(weights, **fields):
+        plan, _ = make_plan(write_config(backbones=[{"name": "net", "weights": weights, **fields}]))
+        return plan.cells[0].backbone.weights_sha256, {cell.stages for cell in plan.cells}
+
+    file = backbone("w.pth")
+    assert file[0] == digest
+    assert backbone((tmp_path / "w.pth").as_uri()) == file == backbone("w.pth", sha256=digest)
+    assert backbone("https://one/w.pth", sha256=digest) == file == backbone("https://other/w.pth", sha256=digest)
+    assert backbone("https://one/w-0123abcd.pth")[0] == "0123abcd"
+    with pytest.raises(ConfigError, match=r"backbones\.net\.weights: .*w\.pth: has sha256 .*, not 0000"):
+        backbone("w.pth", sha256="0" * 64)

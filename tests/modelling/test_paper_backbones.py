@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 import torch
 import torchvision
-from mmengine.runner import checkpoint
 from torch import Tensor, nn
 
 from harness.contract import ConfigError
 from harness.contract.protocol import AugmentSettings, BackboneSettings, ClassifierSettings, OptimSettings
 from harness.contract.protocol import SegmenterSettings as Segmenter
-from harness.modelling import records
+from harness.modelling import records, sources
 from harness.modelling.backbones import backbone_config, find_backbone
 from harness.modelling.cost import classifier_flops, segmenter_flops
 from harness.modelling.mm import build
 from harness.modelling.res2net import Bottle2neck
 from harness.modelling.segmenter import build_config
+from harness.modelling.sources import Download
 from harness.modelling.vgg import Vgg16LargeFov
 from harness.modelling.weights import load_weights
 
@@ -84,18 +84,18 @@ def test_every_backbone_but_the_ones_without_weights_says_what_its_weights_saw()
 
 
 @pytest.fixture
-def downloads(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], list[str]]:
+def downloads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[dict[str, Any]], list[str]]:
     """``downloads(state)`` makes every download give ``state``; returns the addresses that are asked for."""
 
     def serve(state: dict[str, Any]) -> list[str]:
         asked: list[str] = []
 
-        def load(address: str, map_location: Any = None, **kwargs: Any) -> dict[str, Any]:
-            asked.append(address)
-            return state
+        def fetch(download: Download) -> Path:
+            asked.append(download.url)
+            torch.save(state, tmp_path / "download.pth")
+            return tmp_path / "download.pth"
 
-        monkeypatch.setattr(checkpoint, "load_from_http", load)
-        monkeypatch.setitem(checkpoint.CheckpointLoader._schemes, "https://", load)
+        monkeypatch.setattr(sources, "fetch", fetch)
         return asked
 
     return serve
