@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from harness.cli import prepare
 from harness.cli.console import console, print_json, print_table
 from harness.cli.plugins import Json, PluginFiles, load_plugins
 from harness.common.shipped import configs_folder
+from harness.common.text import printable
 from harness.contract import ConfigError
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ app = typer.Typer(help="List, check and prepare data sets.", no_args_is_help=Tru
 CONFIGS = configs_folder() / "datasets"
 """Where the shipped data set configurations lie."""
 
-_SHOWN = 20
+_SHOWN, _NAMES = 20, 3
 
 prepare.register(app)
 
@@ -52,7 +54,10 @@ def list_datasets(plugin: PluginFiles = None, json: Json = False) -> None:
 def check_dataset(
     name: Annotated[str, typer.Argument(metavar="NAME_OR_YAML", help="A YAML file, its name, or a reader's name.")],
     override: Annotated[
-        list[str] | None, typer.Option("-o", metavar="KEY=VALUE", help="Change a parameter (repeatable).")
+        list[str] | None,
+        typer.Option(
+            "-o", metavar="dataset.params.KEY=VALUE", help="Change a parameter, as `wsss run` spells it (repeatable)."
+        ),
     ] = None,
     plugin: PluginFiles = None,
     json: Json = False,
@@ -85,7 +90,7 @@ def _configuration(name: str, manager: PluginManager, overrides: Sequence[str]) 
     else:
         manager.get("dataset", name)
         reader, params, where = name, {}, f"data set {name}"
-    changed = apply_overrides(params, overrides)
+    changed = apply_overrides(params, [text.removeprefix("dataset.params.") for text in overrides])
     return reader, validate(dict[str, Any], expand_env(changed, where=where, field="params"), where=where), where
 
 
@@ -136,7 +141,20 @@ def _print_report(report: CheckReport) -> None:
 
 
 def _print_list(word: str, items: Sequence[Defect]) -> None:
-    for item in items[:_SHOWN]:
-        console().print(f"{word}: {item.split}: {item.message}", soft_wrap=True)
-    if len(items) > _SHOWN:
-        console().print(f"{word}: and {len(items) - _SHOWN} more, see --json")
+    """One line for each cause, with the first image in full and the names of some others."""
+    causes: dict[tuple[str, str], list[Defect]] = {}
+    for item in items:
+        causes.setdefault((item.split, _cause(item)), []).append(item)
+    for (split, _), alike in list(causes.items())[:_SHOWN]:
+        names = [printable(item.image_id or "a line") for item in alike[1:]]
+        shown = ", ".join(names[:_NAMES]) + (f" and {len(names) - _NAMES} others" if len(names) > _NAMES else "")
+        more = f" ({len(alike)} like this: also {shown})" if names else ""
+        console().print(f"{word}: {split}: {printable(alike[0].message)}{more}", soft_wrap=True)
+    if len(causes) > _SHOWN:
+        console().print(f"{word}: and {len(causes) - _SHOWN} other causes, see --json")
+
+
+def _cause(defect: Defect) -> str:
+    """A message without what differs from image to image: its name, paths and numbers."""
+    message = defect.message.replace(defect.image_id, "") if defect.image_id else defect.message
+    return re.sub(r"\d+(\.\d+)?", "#", re.sub(r"/\S+", "/", message))

@@ -47,6 +47,15 @@ def file_problem(path: Path | str) -> str | None:
     return next((text for is_kind, text in _KINDS if is_kind(mode)), None)
 
 
+def folder_problem(path: Path | str) -> str | None:
+    """Why ``path`` names no folder, as the rest of a sentence, or ``None``."""
+    try:
+        mode = Path(path).stat().st_mode
+    except (OSError, ValueError) as error:
+        return reason(path, error).replace("no such file", "no such folder")
+    return None if stat.S_ISDIR(mode) else "is no folder"
+
+
 def reason(path: Path | str, error: OSError | ValueError) -> str:
     """What the operating system's refusal to open ``path`` means, as the rest of a sentence.
 

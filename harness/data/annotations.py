@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import json
+import math
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from harness.contract import DataError
+from harness.common.files import folder_problem, read_bytes
+from harness.common.text import parse_json, parse_xml, printable
+from harness.contract import Box, DataError
+from harness.data.files import Folder, same_name
+from harness.data.strangers import folder_in_place_of_file, stranger_folder, stranger_text, stranger_value
+
+_ROUNDING = 1.0
+"""Pixels by which a corner may lie outside the image."""
 
 
 class NamedBox(NamedTuple):
@@ -18,6 +25,31 @@ class NamedBox(NamedTuple):
     y0: float
     x1: float
     y1: float
+
+
+def pixel_box(cls: int, box: NamedBox, size: tuple[int, int], where: str) -> Box:
+    """The pixels that an annotated box touches, as a box of class ``cls``.
+
+    Args:
+        cls: Class index.
+        box: As annotated. A corner may lie one pixel outside, because tools round and count from 0 or from 1.
+        size: (H, W) of the image.
+        where: Place of the box, for messages.
+
+    Raises:
+        DataError: The box is empty or inverted, has a corner that is no finite number, or reaches out of the image.
+    """
+    height, width = size
+    said = f"{where}: box {printable(box.name)} {list(box[1:])}"
+    if not all(map(math.isfinite, box[1:])):
+        raise DataError(f"{said} needs four finite numbers")
+    if min(box.x0, box.y0) < -_ROUNDING or box.x1 > width + _ROUNDING or box.y1 > height + _ROUNDING:
+        raise DataError(f"{said} reaches out of the {width}x{height} image")
+    x0, y0 = max(math.floor(box.x0), 0), max(math.floor(box.y0), 0)
+    x1, y1 = min(math.ceil(box.x1), width), min(math.ceil(box.y1), height)
+    if box.x0 >= box.x1 or box.y0 >= box.y1 or x0 >= x1 or y0 >= y1:
+        raise DataError(f"{said} covers no pixel of the {width}x{height} image; corners are left, top, right, bottom")
+    return Box(cls, x0, y0, x1, y1)
 
 
 class Annotation(NamedTuple):
@@ -31,6 +63,9 @@ class Annotation(NamedTuple):
 class Annotations(Protocol):
     """A source of annotations."""
 
+    def failure(self) -> str | None:
+        """Why the source as a whole cannot be read, in one sentence, or ``None``."""
+
     def problem(self, image_id: str) -> str | None:
         """Why the source has nothing on the image, in one sentence, or ``None``; cheap."""
 
@@ -42,31 +77,34 @@ class XmlAnnotations:
     """PASCAL VOC ``Annotations/ID.xml``: 1-based inclusive corners, every object counts, parts do not."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder = Folder(folder, (".xml",))
 
-    def _path(self, image_id: str) -> Path:
-        return self._folder / f"{image_id}.xml"
+    def failure(self) -> str | None:
+        """Says that there is no folder, or that it holds the files of another tool."""
+        stranger = stranger_folder(self._folder.root)
+        return self._folder.failure() or (stranger and f"{printable(self._folder.root)}: {stranger}")
 
     def problem(self, image_id: str) -> str | None:
         """Says that the file does not exist, where it does not."""
-        path = self._path(image_id)
-        return None if path.is_file() else f"{path}: no such file"
+        return self._folder.problem(image_id)
 
     def read(self, image_id: str) -> Annotation:
         """Parse the file of one image."""
-        path = self._path(image_id)
-        try:
-            objects = ElementTree.parse(path).getroot().findall("object")
-        except FileNotFoundError:
-            raise DataError(f"{path}: no such file") from None
-        except (OSError, ElementTree.ParseError) as error:
-            raise DataError(f"{path}: no valid XML: {error}") from None
-        boxes = tuple(self._box(item, path) for item in objects)
+        missing = self._folder.problem(image_id)
+        if missing:
+            raise DataError(missing)
+        path = self._folder.path(image_id)
+        root = parse_xml(read_bytes(path, error=DataError), where=str(path), error=DataError)
+        if root.tag != "annotation":
+            raise DataError(f"{path}: the top element is {printable(root.tag)!r}, VOC XML has 'annotation'")
+        boxes = tuple(self._box(number, item, path) for number, item in enumerate(root.findall("object"), start=1))
         return Annotation(tuple(dict.fromkeys(box.name for box in boxes)), boxes, str(path))
 
     @staticmethod
-    def _box(item: ElementTree.Element, path: Path) -> NamedBox:
+    def _box(number: int, item: ElementTree.Element, path: Path) -> NamedBox:
         name = (item.findtext("name") or "").strip()
+        if not name:
+            raise DataError(f"{path}: object {number} has no name")
         try:
             x0, y0, x1, y1 = (float(item.findtext(f"bndbox/{key}") or "") for key in ("xmin", "ymin", "xmax", "ymax"))
         except ValueError:
@@ -84,46 +122,76 @@ class JsonAnnotations:
         self._path = path
         self._images: dict[str, Annotation] | None = None
 
-    def problem(self, image_id: str) -> str | None:
-        """Says that the file is damaged or does not list the image."""
+    def failure(self) -> str | None:
+        """Says that the file is missing, damaged or of another tool."""
         try:
-            self.read(image_id)
+            self._load()
         except DataError as error:
             return str(error)
         return None
 
+    def problem(self, image_id: str) -> str | None:
+        """Says that the file does not list the image."""
+        return None if image_id in self._load() else f"{self._path}: no entry with id {image_id!r}"
+
     def read(self, image_id: str) -> Annotation:
         """The entry of one image."""
-        images = self._load()
-        if image_id not in images:
-            raise DataError(f"{self._path}: no entry with id {image_id!r}")
-        return images[image_id]
+        missing = self.problem(image_id)
+        if missing:
+            raise DataError(missing)
+        return self._load()[image_id]
 
     def _load(self) -> dict[str, Annotation]:
         if self._images is None:
-            try:
-                entries = json.loads(self._path.read_bytes())["images"]
-            except FileNotFoundError:
-                raise DataError(f"{self._path}: no such file") from None
-            except (OSError, ValueError) as error:
-                raise DataError(f"{self._path}: no valid JSON: {error}") from None
-            except (KeyError, TypeError):
-                raise DataError(f"{self._path}: the top level needs the key 'images'") from None
-            if not isinstance(entries, list):
-                raise DataError(f"{self._path}: images: a list is needed")
-            self._images = dict(self._entry(number, entry) for number, entry in enumerate(entries))
+            self._images = self._entries(self._parsed())
         return self._images
 
-    def _entry(self, number: int, entry: Any) -> tuple[str, Annotation]:
-        try:
-            image_id = str(entry["id"])
-            boxes = tuple(self._box(box) for box in entry.get("boxes", ()))
-            tags = tuple(str(name) for name in entry.get("tags", ()))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{self._path}: images.{number}: wrong or missing field: {error}") from None
+    def _parsed(self) -> Any:
+        if folder_problem(self._path) is None:
+            raise DataError(f"{self._path}: {folder_in_place_of_file(self._path)}")
+        data = read_bytes(self._path, error=DataError)
+        if data.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] not in (b"{", b"[", b""):
+            raise DataError(f"{self._path}: {stranger_text(self._path, data[:1000].decode('utf-8', 'replace'))}")
+        value = parse_json(data, where=str(self._path), error=DataError)
+        stranger = stranger_value(value)
+        if stranger:
+            raise DataError(f"{self._path}: {stranger}")
+        return value
+
+    def _entries(self, value: Any) -> dict[str, Annotation]:
+        if not isinstance(value, dict) or "images" not in value:
+            raise DataError(f"{self._path}: the top level needs the key 'images'")
+        if not isinstance(value["images"], list):
+            raise DataError(f"{self._path}: images: a list is needed")
+        images: dict[str, Annotation] = {}
+        for number, entry in enumerate(value["images"]):
+            try:
+                image_id, annotation = self._entry(entry)
+            except (KeyError, TypeError, ValueError) as error:
+                raise DataError(f"{self._path}: images.{number}: wrong or missing field: {error}") from None
+            if image_id in images:
+                raise DataError(f"{self._path}: images.{number}: id {image_id!r} is repeated")
+            images[image_id] = annotation
+        return images
+
+    def _entry(self, entry: Any) -> tuple[str, Annotation]:
+        image_id = same_name(str(_typed(entry, "the entry", dict)["id"]))
+        boxes = tuple(self._box(box) for box in _typed(entry.get("boxes", []), "boxes", list))
+        tags = tuple(_typed(name, "a tag", str) for name in _typed(entry.get("tags", []), "tags", list))
         return image_id, Annotation(tags, boxes, f"{self._path}: image {image_id!r}")
 
     @staticmethod
-    def _box(box: dict[str, Any]) -> NamedBox:
-        x0, y0, x1, y1 = map(float, box["bbox_xyxy"])
-        return NamedBox(str(box["cls"]), x0, y0, x1, y1)
+    def _box(box: Any) -> NamedBox:
+        corners = _typed(_typed(box, "a box", dict)["bbox_xyxy"], "bbox_xyxy", list)
+        if len(corners) != 4 or not all(type(corner) in (int, float) for corner in corners):
+            raise ValueError(f"bbox_xyxy needs four numbers, got {corners}")
+        x0, y0, x1, y1 = map(float, corners)
+        return NamedBox(_typed(box["cls"], "cls", str), x0, y0, x1, y1)
+
+
+def _typed(value: Any, field: str, kind: type) -> Any:
+    """``value`` when it is of ``kind``; a string in place of a list would be taken letter by letter."""
+    if not isinstance(value, kind):
+        names = {"dict": "a mapping", "list": "a list", "str": "text"}
+        raise TypeError(f"{field} must be {names[kind.__name__]}, got {printable(repr(value))[:60]}")
+    return value

@@ -59,7 +59,7 @@ class CheckReport:
         name: Name of the data set.
         splits: One report a split.
         defects: What must be repaired.
-        notices: What is worth knowing: tags and mask that disagree, classes that never occur.
+        notices: What is worth knowing: tags and mask that disagree, equal boxes, classes that never occur.
     """
 
     name: str
@@ -91,21 +91,62 @@ def check(dataset: Dataset, *, progress: Callable[[int, int], None] | None = Non
     reports = []
     done = 0
     for label, part, split in parts:
-        reader = _SplitReader(label, part)
+        reader = _SplitReader(label, part, split)
         for image_id in part.ids(split):
             reader.read(image_id)
             done += 1
             if progress is not None:
                 progress(done, total)
-        report = reader.report(len(part.ids(split)))
-        reports.append(report)
         listed = [defect for defect in getattr(part, "defects", ()) if defect.split == split]
+        report = reader.report(len(part.ids(split)), complete=not listed)
+        reports.append(report)
         defects += [Defect(d.kind, label, d.image_id, d.message) for d in listed] + reader.defects
         notices += reader.notices
         if not part.ids(split) and not listed:
             defects.append(Defect("list", label, None, f"data set {part.name!r}: {label} holds no image"))
     unique = {(d.split, d.image_id, d.message): d for d in reversed(defects)}
     return CheckReport(dataset.name, tuple(reports), tuple(reversed(unique.values())), tuple(notices))
+
+
+def refuse_blank(dataset: Dataset) -> None:
+    """Refuse a data set whose masks leave nothing to score or nothing to learn, before anything is computed.
+
+    Reads masks of each split only until a scored pixel is found, and in training a class besides the first: of most
+    data sets one mask each.
+
+    Raises:
+        DataError: A mask cannot be read, all pixels of a split are ignored, or no training mask shows a class.
+    """
+    for label, part, split in _parts(dataset):
+        scored = shown = False
+        try:
+            for image_id in part.ids(split):
+                mask = part.mask(image_id)
+                scored = scored or bool((mask != IGNORE).any())
+                shown = shown or split == "val" or bool(mask_tags(mask))
+                if scored and shown:
+                    break
+        except NoMask:
+            continue
+        if part.ids(split) and not scored:
+            raise DataError(_all_ignored(part, label, split))
+        if part.ids(split) and not shown:
+            raise DataError(_never_shown(part, label, split, list(part.classes[1:])))
+
+
+def _all_ignored(dataset: Dataset, label: str, split: str) -> str:
+    return f"data set {dataset.name!r}: every pixel of the {label} masks is ignored (255){_why(dataset, split, [])}"
+
+
+def _never_shown(dataset: Dataset, label: str, split: str, classes: list[str]) -> str:
+    names = ", ".join(classes)
+    return f"data set {dataset.name!r}: no {label} mask shows {names}{_why(dataset, split, classes)}"
+
+
+def _why(dataset: Dataset, split: str, classes: list[str]) -> str:
+    """What the reader says about its masks, where it has more to say: a method ``explain_masks``."""
+    explain = getattr(dataset, "explain_masks", None)
+    return f": {explain(split, classes)}" if explain else ""
 
 
 def _parts(dataset: Dataset) -> Iterator[tuple[str, Dataset, str]]:
@@ -118,8 +159,8 @@ def _parts(dataset: Dataset) -> Iterator[tuple[str, Dataset, str]]:
 class _SplitReader:
     """Reads image by image, keeping counts and what is wrong."""
 
-    def __init__(self, split: str, dataset: Dataset) -> None:
-        self._split, self._dataset = split, dataset
+    def __init__(self, label: str, dataset: Dataset, split: str) -> None:
+        self._split, self._dataset, self._listed = label, dataset, split
         count = len(dataset.classes)
         self._images, self._tagged, self._boxes = (np.zeros(count, dtype=np.int64) for _ in range(3))
         self._pixels = np.zeros(IGNORE + 1, dtype=np.int64)
@@ -164,6 +205,8 @@ class _SplitReader:
         boxes = self._try("boxes", image_id, self._dataset.boxes)
         if boxes is None or not self._in_range("boxes", image_id, tuple(box.cls for box in boxes)):
             return
+        if len(set(boxes)) < len(boxes):
+            self.notices.append(Defect("boxes", self._split, image_id, f"image {image_id!r}: two boxes are equal"))
         for box in boxes:
             self._boxes[box.cls] += 1
             if not (0 <= box.x0 < box.x1 <= size[1] and 0 <= box.y0 < box.y1 <= size[0]):
@@ -208,22 +251,36 @@ class _SplitReader:
         message = f"data set {self._dataset.name!r}: image {image_id!r}: {text}"
         self.defects.append(Defect(kind, self._split, image_id, message))
 
-    def report(self, images: int) -> SplitReport:
-        """The counts; classes that never occur become a notice."""
+    def report(self, images: int, *, complete: bool) -> SplitReport:
+        """The counts; a split without a scored pixel is a defect, classes that never occur are ``_absent``."""
         columns = zip(self._images, self._tagged, self._boxes, self._pixels[: len(self._images)], strict=True)
         counts = tuple(
             ClassCount(name, *map(int, numbers)) for name, numbers in zip(self._dataset.classes, columns, strict=True)
         )
-        absent = [count.name for count in counts if not count.images]
         if self._unmasked:
-            split = self._split.removeprefix("auxiliary ")
+            split = self._listed
             text = f"has no masks for its {split} images; {self._dataset.lacking(split, 'masks')}"
             unmasked = Defect("mask", self._split, None, f"data set {self._dataset.name!r} {text}")
             (self.defects if self._split == "val" else self.notices).append(unmasked)  # nothing scores without masks
-        elif images and absent:
-            message = f"no mask of {self._split} shows {', '.join(absent)}"
-            self.notices.append(Defect("mask", self._split, None, message))
+        elif self._pixels.sum() == self._pixels[IGNORE] > 0:
+            message = _all_ignored(self._dataset, self._split, self._listed)
+            self.defects.append(Defect("mask", self._split, None, message))
+        elif self._pixels.any():
+            self._absent([count.name for count in counts if not count.images], complete and not self.defects)
         return SplitReport(self._split, images, counts, int(self._pixels[IGNORE]))
+
+    def _absent(self, names: list[str], complete: bool) -> None:
+        """A class of no training mask is a defect where all could be read and a file may declare it, else a notice."""
+        declared = getattr(self._dataset, "absent", None)
+        lacking = [name for name in names if name in self._dataset.classes[1:] and name not in (declared or ())]
+        if declared is not None and lacking and complete and self._listed == "train":
+            message = _never_shown(self._dataset, self._split, self._listed, lacking)
+            way_out = f"; or declare absent: [{', '.join(lacking)}]"
+            self.defects.append(Defect("mask", self._split, None, message + way_out))
+            names = [name for name in names if name not in lacking]
+        if names:
+            message = f"no mask of {self._split} shows {', '.join(names)}"
+            self.notices.append(Defect("mask", self._split, None, message))
 
 
 def _no_saliency(dataset: Dataset) -> str:

@@ -1,8 +1,8 @@
 """Content digests of files and of what is derived from them, with an optional cache on disk.
 
 The cache remembers a text for (path, size, modification time, kind). It is only a cache: a lost or damaged file costs
-time, nothing else. A file that changed within the last seconds is not remembered, because a second change could leave
-size and time as they are.
+time, nothing else; a checksum tells a sound one. A file that changed within the last seconds is not remembered, because
+a second change could leave size and time as they are.
 """
 
 from __future__ import annotations
@@ -15,6 +15,11 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+from harness.common.files import file_sha256, read_bytes, reason
+from harness.common.text import parse_json, printable
+from harness.contract import DataError
 
 _SETTLED_NS = 2_000_000_000
 
@@ -28,15 +33,16 @@ class _Cache:
     def open(self, path: Path | None) -> None:
         self.path, self._texts, self._changed = path, {}, False
         if path is not None:
-            with suppress(OSError, ValueError):
-                stored = json.loads(path.read_text(encoding="utf-8"))
-                if isinstance(stored, dict):
-                    self._texts = {str(key): text for key, text in stored.items() if isinstance(text, str)}
+            with suppress(DataError):
+                self._texts = _sound(parse_json(read_bytes(path, error=DataError), where=str(path), error=DataError))
 
     def get(self, file: Path, kind: str, compute: Callable[[], str]) -> str:
         if self.path is None:
             return compute()
-        stat = file.stat()
+        try:
+            stat = file.stat()
+        except (OSError, ValueError) as error:
+            raise DataError(f"{printable(file)}: {reason(file, error)}") from None
         key = f"{file}|{stat.st_size}|{stat.st_mtime_ns}|{kind}"
         if key not in self._texts:
             text = compute()
@@ -52,10 +58,25 @@ class _Cache:
         with suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name)
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                json.dump(self._texts, stream)
-            Path(name).replace(self.path)
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                    json.dump({"sha256": _checksum(self._texts), "texts": self._texts}, stream)
+                Path(name).replace(self.path)
+            finally:
+                Path(name).unlink(missing_ok=True)
             self._changed = False
+
+
+def _checksum(texts: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
+
+
+def _sound(stored: Any) -> dict[str, str]:
+    """The texts of a cache file as ``save`` wrote it, else none."""
+    texts = stored.get("texts") if isinstance(stored, dict) else None
+    if not isinstance(texts, dict) or stored.get("sha256") != _checksum(texts):
+        return {}
+    return texts if all(isinstance(text, str) for text in texts.values()) else {}
 
 
 _CACHE = _Cache()
@@ -78,13 +99,20 @@ def cached(file: Path, kind: str, compute: Callable[[], str]) -> str:
         file: What the text is derived from.
         kind: What the text is; must hold everything else that it depends on.
         compute: Makes the text.
+
+    Raises:
+        DataError: There is no such file.
     """
     return _CACHE.get(file, kind, compute)
 
 
 def file_digest(file: Path) -> str:
-    """SHA-256 of the bytes of ``file``."""
-    return cached(file, "sha256", lambda: hashlib.sha256(file.read_bytes()).hexdigest())
+    """SHA-256 of the bytes of ``file``.
+
+    Raises:
+        DataError: It is missing, unreadable or no regular file.
+    """
+    return cached(file, "sha256", lambda: file_sha256(file, error=DataError))
 
 
 def combine(parts: Iterable[str]) -> str:

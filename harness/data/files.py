@@ -1,33 +1,33 @@
-"""Reading lists, images and masks; whatever is wrong with a file is one ``DataError`` that names it.
-
-Unusual here: EXIF orientation is not applied, because masks and boxes are drawn on the stored pixels; a truncated
-file is always an error, even if another library allowed such files process-wide.
-"""
+"""Lists of ids and folders of files; whatever is wrong becomes a ``Defect``, one for each cause."""
 
 from __future__ import annotations
 
-import struct
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image as PIL
-from PIL import ImageFile
-
+from harness.common.files import folder_problem, read_text
+from harness.common.text import printable
 from harness.contract import DataError
+from harness.data.images import IMAGE_SUFFIXES, read_image, read_plane, read_size
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "Defect",
+    "Folder",
+    "NoMask",
+    "misread_lines",
+    "read_ids",
+    "read_image",
+    "read_plane",
+    "read_size",
+    "same_name",
+]
 
-    from harness.contract.arrays import Image
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, PIL.DecompressionBombError)
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
@@ -51,63 +51,26 @@ class NoMask(DataError):
     """An image that has no mask by design, such as one whose annotations are boxes alone; no defect."""
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[PIL.Image]:
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
-    try:
-        with PIL.open(path) as image:
-            yield image
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except _UNREADABLE as error:
-        raise DataError(f"{path}: damaged or no image: {error}") from None
-
-
-def read_image(path: Path) -> Image:
-    """(H, W, 3) uint8, RGB, 0-255.
-
-    Raises:
-        DataError: The file is missing, truncated or no image.
-    """
-    with _opened(path) as image:
-        return np.array(image.convert("RGB"))
-
-
-def read_size(path: Path) -> tuple[int, int]:
-    """(H, W) of an image from its header.
-
-    Raises:
-        DataError: The file is missing or no image.
-    """
-    with _opened(path) as image:
-        return image.height, image.width
-
-
-def read_plane(path: Path) -> npt.NDArray[np.integer]:
-    """(H, W) of palette indices or grey values, as stored: uint8, or wider for a 16-bit file.
-
-    Raises:
-        DataError: The file is missing, truncated, no image, or in colour.
-    """
-    with _opened(path) as image:
-        if image.mode == "1":
-            return np.array(image, dtype=np.uint8)
-        if image.mode in ("P", "L", "I", "I;16", "I;16B"):
-            return np.array(image)
-        mode = image.mode
-    raise DataError(f"{path}: a palette or grey image is needed, this one has mode {mode}")
+def same_name(text: str) -> str:
+    """A name in the one Unicode form in which names are compared: ``é`` as one character, or as two, are equal."""
+    return unicodedata.normalize("NFC", text)
 
 
 def read_ids(path: Path, *, split: str) -> tuple[tuple[str, ...], list[Defect]]:
-    """The ids of a list, one a line, and what is wrong with the list; lines that are wrong are left out."""
+    """The ids of a list, one a line, and what is wrong with the list; lines that are wrong are left out.
+
+    Blanks around an id do not belong to it; blanks inside, ``#`` and letters of any script do.
+    """
     try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip("\r\n").splitlines()
-    except FileNotFoundError:
-        return (), [Defect("list", split, None, f"{path}: no such file")]
-    except (OSError, UnicodeDecodeError) as error:
-        return (), [Defect("list", split, None, f"{path}: cannot be read: {error}")]
-    if not lines:
+        text = read_text(path, error=DataError)
+    except DataError as error:
+        return (), [Defect("list", split, None, str(error))]
+    lines = [same_name(line.strip()) for line in _LINE_END.split(text.rstrip("\r\n"))]
+    if not any(lines):
         return (), [Defect("list", split, None, f"{path}: the list is empty")]
+    if lines[0][:1] in "{[" and lines[0]:
+        other = "is JSON, but a list has one id a line; a COCO file is read by `name: coco`"
+        return (), [Defect("list", split, None, f"{path}: {other}")]
     first: dict[str, int] = {}
     defects = []
     for number, line in enumerate(lines, start=1):
@@ -120,15 +83,69 @@ def read_ids(path: Path, *, split: str) -> tuple[tuple[str, ...], list[Defect]]:
 
 
 def _line_problem(line: str, first: dict[str, int]) -> str | None:
-    if not line.strip():
+    if not line:
         return "blank line"
-    if line.split() != [line]:
-        return f"an id holds no blanks, got {line!r}"
+    shown = repr(printable(line if len(line) <= 80 else f"{line[:80]}..."))
+    if _CONTROL.search(line):
+        return f"an id holds no control characters, got {shown}"
     if line in first:
         return f"{line} is already on line {first[line]}"
-    if PurePosixPath(line).is_absolute() or ".." in PurePosixPath(line).parts:
-        return f"an id must stay inside the image folder, got {line!r}"
+    pure = PurePosixPath(line)
+    if pure.is_absolute() or ".." in pure.parts:
+        return f"an id must stay inside the image folder, got {shown}"
+    if str(pure) != line or line == ".":
+        return f"an id has no needless '.' or '/', got {shown}"
     return None
+
+
+def misread_lines(
+    ids: tuple[str, ...], known: Callable[[str], bool], path: Path, *, split: str
+) -> tuple[tuple[str, ...], list[Defect]]:
+    """The ids that are no other kind of line, and one defect for each other kind: file names, paths, columns.
+
+    A line is of another kind when it names no image, but a part of it does.
+
+    Args:
+        ids: What ``read_ids`` gave.
+        known: Whether an id has an image.
+        path: The list, for messages.
+        split: Split of the list.
+    """
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    kept = []
+    for line in ids:
+        found = None if known(line) else next((c for c in _readings(line) if known(c[0])), None)
+        if found is None:
+            kept.append(line)
+        else:
+            kinds.setdefault(found[1], []).append((line, found[0]))
+    defects = []
+    for kind, lines in kinds.items():
+        line, image_id = lines[0]
+        more = f" ({len(lines)} lines are like this)" if len(lines) > 1 else ""
+        problem = f"{printable(line)!r} is {kind}, but a list has one id a line, here {image_id!r}{more}"
+        defects.append(Defect("list", split, None, f"{path}: {problem}"))
+    return tuple(kept), defects
+
+
+def _readings(line: str) -> Iterator[tuple[str, str]]:
+    """What a line could mean besides an id: (id, what the line is then), the most literal first."""
+    yield from _without_suffix_and_folder(line, "")
+    columns = re.split(r"\s*[,;\t ]\s*", line)
+    if len(columns) > 1:
+        flagged = len(columns) == 2 and columns[1] in ("-1", "0", "1")
+        kind = "an id with a flag, as in VOC's ImageSets/Main" if flagged else f"a row of {len(columns)} columns"
+        yield columns[0], kind
+        yield from _without_suffix_and_folder(columns[0], kind)
+
+
+def _without_suffix_and_folder(text: str, kind: str) -> Iterator[tuple[str, str]]:
+    path = PurePosixPath(text.replace("\\", "/"))
+    is_file = path.suffix.lower() in IMAGE_SUFFIXES
+    if is_file:
+        yield str(path.with_suffix("")), kind or "the name of a file"
+    if len(path.parts) > 1:
+        yield (path.stem if is_file else path.name), kind or "a path"
 
 
 class Folder:
@@ -148,28 +165,43 @@ class Folder:
         """The file of ``image_id``; ask ``problem`` first."""
         return self.root / self._names(image_id)[0]
 
+    def failure(self) -> str | None:
+        """Why nothing can be found here, in one sentence, or ``None``."""
+        problem = folder_problem(self.root)
+        return problem and f"{printable(self.root)}: {problem}"
+
     def problem(self, image_id: str) -> str | None:
         """Why ``image_id`` has no file here, in one sentence, or ``None`` when it has exactly one."""
         names = self._names(image_id)
         if len(names) == 1:
             return None
-        expected = self.root / f"{image_id}{self._suffixes[0]}"
+        expected = printable(self.root / f"{image_id}{self._suffixes[0]}")
         if names:
-            return f"{expected}: ambiguous, there are {' and '.join(names)}"
+            return f"{expected}: ambiguous, there are {' and '.join(map(printable, names))}"
         others = f" (nor {', '.join(self._suffixes[1:])})" if len(self._suffixes) > 1 else ""
-        return f"{expected}: no such file{others}"
+        other = self._of_another_kind(image_id)
+        return f"{expected}: no such file{others}" + (f"; {printable(other)} is of another format" if other else "")
+
+    def _of_another_kind(self, image_id: str) -> str | None:
+        names = self._found(image_id)
+        return names[0] if names else None
 
     def _names(self, image_id: str) -> list[str]:
-        parent, stem = PurePosixPath(image_id).parent, PurePosixPath(image_id).name
-        if parent not in self._listed:
-            self._listed[parent] = self._list(self.root / parent)
-        return [str(parent / name) for name in self._listed[parent].get(stem, [])]
+        parent = PurePosixPath(image_id).parent
+        return [str(parent / name) for name in self._found(image_id) if self._counts(name)]
+
+    def _counts(self, name: str) -> bool:
+        return name[name.rfind(".") :].lower() in self._suffixes
+
+    def _found(self, image_id: str) -> list[str]:
+        pure = PurePosixPath(image_id)
+        if pure.parent not in self._listed:
+            self._listed[pure.parent] = self._list(self.root / pure.parent)
+        return self._listed[pure.parent].get(same_name(pure.name), [])
 
     def _list(self, directory: Path) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}
-        if directory.is_dir():
+        if folder_problem(directory) is None:
             for name in sorted(entry.name for entry in directory.iterdir()):
-                stem, dot, suffix = name.rpartition(".")
-                if (dot + suffix).lower() in self._suffixes:
-                    found.setdefault(stem, []).append(name)
+                found.setdefault(same_name(name.rpartition(".")[0]), []).append(name)
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -19,7 +19,7 @@ class VocLayout(_Params):
 
     name: str = Field(description="name of the data set in tables")
     root: str = Field(description="folder of the data set")
-    images: str = Field("JPEGImages", description="folder of images, .jpg, .jpeg or .png")
+    images: str = Field("JPEGImages", description="folder of images, .jpg, .jpeg, .png, .tif, .tiff, .bmp or .webp")
     masks: str = Field("SegmentationClass", description="folder of masks, palette or grey .png of mask ids")
     annotations: str = Field("Annotations", description="folder of VOC .xml files, read where boxes or tags is 'xml'")
     train: str = Field(description="list of training ids, one a line")
@@ -31,7 +31,10 @@ class VocLayout(_Params):
         min_length=2, max_length=254, description="class name -> its mask id or ids; the first class is the background"
     )
     names: dict[str, str] = Field({}, description="name in an annotation file -> class name, where the two differ")
-    ignore_ids: list[int] = Field([255], description="mask ids that are neither trained on nor scored")
+    ignore_ids: list[int] = Field(
+        [255], description="mask ids that are neither trained on nor scored; none where a class lists 255"
+    )
+    absent: list[str] = Field([], description="classes that no training mask shows, on purpose")
     other: Literal["error", "background", "ignore"] = Field(
         "error",
         description="what becomes of mask ids that no class lists; other names of annotations are an error or left out",
@@ -45,6 +48,19 @@ class VocLayout(_Params):
     )
     tags: str = Field("masks", description="'masks' (classes that the mask shows), 'xml', or the path of a JSON file")
     saliency: str | None = Field(None, description="folder of saliency maps, grey .png, 255 = salient")
+    exif: Literal["refuse", "stored"] = Field(
+        "refuse",
+        description="photographs that EXIF turns or mirrors; 'stored' where masks and boxes are drawn on stored pixels",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _binary_masks_ignore_nothing(cls, data: Any) -> Any:
+        """A class of mask id 255 leaves nothing to ignore, unless ``ignore_ids`` says so."""
+        if not isinstance(data, dict) or "ignore_ids" in data or not isinstance(data.get("classes"), dict):
+            return data
+        listed = [mask_id for ids in data["classes"].values() for mask_id in (ids if isinstance(ids, list) else [ids])]
+        return {**data, "ignore_ids": []} if 255 in listed else data
 
     @model_validator(mode="after")
     def _ids_are_distinct(self) -> VocLayout:
@@ -64,6 +80,13 @@ class VocLayout(_Params):
         for name, target in self.names.items():
             if target not in self.classes:
                 raise ValueError(f"names.{name} must be one of the classes {', '.join(self.classes)}, got {target!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _absent_are_classes(self) -> VocLayout:
+        for name in self.absent:
+            if name not in list(self.classes)[1:]:
+                raise ValueError(f"absent: {name!r} is no class besides the background {next(iter(self.classes))!r}")
         return self
 
     @model_validator(mode="after")

@@ -1,26 +1,38 @@
 """Data sets in PASCAL VOC layout: a folder of images, one of masks, lists of ids.
 
-What is listed is checked for existence when the data set is made; contents are checked when they are read (or by
-``harness.data.check``). Tags and boxes come from the masks, from VOC XML files or from one JSON file.
+What is listed is checked for existence when the data set is made, headers (sizes, formats, EXIF) when digests are
+taken, contents when they are read (or by ``harness.data.check``). Tags and boxes come from the masks, from VOC XML
+files or from one JSON file.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.common.files import folder_problem
+from harness.common.text import printable
 from harness.contract import IGNORE, Box, DataError, Dataset
 from harness.data import digests
-from harness.data.annotations import Annotations, JsonAnnotations, NamedBox, XmlAnnotations
+from harness.data.annotations import Annotations, JsonAnnotations, XmlAnnotations, pixel_box
 from harness.data.boxes import mask_boxes, mask_tags
 from harness.data.coco import CocoDataset, refuse_auxiliary
-from harness.data.files import IMAGE_SUFFIXES, Defect, Folder, read_ids, read_image, read_plane, read_size
+from harness.data.files import Defect, Folder, misread_lines, read_ids
+from harness.data.images import (
+    IMAGE_SUFFIXES,
+    Header,
+    read_fraction,
+    read_header,
+    read_image,
+    read_plane,
+    read_plane_size,
+    turned_problem,
+)
 from harness.data.params import CocoLayout, VocLayout, VocParams
 
 if TYPE_CHECKING:
@@ -38,14 +50,16 @@ class VocDataset(Dataset):
             what is wrong in ``defects``.
 
     Raises:
-        DataError: A list is missing, empty, repeats an id or holds a blank; a listed image, mask or annotation is
-            missing; an id is in both lists; no image is left by ``select``; an auxiliary image is a validation image.
+        DataError: A list is missing, empty, repeats an id or is no list of ids; a folder or annotation file is missing
+            or of another kind; a listed image, mask or annotation is missing; an id is in both lists; no image is left
+            by ``select``; an auxiliary image is a validation image.
     """
 
     def __init__(self, params: VocLayout, *, strict: bool = True) -> None:
         self.name = params.name
         self.classes = tuple(params.classes)
         self.show_images = isinstance(params, VocParams) and params.show_images
+        self.absent = frozenset(params.absent)
         self._params = params
         self._root = Path(params.root).expanduser().absolute()
         self._lookup, self._is_unknown = _lookup(params)
@@ -57,7 +71,7 @@ class VocDataset(Dataset):
         }
         if params.saliency is not None:
             self._folders["saliency"] = Folder(self._root / params.saliency, (".png",))
-        self._sizes: dict[str, tuple[int, int]] = {}
+        self._headers: dict[str, Header] = {}
         self._derived: dict[str, tuple[tuple[int, ...], tuple[Box, ...]]] = {}
         self._ids, self.defects = self._read_lists()
         if strict and self.defects:
@@ -80,13 +94,15 @@ class VocDataset(Dataset):
 
     def _read_lists(self) -> tuple[dict[str, tuple[str, ...]], tuple[Defect, ...]]:
         lists: dict[str, tuple[str, ...]] = {"train": (), "val": ()}
-        defects: list[Defect] = []
+        failures = list(self._failures())
+        defects = [Defect(kind, "train", None, text) for kind, text in failures]
         for split, name in (("train", self._params.train), ("val", self._params.val)):
-            if name is None:
+            if name is None or failures:
                 continue
             path = self._root / name
             listed, found = read_ids(path, split=split)
-            defects += found
+            listed, misread = misread_lines(listed, self._has_image, path, split=split)
+            defects += [*found, *misread]
             complete = []
             for image_id in listed:
                 problems = [Defect(kind, split, image_id, text) for kind, text in self._problems(image_id)]
@@ -99,9 +115,27 @@ class VocDataset(Dataset):
                 raise DataError(f"{path}: select: no image is tagged with {', '.join(self.classes[1:])} alone")
         return lists, tuple(defects)
 
+    def _sources(self) -> dict[str, Folder | Annotations | None]:
+        return {**self._folders, "tags": self._tag_source, "boxes": self._box_source}
+
+    def _failures(self) -> Iterator[tuple[str, str]]:
+        """What is wrong with a whole folder or annotation file; each is told once, not once for each image."""
+        missing = folder_problem(self._root)
+        if missing:
+            yield "list", f"{printable(self._root)}: {missing}, see the field root"
+            return
+        told = set()
+        for kind, source in self._sources().items():
+            failure = source and source.failure()
+            if failure and failure not in told:
+                told.add(failure)
+                yield kind, f"{failure} (field {_PLURAL.get(kind, kind)})"
+
+    def _has_image(self, image_id: str) -> bool:
+        return self._folders["image"].problem(image_id) is None
+
     def _problems(self, image_id: str) -> Iterator[tuple[str, str]]:
-        sources = {**self._folders, "tags": self._tag_source, "boxes": self._box_source}
-        for kind, source in sources.items():
+        for kind, source in self._sources().items():
             problem = source and source.problem(image_id)
             if problem:
                 yield kind, problem
@@ -136,14 +170,43 @@ class VocDataset(Dataset):
         return self._ids[split]
 
     def image(self, image_id: str) -> Image:
-        """(H, W, 3) uint8, RGB, 0-255."""
+        """(H, W, 3) uint8, RGB, 0-255, as stored.
+
+        Raises:
+            DataError: The file is damaged or no 8-bit photograph, or EXIF turns it and its labels may be turned or not.
+        """
+        self._refuse_turned(image_id)
         return read_image(self._folders["image"].path(image_id))
 
     def size(self, image_id: str) -> tuple[int, int]:
-        """(H, W) from the header of the image."""
-        if image_id not in self._sizes:
-            self._sizes[image_id] = read_size(self._folders["image"].path(image_id))
-        return self._sizes[image_id]
+        """(H, W) from the header of the image, as stored."""
+        return self._header(image_id).size
+
+    def _header(self, image_id: str) -> Header:
+        if image_id not in self._headers:
+            path = self._folders["image"].path(image_id)
+            text = digests.cached(path, "photograph header", lambda: json.dumps(read_header(path)))
+            self._headers[image_id] = Header(*json.loads(text))
+        return self._headers[image_id]
+
+    def _drawn(self, image_id: str) -> tuple[int, int]:
+        """(H, W) of the mask, from its header."""
+        path = self._folders["mask"].path(image_id)
+        height, width = json.loads(digests.cached(path, "mask header", lambda: json.dumps(read_plane_size(path))))
+        return height, width
+
+    def _refuse_turned(self, image_id: str) -> None:
+        header = self._header(image_id)
+        if header.orientation == 1 or self._params.exif == "stored":
+            return
+        problem = turned_problem(self._folders["image"].path(image_id), header, self._drawn(image_id))
+        if problem:
+            raise DataError(f"{problem}, or say exif: stored where they were drawn on the stored pixels")
+
+    def _look(self, image_id: str) -> None:
+        """Refuse what headers alone tell: another format, another size, a photograph that EXIF turns."""
+        self._check_size(image_id, self._folders["mask"].path(image_id), self._drawn(image_id))
+        self._refuse_turned(image_id)
 
     def mask(self, image_id: str) -> Mask:
         """(H, W) uint8 class indices, 255 = ignore.
@@ -158,8 +221,7 @@ class VocDataset(Dataset):
             stored = _narrowed(stored, path)
         unknown = self._is_unknown[stored]
         if unknown.any():
-            ids = ", ".join(map(str, np.unique(stored[unknown])))
-            raise DataError(f"{path}: image {image_id!r}: mask id {ids} is in no class, see fields classes and other")
+            raise DataError(f"{path}: image {image_id!r}: {_unknown_ids(np.unique(stored[unknown]))}")
         mask: Mask = self._lookup[stored]
         return mask
 
@@ -167,16 +229,41 @@ class VocDataset(Dataset):
         size = self.size(image_id)
         if shape != size:
             image = self._folders["image"].path(image_id)
-            raise DataError(f"{path}: {shape[1]}x{shape[0]} pixels, but the image {image} has {size[1]}x{size[0]}")
+            turned = turned_problem(image, self._header(image_id), size[::-1]) if shape == size[::-1] else None
+            why = f": {turned}" if turned else ""
+            raise DataError(f"{path}: {shape[1]}x{shape[0]} pixels, but the image {image} has {size[1]}x{size[0]}{why}")
+
+    def mask_ids(self, split: str) -> dict[int, int]:
+        """Stored mask id -> pixels, over the masks of ``split``, before ids become classes."""
+        counts = np.zeros(IGNORE + 1, dtype=np.int64)
+        for image_id in self.ids(split):
+            path = self._folders["mask"].path(image_id)
+            counts += np.bincount(_narrowed(read_plane(path), path).ravel(), minlength=IGNORE + 1)
+        return {int(mask_id): int(counts[mask_id]) for mask_id in np.flatnonzero(counts)}
+
+    def explain_masks(self, split: str, classes: Sequence[str]) -> str:
+        """What the masks of ``split`` hold in place of ``classes``, and what to do; the end of a sentence."""
+        held = self.mask_ids(split)
+        folder = self._folders["mask"].root
+        if classes and set(held) == {0, IGNORE} and held[IGNORE] >= _BINARY_SHARE * sum(held.values()):
+            example = f"classes: {{background: 0, {classes[0]}: 255}}"
+            return f"the masks in {folder} are binary, 0 and 255; write {example}, which ignores nothing"
+        wanted = self._params.class_ids()
+        meant = "".join(f", {name} is {'/'.join(map(str, wanted[name]))}" for name in classes[:3])
+        shown = ", ".join(map(str, list(held)[:20])) + (", ..." if len(held) > 20 else "")
+        ignored = ", ".join(map(str, self._params.ignore_ids)) or "none"
+        return (
+            f"the masks in {folder} hold the ids {shown} (ignored: {ignored}{meant}); see classes, other and ignore_ids"
+        )
 
     def saliency(self, image_id: str) -> npt.NDArray[np.float32]:
         """(H, W) float32 in [0, 1]."""
         if "saliency" not in self._folders:
             return super().saliency(image_id)
         path = self._folders["saliency"].path(image_id)
-        stored = read_plane(path)
-        self._check_size(image_id, path, stored.shape)
-        return _narrowed(stored, path).astype(np.float32) / np.float32(255)
+        saliency = read_fraction(path)
+        self._check_size(image_id, path, saliency.shape)
+        return saliency
 
     @property
     def auxiliary(self) -> Dataset | None:
@@ -204,17 +291,7 @@ class VocDataset(Dataset):
         assert self._box_source is not None
         found = self._box_source.read(image_id)
         named = ((self._class_of(box.name, found.where), box) for box in found.boxes)
-        return tuple(self._clipped(cls, box, image_id, found.where) for cls, box in named if cls)
-
-    def _clipped(self, cls: int, box: NamedBox, image_id: str, where: str) -> Box:
-        height, width = self.size(image_id)
-        corners = box.x0, box.y0, box.x1, box.y1
-        if all(map(math.isfinite, corners)):
-            x0, y0 = max(math.floor(box.x0), 0), max(math.floor(box.y0), 0)
-            x1, y1 = min(math.ceil(box.x1), width), min(math.ceil(box.y1), height)
-            if x0 < x1 and y0 < y1:
-                return Box(cls, x0, y0, x1, y1)
-        raise DataError(f"{where}: box {box.name} {list(corners)} covers no pixel of the {width}x{height} image")
+        return tuple(pixel_box(cls, box, self.size(image_id), found.where) for cls, box in named if cls)
 
     def _class_of(self, name: str, where: str) -> int:
         """Class index of an annotated name; 0 for names that are left out."""
@@ -252,8 +329,9 @@ class VocDataset(Dataset):
         meaning = json.dumps([mask_ids, sorted(self._params.ignore_ids), self._params.other])
         texts = {"ids": list(ids), "masks": [meaning], "images": [], "tags": [], "boxes": [], "saliency": []}
         for image_id in ids:
+            self._look(image_id)
             for kind, folder in self._folders.items():
-                texts[_DIGEST_OF[kind]] += [image_id, digests.file_digest(folder.path(image_id))]
+                texts[_PLURAL[kind]] += [image_id, digests.file_digest(folder.path(image_id))]
             tags, boxes = self._said(image_id, meaning)
             texts["tags"] += [image_id, tags]
             texts["boxes"] += [image_id, boxes]
@@ -277,7 +355,10 @@ class VocDataset(Dataset):
         return json.dumps(tags), json.dumps([*self._annotated_boxes(image_id), *fallback])
 
 
-_DIGEST_OF = {"image": "images", "mask": "masks", "saliency": "saliency"}
+_PLURAL = {"image": "images", "mask": "masks", "saliency": "saliency"}
+"""Digest and field of the files of a folder."""
+_BINARY_SHARE = 0.01
+"""Share of 255 above which masks of 0 and 255 are binary, not background with an ignored outline."""
 
 
 def _lookup(params: VocLayout) -> tuple[Mask, npt.NDArray[np.bool_]]:
@@ -291,6 +372,12 @@ def _lookup(params: VocLayout) -> tuple[Mask, npt.NDArray[np.bool_]]:
     lookup[params.ignore_ids] = IGNORE
     known[params.ignore_ids] = True
     return lookup, ~known
+
+
+def _unknown_ids(ids: npt.NDArray[np.integer]) -> str:
+    shown = ", ".join(map(str, ids[:8])) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+    blurred = "; so many ids come of smoothing or of JPEG, a mask needs whole ids" if len(ids) > 32 else ""
+    return f"mask id {shown} is in no class, see fields classes and other{blurred}"
 
 
 def _narrowed(stored: npt.NDArray[np.integer], path: Path) -> npt.NDArray[np.uint8]:

@@ -20,6 +20,7 @@ from harness.contract.protocol import SECTIONS, BackboneSettings, Protocol
 from harness.contract.records import SharedStage
 from harness.contract.run_record import DatasetInfo
 from harness.contract.supervision import MASKS, Need
+from harness.data.check import refuse_blank
 from harness.engine.keys import (
     code_of,
     code_sha256,
@@ -137,12 +138,13 @@ def build_plan(
 
     Raises:
         ConfigError: A name, parameter or file of the benchmark is wrong.
-        DataError: The data set is missing or damaged.
+        DataError: The data set is missing or damaged, or its masks leave nothing to score or to learn.
         PluginError: A plugin fails to say what it needs.
     """
     rows, backbones = resolve_rows(benchmark, manager), resolve_backbones(benchmark, manager)
     dataset = dataset or build_data(benchmark, manager)
     info = dataset_info(dataset)
+    refuse_blank(dataset)
     stages: dict[str, StageSpec] = {}
     cells = [
         _Layout(stages, dataset, benchmark.protocol, backbone, seed, modelling or MODELLING).cell(row)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.common.files import file_problem, file_sha256, open_file, read_bytes, read_text
+from harness.common.files import file_problem, file_sha256, folder_problem, open_file, read_bytes, read_text
 from harness.contract import ConfigError, DataError
 
 
@@ -51,6 +51,22 @@ def test_a_name_that_no_file_can_have_is_no_such_file(name: str) -> None:
     with pytest.raises(ConfigError, match="no such file") as caught:
         read_bytes(name)
     assert "\x00" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        (".", None),
+        ("none", "no such folder"),
+        ("file", "is no folder"),
+        ("a\x00b", "no such folder"),
+        ("x" * 300, "folder"),
+    ],
+)
+def test_what_is_no_folder_is_told(name: str, problem: str | None, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    found = folder_problem(tmp_path / name)
+    assert found is None if problem is None else problem in str(found)
 
 
 def test_a_file_is_read_through_a_link(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ CONFIGS = Path(__file__).parents[2] / "configs" / "datasets"
 def _builtins_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WSSS_PLUGINS", "")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("harness.cli.datasets.CONFIGS", Path("configs/datasets"))
 
 
 def run(*words: str) -> Any:

@@ -66,7 +66,11 @@ def test_archives_become_what_the_shipped_configuration_reads(data: Published, m
     np.testing.assert_array_equal(dataset.mask("2008_000002"), published.sbd_mask())
     for image_id in (*published.VOC_TRAIN, *published.VOC_VAL):
         np.testing.assert_array_equal(dataset.mask(image_id), published.voc_mask())
-    assert check(dataset).clean
+    report = check(dataset)
+    absent = "aeroplane, bicycle, bird, boat, bottle, bus, car, chair, cow"
+    assert [defect.message.split(": ")[1].partition(", diningtable")[0] for defect in report.defects] == [
+        f"no train mask shows {absent}"  # of the four images; nothing else is defective
+    ]
 
 
 def test_masks_are_those_that_torchvision_reads_in_the_colours_of_voc(data: Published, tmp_path: Path) -> None:

@@ -81,7 +81,10 @@ def test_an_unknown_mask_id_names_file_image_and_id(voc: Any) -> None:
     ("changes", "part"),
     [
         ({"classes": {"background": 0, "cat": 8, "dog": [8]}}, "mask id 8 belongs to both classes.cat and classes.dog"),
-        ({"classes": {"background": 0, "cat": 255}}, "mask id 255 belongs to both ignore_ids and classes.cat"),
+        (
+            {"classes": {"background": 0, "cat": 255}, "ignore_ids": [255]},
+            "mask id 255 belongs to both ignore_ids and classes.cat",
+        ),
         ({"classes": {"background": 0, "cat": 300}}, "mask id 300 of classes.cat lies outside 0..255"),
         ({"names": {"pussycat": "dog"}}, "names.pussycat must be one of the classes"),
     ],
@@ -96,10 +99,11 @@ def test_contradicting_classes_are_refused(voc: Any, changes: dict[str, Any], pa
     [
         ("a\nb\na\n", "train.txt: line 3: a is already on line 1"),
         ("a\n\nb\n", "train.txt: line 2: blank line"),
-        ("a\nb 1\n", "train.txt: line 2: an id holds no blanks, got 'b 1'"),
+        ("a\nb\tc d\x01\n", "train.txt: line 2: an id holds no control characters"),
+        ("a\n./b\n", "train.txt: line 2: an id has no needless '.' or '/', got './b'"),
         ("a\n../b\n", "train.txt: line 2: an id must stay inside the image folder"),
         ("", "train.txt: the list is empty"),
-        ("a\nq\n", "JPEGImages/q.jpg: no such file (nor .jpeg, .png)"),
+        ("a\nq\n", "JPEGImages/q.jpg: no such file (nor .jpeg, .png, .tif, .tiff, .bmp, .webp)"),
         ("a\nd\n", "val.txt: d is in the training list too"),
     ],
 )
@@ -176,7 +180,7 @@ def test_ids_may_hold_folders(voc: Any) -> None:
 def test_xml_boxes_are_one_based_inclusive(voc: Any, write_xml: Any) -> None:
     for image_id in "abcd":
         write_xml(image_id, ("cat", 2, 2, 4.5, 4))
-    write_xml("b", ("person", 3, 8, 5, 10), ("cat", 1, 1, 99, 99))
+    write_xml("b", ("person", 3, 8, 5, 10), ("cat", 0, 1, 16, 13))
     dataset = VocDataset(voc.params(boxes="xml", tags="xml"))
     assert dataset.boxes("a") == (Box(1, 1, 1, 5, 4),)
     assert dataset.boxes("b") == (Box(2, 2, 7, 5, 10), Box(1, 0, 0, 16, 12))
@@ -197,7 +201,12 @@ def test_bad_xml_is_named(voc: Any, write_xml: Any) -> None:
     for image_id in "abc":
         write_xml(image_id, ("cat", 2, 2, 4, 4))
     assert "d.xml: no such file" in fails(voc, boxes="xml")
-    for text, part in (("<annotation>", "no valid XML"), ("<a><object><name>cat</name></object></a>", "bndbox needs")):
+    for text, part in (
+        ("<annotation>", "no valid XML"),
+        ("<annotation><object><name>cat</name></object></annotation>", "bndbox needs"),
+        ("<annotations/>", "the top element is 'annotations', VOC XML has 'annotation'"),
+        ("<annotation><object/></annotation>", "object 1 has no name"),
+    ):
         (voc.root / "Annotations" / "d.xml").write_text(text)
         with pytest.raises(DataError, match=part):
             VocDataset(voc.params(boxes="xml")).boxes("d")
@@ -216,7 +225,7 @@ def annotations(voc: Any, **boxes: list[list[Any]]) -> None:
 
 
 def test_json_boxes_grow_to_whole_pixels_and_end_at_the_border(voc: Any) -> None:
-    annotations(voc, a=[["cat", 1.2, 2.9, 3.1, 5.0], ["person", -4, 0, 99.5, 3.5]])
+    annotations(voc, a=[["cat", 1.2, 2.9, 3.1, 5.0], ["person", -0.4, 0, 16.9, 3.5]])
     dataset = VocDataset(voc.params(boxes="annotations.json", tags="annotations.json"))
     assert dataset.boxes("a") == (Box(1, 1, 2, 4, 5), Box(2, 0, 0, 16, 4))
     assert dataset.boxes("b") == ()
@@ -230,10 +239,21 @@ def test_classes_without_any_box_take_them_from_masks(voc: Any) -> None:
     assert dataset.boxes("b") == (Box(2, 2, 7, 5, 10),)
 
 
-@pytest.mark.parametrize("box", [[20, 1, 30, 3], [3, 1, 3, 3], [float("nan"), 1, 3, 3]])
-def test_a_box_that_covers_nothing_is_named(voc: Any, box: list[float]) -> None:
+@pytest.mark.parametrize(
+    ("box", "part"),
+    [
+        ([3, 1, 3, 3], "covers no pixel of the 16x12 image"),
+        ([5, 1, 3, 3], "covers no pixel"),
+        ([float("nan"), 1, 3, 3], "needs four finite numbers"),
+        ([1, 1, float("inf"), 3], "needs four finite numbers"),
+        ([20, 1, 30, 3], "reaches out of the 16x12 image"),
+        ([1, 1, 18.5, 3], "reaches out of the 16x12 image"),
+        ([-2, 1, 3, 3], "reaches out of the 16x12 image"),
+    ],
+)
+def test_a_box_that_is_none_is_named(voc: Any, box: list[float], part: str) -> None:
     annotations(voc, a=[["cat", *box]])
-    with pytest.raises(DataError, match=r"annotations\.json: image 'a': box cat .* covers no pixel"):
+    with pytest.raises(DataError, match=rf"annotations\.json: image 'a': box cat \[.* {part}"):
         VocDataset(voc.params(boxes="annotations.json")).boxes("a")
 
 
@@ -245,6 +265,10 @@ def test_a_box_that_covers_nothing_is_named(voc: Any, box: list[float]) -> None:
         ('{"images": 3}', "images: a list is needed"),
         ('{"images": [{"id": "a", "boxes": [{"cls": "cat", "bbox_xyxy": [1]}]}]}', "images.0: wrong or missing field"),
         ('{"images": [{"id": "a"}]}', "no entry with id 'b'"),
+        ('{"images": [{"id": "a"}, {"id": "a"}]}', "images.1: id 'a' is repeated"),
+        ('{"images": [{"id": "a", "tags": "cat"}]}', "images.0: wrong or missing field: tags must be a list"),
+        ('{"images": [3]}', "images.0: wrong or missing field: the entry must be a mapping"),
+        ("[" * 3000, "nested more than 100 levels deep"),
     ],
 )
 def test_bad_json_annotations_are_named(voc: Any, text: str, part: str) -> None:
