@@ -84,8 +84,10 @@ def test_a_missing_image_and_a_damaged_file_are_named(tmp_path: Path) -> None:
     text = prepare(tmp_path, release)["check"].text
     assert text == f"{image}: no such file (and 0 more of the instances file)"
     path = tmp_path / "coco2014" / "annotations" / "instances_train2014.json"
-    for content in (b"{", json.dumps({"images": []}).encode(), b"[]"):
+    for content in (json.dumps({"images": []}).encode(), b"[]"):
         path.write_bytes(content)
         assert prepare(tmp_path, release)["check"].text.startswith(f"{path}: no instances file")
+    path.write_bytes(b"{")
+    assert prepare(tmp_path, release)["check"].text.startswith(f"{path}: no valid JSON")
     path.unlink()
     assert prepare(tmp_path, release)["check"].text.startswith(f"{path}: no such file")

@@ -10,29 +10,27 @@ What to know:
 
 from __future__ import annotations
 
-import gzip
 import hashlib
+import os
 import re
-import shutil
-import tarfile
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPException
-from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from harness.common.files import file_problem, open_file
 from harness.contract import DataError
 from harness.data.prepare.steps import MissingFile, Step, Tick
+from harness.data.prepare.unpacking import unpack
+
+__all__ = ["Archive", "archive_steps", "fetch", "unpack"]
 
 _CHUNK = 1 << 20
 _TIMEOUT = 60
 _RANGE_NOT_SATISFIABLE = 416
-_DAMAGED = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -88,10 +86,13 @@ def fetch(archive: Archive, root: Path, *, download: bool, tick: Tick) -> str:
 
     Raises:
         MissingFile: It is not there and must not, or cannot, be downloaded.
-        DataError: Its checksum differs. A download is deleted then, a file that the user brought is not.
+        DataError: It is no file, or its checksum differs. A download is deleted then, a file that the user brought is
+            not.
     """
     path = root / archive.name
-    if path.is_file():
+    if os.path.lexists(path):
+        if problem := file_problem(path):
+            raise DataError(f"{path}: {problem}; move it away, or put {archive.name} from {archive.page} there")
         if problem := _checksum_problem(path, archive.checksum):
             raise DataError(f"{path}: {problem}; delete it and repeat, or get it again from {archive.page}")
         return "checksum verified" if archive.checksum else "there"
@@ -116,7 +117,7 @@ def _checksum_problem(path: Path, checksum: str | None) -> str | None:
     if checksum is None:
         return None
     algorithm, _, expected = checksum.partition(":")
-    with path.open("rb") as stream:
+    with open_file(path, error=DataError) as stream:
         found = hashlib.file_digest(stream, partial(hashlib.new, algorithm, usedforsecurity=False)).hexdigest()
     return None if found == expected else f"its {algorithm} is {found}, the published file has {expected}"
 
@@ -155,75 +156,3 @@ def _receive(url: str, part: Path, tick: Tick) -> None:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-class _Member(NamedTuple):
-    name: str
-    size: int
-    open: Callable[[], IO[bytes] | None]
-
-
-def unpack(archive: Archive, root: Path, *, tick: Tick) -> str:
-    """Unpack the archive in ``root`` into its target, skipping what an interrupted run had unpacked.
-
-    Returns:
-        What was done.
-
-    Raises:
-        DataError: It is damaged, or holds nothing of what it should.
-    """
-    path, target = root / archive.name, root / archive.target
-    partial_target = target.with_name(f"{target.name}.partial")
-    count = 0
-    with path.open("rb") as stream:
-        total = path.stat().st_size
-        try:
-            for member in _members(path, stream):
-                if place := _place(archive, member.name):
-                    _write(member, partial_target / place)
-                    count += 1
-                tick(stream.tell(), total)
-        except _DAMAGED as error:
-            raise DataError(f"{path}: damaged ({error}); delete it and get it again from {archive.page}") from None
-    if not count:
-        raise DataError(f"{path}: holds no file below {archive.prefix}; get it again from {archive.page}")
-    partial_target.rename(target)
-    return f"{count:,} files"
-
-
-def _members(path: Path, stream: IO[bytes]) -> Iterator[_Member]:
-    if path.suffix == ".zip":
-        with zipfile.ZipFile(stream) as packed:
-            for info in packed.infolist():
-                if not info.is_dir():
-                    yield _Member(info.filename, info.file_size, partial(packed.open, info))
-    else:
-        with tarfile.open(fileobj=stream) as tar:
-            for entry in tar:
-                if entry.isfile():
-                    yield _Member(entry.name, entry.size, partial(tar.extractfile, entry))
-            assert tar.fileobj is not None, "it was opened for reading"
-            tar.fileobj.seek(tar.offset)
-            if tar.fileobj.read(tarfile.BLOCKSIZE).count(0) < tarfile.BLOCKSIZE:
-                raise tarfile.ReadError("no block of zeros ends it")  # tarfile takes a cut between members for the end
-
-
-def _place(archive: Archive, name: str) -> str | None:
-    """Path of a member below the target, ``None`` for members that are not wanted."""
-    path = PurePosixPath(name)
-    if ".." in path.parts or not path.is_relative_to(archive.prefix):
-        return None
-    place = str(path.relative_to(archive.prefix))
-    return place if place.startswith(archive.keep) else None
-
-
-def _write(member: _Member, path: Path) -> None:
-    if path.is_file() and path.stat().st_size == member.size:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.part")
-    source = member.open()
-    assert source is not None, "a regular file has content"
-    with source, part.open("wb") as out:
-        shutil.copyfileobj(source, out, _CHUNK)
-    part.replace(path)

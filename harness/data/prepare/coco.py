@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.common.files import file_problem, read_bytes
+from harness.common.text import parse_json
 from harness.contract import DataError
 from harness.data.prepare.archives import Archive, archive_steps
 from harness.data.prepare.steps import Step, Tick, never
@@ -106,12 +107,12 @@ def _check(root: Path, release: Release, tick: Tick) -> str:
 
 def _read(path: Path) -> tuple[set[str], Counts]:
     """File names and counts of an instances file."""
+    if problem := file_problem(path):
+        raise DataError(f"{path}: {problem}; move {path.parent} away and unpack it again")
+    content = parse_json(read_bytes(path, error=DataError), where=str(path), error=DataError)
     try:
-        content = json.loads(path.read_bytes())
         names = {entry["file_name"] for entry in content["images"]}
         annotated = {entry["image_id"] for entry in content["annotations"]}
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; move {path.parent} away and unpack it again") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise DataError(f"{path}: no instances file ({type(error).__name__}: {error})") from None
     return names, Counts(len(names), len(annotated))

@@ -24,6 +24,7 @@ from PIL import Image
 from scipy.io import loadmat
 from scipy.io.matlab import MatReadError
 
+from harness.common.files import file_problem, read_bytes, read_text
 from harness.contract import DataError
 from harness.data.annotations import XmlAnnotations
 from harness.data.files import Folder, read_ids
@@ -126,7 +127,7 @@ class _Job:
         """Whether the lists are there and the customary ones, ``train_aug.txt`` in order."""
         if not all(self._list(name).is_file() for name in self._lists.counts):
             return None
-        ids = {name: self._list(name).read_text(encoding="utf-8").split() for name in self._lists.counts}
+        ids = {name: read_text(self._list(name), error=DataError).split() for name in self._lists.counts}
         wrong = any(self._lists.problem(name, found) for name, found in ids.items())
         ordered = ids["train_aug"] == sorted(ids["train_aug"])
         return f"{len(ids['train_aug']):,} ids" if ordered and not wrong else None
@@ -208,10 +209,11 @@ def read_sbd(path: Path) -> Mask:
     Raises:
         DataError: The file is missing, damaged or holds something else.
     """
+    if problem := file_problem(path):
+        raise DataError(f"{path}: {problem}; move {path.parents[1]} away and unpack it again")
+    content = read_bytes(path, error=DataError)
     try:
-        mask = np.asarray(loadmat(io.BytesIO(path.read_bytes()))["GTcls"][0]["Segmentation"][0])
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file; move {path.parents[1]} away and unpack it again") from None
+        mask = np.asarray(loadmat(io.BytesIO(content))["GTcls"][0]["Segmentation"][0])
     except _UNREADABLE as error:
         raise DataError(f"{path}: damaged or no mask of SBD ({type(error).__name__}: {error})") from None
     if mask.ndim != 2 or not mask.size or mask.dtype != np.uint8 or mask.max() > _LARGEST_ID:
