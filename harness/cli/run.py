@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,9 @@ from harness.common.shipped import benchmark_file
 
 if TYPE_CHECKING:
     from harness.contract.interfaces import Executor
+    from harness.engine.forecast import Forecast, Line
     from harness.engine.plan import Plan
+    from harness.engine.runner import Outcome
     from harness.plugins import PluginManager
 
 Config = Annotated[
@@ -87,6 +90,8 @@ def run(
     )
     if table:
         _print_table(outcome.records)
+    for line in _told(outcome, runs):
+        typer.echo(line)
     typer.echo(f"records: {outcome.records}")
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
@@ -111,7 +116,6 @@ def plan(
     """
     from harness.cli.console import print_table
     from harness.engine.forecast import forecast
-    from harness.engine.progress import duration
     from harness.engine.store import Store
 
     selection = _Selection(
@@ -121,15 +125,12 @@ def plan(
     expected = forecast(prepared, Store(runs), manager, tflops=tflops)
     print_table(
         ("stage", "to compute", "cached", "expected"),
-        [
-            (line.name, str(line.missing), str(line.cached), "-" if line.seconds is None else duration(line.seconds))
-            for line in expected.lines
-        ],
+        [(line.name, str(line.missing), str(line.cached), _of(line)) for line in expected.lines],
     )
     typer.echo(f"cells: {len(prepared.cells)}, finished: {expected.finished_cells}")
     typer.echo(
         f"stages: {expected.missing} to compute ({expected.unknown} of them never timed), {expected.cached} cached; "
-        f"expected {duration(expected.seconds)} one after another"
+        f"{_expected(expected)}"
     )
     if expected.gpu:
         left_out = f"; not counted: {', '.join(expected.gpu.uncounted)}" if expected.gpu.uncounted else ""
@@ -141,6 +142,7 @@ def plan(
 def status(runs: Runs = _RUNS) -> None:
     """Show how far the sweeps of a runs folder are, from any terminal."""
     from harness.cli.console import console
+    from harness.common.text import printable
     from harness.engine.progress import read_status, summary, table
 
     sweeps = read_status(runs)
@@ -149,11 +151,11 @@ def status(runs: Runs = _RUNS) -> None:
         return
     for sweep in sweeps:
         if sweep.finished:
-            typer.echo(f"{summary(sweep)} (finished; {runs / sweep.records})")
+            typer.echo(f"{summary(sweep)} (finished; {printable(runs / sweep.records)})")
         elif sweep.alive is False:
             typer.echo(f"{summary(sweep)} (process {sweep.pid} is gone; `wsss run` again resumes it)")
         else:
-            typer.echo(f"running as process {sweep.pid} on {sweep.host}")
+            typer.echo(f"running as process {sweep.pid} on {printable(sweep.host)}")
             console().print(table(sweep))
 
 
@@ -219,6 +221,38 @@ def _executor(manager: PluginManager, name: str, jobs: int | None, device: str) 
     params = {info.name: offered[info.name] for info in describe_params(record.params) if info.name in offered}
     made: Executor = resolve(record.factory)(build_params(record, params, where="--executor"))
     return made
+
+
+def _told(outcome: Outcome, runs: Path) -> Iterator[str]:
+    """For each failure, once for all rows that it took down: the sentence, the log with the traceback, a record."""
+    rows: dict[tuple[str, str, str | None], list[str]] = {}
+    for stem, failure in outcome.failures.items():
+        rows.setdefault((failure.kind, failure.message, failure.log), []).append(stem)
+    for (kind, message, log), stems in rows.items():
+        more = f" and {len(stems) - 1} more" if len(stems) > 1 else ""
+        yield f"failed: {stems[0]}{more}: {outcome.failures[stems[0]].stage}: {kind}: {message}"
+        yield f"  log: {runs / log if log else 'none was written'}"
+        yield f"  record: {outcome.records / stems[0]}.json"
+
+
+def _of(line: Line) -> str:
+    from harness.engine.progress import duration
+
+    if not line.missing:
+        return "-"
+    return "unknown" if line.seconds is None else duration(line.seconds)
+
+
+def _expected(forecast: Forecast) -> str:
+    """How long the missing stages may take, as far as equal ones were timed."""
+    from harness.engine.progress import duration
+
+    if not forecast.missing:
+        return "nothing to compute"
+    if forecast.unknown == forecast.missing:
+        return "expected time unknown"
+    least = "at least " if forecast.unknown else ""
+    return f"expected {least}{duration(forecast.seconds)} one after another"
 
 
 def _print_table(records: Path) -> None:

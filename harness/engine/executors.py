@@ -1,51 +1,43 @@
 """Where stages run: worker processes on this machine, or a Dask cluster.
 
-* Workers are spawned, not forked: a fork of a process that holds CUDA or threads is undefined.
+* Workers are fresh interpreters, not forks: a fork of a process that holds CUDA or threads is undefined.
 * A worker sets the thread limits before anything imports numpy or torch, and ends when its parent does.
 * A worker sees one GPU: ``CUDA_VISIBLE_DEVICES`` is narrowed before CUDA starts, and a worker that replaces a crashed
   one gets the same.
-* A timeout kills the worker, with everything that it runs.
+* A timeout kills the worker, with everything that it runs; so does the end of the run.
 """
 
 from __future__ import annotations
 
 import importlib
-import multiprocessing
 import os
-import pickle
-import subprocess
-import sys
-import tempfile
-import threading
-import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+from uuid import uuid4
 
 import psutil
-from pebble import ProcessPool
 
 from harness.contract.errors import ConfigError, PluginError
 from harness.contract.interfaces import Executor
-from harness.engine.group import RESULT
+from harness.engine.processes import THREAD_VARIABLES
 from harness.engine.records import DaskParams, LocalParams
+from harness.engine.worker import Worker
 
 MIB_EACH = 3072
 MOST_JOBS = 8
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 class LocalExecutor(Executor):
-    """N spawned processes, each started when it is first needed and replaced when it crashes or times out."""
+    """N worker processes, each started when it is first needed and replaced when it ends or its stage fails."""
 
     def __init__(self, params: LocalParams) -> None:
         check_params(params.device, params.jobs)
         self._jobs = params.jobs or default_jobs(params.device)
         devices = visible_devices() if params.device != "cpu" else []
         threads = max(1, min(worker_threads(), cores() // self._jobs))
-        self._workers = [_Worker(threads, device_of(number, devices)) for number in range(self._jobs)]
+        self._places = [_Place(Worker(threads, device_of(number, devices))) for number in range(self._jobs)]
 
     @property
     def slots(self) -> int:
@@ -54,36 +46,23 @@ class LocalExecutor(Executor):
 
     def submit(self, function: Callable[..., Any], /, *args: Any, timeout: float | None = None) -> Future[Any]:
         """Run ``function(*args)`` in the worker with the least to do; after ``timeout`` seconds it is killed."""
-        return min(self._workers, key=_Worker.waiting).submit(function, args, timeout)
+        return min(self._places, key=_Place.waiting).submit(function, args, timeout)
 
     def shutdown(self, *, cancel: bool = False) -> None:
-        """Wait for the workers, or stop them."""
-        for worker in self._workers:
-            worker.stop() if cancel else worker.close()
-        for worker in self._workers:
-            worker.join()
+        """Wait for the workers, or stop them; in either case nothing that they started is left."""
+        for place in self._places if cancel else ():
+            place.worker.stop()
+        for place in self._places:
+            place.shutdown(cancel=cancel)
 
 
-class _Worker:
-    """One process and the GPU that it sees.
+class _Place:
+    """A worker and the thread that waits for it."""
 
-    Args:
-        threads: CPU threads that it should use.
-        device: Name for ``CUDA_VISIBLE_DEVICES``; ``None`` = as the parent sees them.
-    """
-
-    def __init__(self, threads: int, device: str | None) -> None:
-        self._threads, self._device = threads, device
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="worker")
         self._futures: list[Future[Any]] = []
-        self._pool = self._new_pool()
-
-    def _new_pool(self) -> Any:
-        return ProcessPool(
-            max_workers=1,
-            initializer=start_worker,
-            initargs=(os.getpid(), self._threads, self._device),
-            context=multiprocessing.get_context("spawn"),
-        )
 
     def waiting(self) -> int:
         """Calls that have not ended."""
@@ -91,22 +70,13 @@ class _Worker:
         return len(self._futures)
 
     def submit(self, function: Callable[..., Any], args: tuple[Any, ...], timeout: float | None) -> Future[Any]:
-        try:
-            future: Future[Any] = self._pool.schedule(function, args=args, timeout=timeout)
-        except RuntimeError:  # the pool gives up when its process dies between two stages
-            self._pool = self._new_pool()
-            future = self._pool.schedule(function, args=args, timeout=timeout)
+        future = self._thread.submit(self.worker.call, function, args, timeout)
         self._futures.append(future)
         return future
 
-    def stop(self) -> None:
-        self._pool.stop()
-
-    def close(self) -> None:
-        self._pool.close()
-
-    def join(self) -> None:
-        self._pool.join()
+    def shutdown(self, *, cancel: bool) -> None:
+        self._thread.shutdown(cancel_futures=cancel)
+        self.worker.close()
 
 
 class DaskExecutor(Executor):
@@ -120,6 +90,7 @@ class DaskExecutor(Executor):
         self._client = distributed.Client(params.address) if params.address else distributed.Client()
         self._executor = self._client.get_executor(pure=False, retries=0)
         self._jobs = params.jobs or max(1, len(self._client.scheduler_info()["workers"]))
+        self._owner = uuid4().hex
 
     @property
     def slots(self) -> int:
@@ -128,13 +99,17 @@ class DaskExecutor(Executor):
 
     def submit(self, function: Callable[..., Any], /, *args: Any, timeout: float | None = None) -> Future[Any]:
         """Run ``function(*args)`` in a process of its own on a Dask worker."""
-        future: Future[Any] = self._executor.submit(run_isolated, function, args, timeout)
+        future: Future[Any] = self._executor.submit(run_isolated, function, args, timeout, self._owner)
         return future
 
     def shutdown(self, *, cancel: bool = False) -> None:
-        """Leave the cluster; what still runs is finished there unless ``cancel``."""
+        """Leave the cluster once all calls have returned, or end them there."""
         self._executor.shutdown(wait=not cancel)
-        self._client.close()
+        try:
+            if cancel:
+                self._client.run(end_calls, self._owner)
+        finally:
+            self._client.close()
 
 
 def worker_threads() -> int:
@@ -184,86 +159,44 @@ def device_of(worker: int, devices: Sequence[str]) -> str | None:
     return devices[worker % len(devices)] if devices else None
 
 
-def start_worker(parent: int, threads: int, device: str | None = None) -> None:
-    """Prepare a fresh worker process: thread limits, the GPU that it sees, and an end with its parent."""
-    for name in THREAD_VARIABLES:
-        os.environ[name] = str(threads)
-    if device is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = device
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+_calls: dict[str, set[Worker]] = {}
+"""Calls that this process has running for others, by owner."""
+
+_ended: set[str] = set()
 
 
-class Task:
-    """A pickled call in a folder of its own, for a process that ``harness.engine.isolated`` runs in.
-
-    Attributes:
-        folder: Where call and result lie while the context is open.
-        threads: CPU threads of the process.
-    """
-
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], *, threads: int) -> None:
-        self._function, self._args, self.threads = function, args, threads
-        self._temporary = tempfile.TemporaryDirectory(prefix="wsss-")
-        self.folder = Path(self._temporary.name)
-        self._result = self.folder / RESULT
-
-    def __enter__(self) -> Self:
-        with (self.folder / "task").open("wb") as file:
-            pickle.dump((sys.path, os.getpid(), self.threads), file)
-            pickle.dump((self._function, self._args), file)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._temporary.cleanup()
-
-    @property
-    def module(self) -> tuple[str, ...]:
-        """Arguments of the interpreter."""
-        return ("-m", "harness.engine.isolated", str(self.folder / "task"), str(self._result))
-
-    @property
-    def ended(self) -> bool:
-        """Whether the call left a result."""
-        return self._result.exists()
-
-    def value(self) -> Any:
-        """What the call returned; what it raised is raised again.
-
-        Raises:
-            ChildProcessError: The process ended without a result.
-        """
-        if not self.ended:
-            raise ChildProcessError("the process ended without a result")
-        succeeded, value = pickle.loads(self._result.read_bytes())
-        if not succeeded:
-            raise value
-        return value
-
-
-def run_isolated(function: Callable[..., Any], args: tuple[Any, ...], timeout: float | None) -> Any:
+def run_isolated(
+    function: Callable[..., Any], args: tuple[Any, ...], timeout: float | None, owner: str | None = None
+) -> Any:
     """Run ``function(*args)`` in a new interpreter and return its result.
+
+    Args:
+        function: What to call.
+        args: Its arguments.
+        timeout: Seconds that it may take.
+        owner: For whom, so that ``end_calls`` can end it.
 
     Raises:
         TimeoutError: It took longer than ``timeout`` seconds.
         ChildProcessError: The process ended without a result.
+        CancelledError: The owner's calls were ended.
     """
-    with Task(function, args, threads=cores()) as task:
-        try:
-            code = subprocess.run([sys.executable, *task.module], timeout=timeout, check=False).returncode
-        except subprocess.TimeoutExpired:
-            raise TimeoutError(f"no result after {timeout:g} s") from None
-        if not task.ended:
-            raise ChildProcessError(f"the process ended with code {code} and no result")
-        return task.value()
+    worker = Worker(cores())
+    _calls.setdefault(owner or "", set()).add(worker)
+    try:
+        if owner in _ended:
+            raise CancelledError
+        return worker.call(function, args, timeout)
+    finally:
+        _calls[owner or ""].discard(worker)
+        worker.close()
 
 
-def _end_with(ancestor: int) -> None:
-    """End this process when ``ancestor`` is none of it any more, also when what stood between them was killed."""
-    while any(process.pid == ancestor for process in psutil.Process().parents()):
-        time.sleep(0.5)
-    os._exit(1)
+def end_calls(owner: str) -> None:
+    """End the calls of an owner in this process, now and in future."""
+    _ended.add(owner)
+    for worker in tuple(_calls.get(owner, ())):
+        worker.stop()
 
 
 def cores() -> int:

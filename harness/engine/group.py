@@ -13,7 +13,7 @@ from pathlib import Path
 FOLDER = "WSSS_GROUP"
 """Environment variable: a folder that the processes of a group share."""
 
-CALL, RESULT = "call", "result"
+CALL, RESULT, ENDED = "call", "result", "ended-"
 POLL = 0.1
 VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
 

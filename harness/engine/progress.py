@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import psutil
 
-from harness.contract.errors import WsssError
+from harness.common.files import read_bytes
+from harness.common.text import parse_json, printable
+from harness.contract.errors import StoreError, WsssError
 from harness.engine.stages import report_path
 from harness.engine.store import write_atomically
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
     from rich.console import Console, Group
 
     from harness.engine.plan import Cell, Plan
@@ -26,6 +32,10 @@ if TYPE_CHECKING:
 WRITE_EACH = 1.0
 LINE_EACH = 30.0
 MOST_LINES = 40
+LARGEST = 2**26
+"""Bytes that a status file may have."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -40,6 +50,8 @@ class CellState:
         share: How far that stage is, 0 to 1.
         begun: When it began, seconds since the epoch.
     """
+
+    __pydantic_config__ = {"allow_inf_nan": False}
 
     name: str
     total: int
@@ -66,6 +78,8 @@ class CellState:
 class Sweep:
     """Progress of a run, as the status file holds it."""
 
+    __pydantic_config__ = {"allow_inf_nan": False}
+
     benchmark: str
     records: str
     pid: int = field(default_factory=os.getpid)
@@ -81,8 +95,14 @@ class Sweep:
             return None
         try:
             return psutil.Process(self.pid).create_time() <= self.started + 1
-        except psutil.Error:
+        except (psutil.Error, ValueError, OverflowError):  # gone, or a number that no process has
             return False
+
+    def replaces(self, other: Sweep) -> bool:
+        """Whether ``other`` has ended and this later sweep tells of all of its cells."""
+        over = other.finished or other.alive is False
+        known = {cell.name for cell in self.cells}
+        return over and self.records == other.records and known.issuperset(cell.name for cell in other.cells)
 
 
 class Board:
@@ -96,7 +116,7 @@ class Board:
 
     def __init__(self, plan: Plan, runs: Path, console: Console | None = None) -> None:
         self._runs, self._console = runs, console
-        self._path = runs / "status" / f"{plan.benchmark.name}.json"
+        self._path = runs / "status" / f"{plan.folder}-{uuid4().hex[:8]}.json"
         self._cells = {cell.stem: CellState(cell.stem, len(cell.stages)) for cell in plan.cells}
         self.sweep = Sweep(plan.benchmark.name, f"records/{plan.folder}", cells=list(self._cells.values()))
         self._written = self._printed = 0.0
@@ -104,6 +124,11 @@ class Board:
     @contextmanager
     def shown(self) -> Iterator[None]:
         """Draw while the run lasts."""
+        self._write()
+        for path, earlier in _statuses(self._runs):
+            if path != self._path and self.sweep.replaces(earlier):
+                with suppress(OSError):
+                    path.unlink()
         try:
             if self._console is not None and self._console.is_terminal:
                 from rich.live import Live
@@ -124,7 +149,8 @@ class Board:
             state.stage, state.begun = None, None
             state.done = state.total if status == "ok" else state.done
             if self._console is not None and not self._console.is_terminal:
-                self._console.print(f"{cell.stem}: {status}{f' ({note})' if note else ''}", highlight=False)
+                text = printable(f"{cell.stem}: {status}{f' ({note})' if note else ''}")
+                self._console.print(text, highlight=False, markup=False)
 
     def stages(self, cell: Cell, *, done: int, running: str | None, key: str | None, begun: float | None) -> None:
         """The stages of a cell moved on."""
@@ -151,14 +177,31 @@ class Board:
 
 
 def read_status(runs: Path) -> list[Sweep]:
-    """Every sweep that left a status file below ``runs``, latest first."""
-    found = []
+    """Every sweep that left a status file below ``runs`` and was not repeated since, latest first."""
+    return sorted((sweep for _, sweep in _statuses(runs)), key=lambda sweep: -sweep.started)
+
+
+def _statuses(runs: Path) -> Iterator[tuple[Path, Sweep]]:
+    """Status files with what they hold; a damaged one is named in a warning and left out."""
+    from pydantic import ValidationError
+
     for path in sorted((runs / "status").glob("*.json")):
-        with suppress(OSError, ValueError, TypeError, KeyError):
-            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            cells = [CellState(**cell) for cell in content.pop("cells")]
-            found.append(Sweep(**content, cells=cells))
-    return sorted(found, key=lambda sweep: -sweep.started)
+        try:
+            content = parse_json(read_bytes(path, error=StoreError, limit=LARGEST), where=str(path), error=StoreError)
+            yield path, _sweeps().validate_python(content)
+        except StoreError as error:
+            if os.path.lexists(path):  # else another run has just taken it away
+                log.warning("%s (not shown)", error)
+        except ValidationError as error:
+            field = ".".join(map(str, error.errors()[0]["loc"]))
+            log.warning("%s: %s: %s (not shown)", path, printable(field), error.errors()[0]["msg"].lower())
+
+
+@cache
+def _sweeps() -> TypeAdapter[Sweep]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Sweep)
 
 
 def summary(sweep: Sweep) -> str:
@@ -168,7 +211,7 @@ def summary(sweep: Sweep) -> str:
         counts[cell.status] = counts.get(cell.status, 0) + 1
     running = sorted({cell.stage for cell in sweep.cells if cell.stage})
     parts = [f"{count} {status}" for status, count in counts.items()]
-    return f"{sweep.benchmark}: {', '.join(parts)}" + (f"; now {', '.join(running)}" if running else "")
+    return printable(f"{sweep.benchmark}: {', '.join(parts)}" + (f"; now {', '.join(running)}" if running else ""))
 
 
 def table(sweep: Sweep) -> Group:
@@ -186,11 +229,11 @@ def table(sweep: Sweep) -> Group:
         share = min((cell.done + cell.share) / max(cell.total, 1), 1.0)
         left = cell.remaining(now)
         grid.add_row(
-            cell.name,
-            Text(cell.status, style=_COLOURS.get(cell.status, "dim")),
+            Text(printable(cell.name)),
+            Text(printable(cell.status), style=_COLOURS.get(cell.status, "dim")),
             ProgressBar(total=1.0, completed=share, width=20),
             f"{cell.done}/{cell.total}",
-            Text(cell.stage or cell.note, overflow="ellipsis", no_wrap=True),
+            Text(printable(cell.stage or cell.note), overflow="ellipsis", no_wrap=True),
             f"{duration(left)} left" if left is not None else "",
         )
     hidden = f" ({len(cells) - MOST_LINES} more)" if len(cells) > MOST_LINES else ""
@@ -210,7 +253,7 @@ def duration(seconds: float) -> str:
 
 def _share(report: Path) -> float:
     try:
-        progress = json.loads(report.read_text(encoding="utf-8"))
+        progress = parse_json(read_bytes(report, error=StoreError, limit=LARGEST), where=str(report), error=StoreError)
         return float(min(progress["done"] / max(progress["total"], 1), 1.0))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (StoreError, ValueError, OverflowError, KeyError, TypeError):
         return 0.0

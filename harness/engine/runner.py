@@ -35,11 +35,12 @@ WEIGHT: Mapping[str, float] = {"segmenter": 20.0, "shared": 10.0, "fit": 10.0}
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: cells by status, and where their records are."""
+    """How a run ended: cells by status, where their records are, and the failures among them by file stem."""
 
     ok: int
     failed: int
     records: Path
+    failures: Mapping[str, Failure] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -84,7 +85,7 @@ class _Runner:
     running: dict[Future[Result], tuple[str, int, float]] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     open_cells: list[Cell] = field(default_factory=list)
-    failed: int = 0
+    failures: dict[str, Failure] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.records = Records(self.plan, self.store, self.manager)
@@ -99,7 +100,8 @@ class _Runner:
             if self.open_cells:
                 self._work()
         self._notify_run("wsss_run_finished")
-        return Outcome(len(self.plan.cells) - self.failed, self.failed, self.records.folder)
+        failed = len(self.failures)
+        return Outcome(len(self.plan.cells) - failed, failed, self.records.folder, self.failures)
 
     def _begin(self, cell: Cell) -> None:
         """Take up a cell unless its record is there."""
@@ -182,8 +184,8 @@ class _Runner:
             limit = self.plan.benchmark.timeout
             self._fail(key, "timeout", ("TimeoutError", f"no result after {limit:g} s" if limit else "timed out"))
             return
-        except Exception as error:
-            self._fail(key, "failed", (type(error).__name__, f"the worker ended: {error}"))
+        except Exception as error:  # CancelledError among them: a cluster gave the stage up
+            self._fail(key, "failed", (type(error).__name__, " ".join(str(error).split()) or "the worker was lost"))
             return
         if result.status == "busy":
             self.waiting[key] = time.monotonic() + RETRY
@@ -216,7 +218,7 @@ class _Runner:
             self.records.write_failure(cell, status, failure)
             self.board.cell(cell, status=status, note=f"{role}: {error[0]}: {error[1]}")
             self.open_cells.remove(cell)
-            self.failed += 1
+            self.failures[cell.stem] = failure
         wanted = {stage for cell in self.open_cells for _, stage in cell.stages}
         self.waiting = {stage: after for stage, after in self.waiting.items() if stage in wanted}
 
@@ -248,7 +250,7 @@ class _Runner:
 
     def _notify_run(self, event: str) -> None:
         cells = tuple((cell.row.label, cell.backbone.name, cell.seed) for cell in self.plan.cells)
-        run = RunEvent(self.plan.benchmark.name, self.plan.fingerprint, cells, self.failed)
+        run = RunEvent(self.plan.benchmark.name, self.plan.fingerprint, cells, len(self.failures))
         self.manager.notify(event, run=run)
 
     def _notify_stage(self, stage: StageEvent) -> None:

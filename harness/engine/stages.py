@@ -23,6 +23,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from harness.common.text import printable
 from harness.contract.errors import StoreError, WsssError
 from harness.contract.shared import CLASSIFIER
 from harness.engine import group
@@ -30,17 +31,24 @@ from harness.engine.context import StageContext
 from harness.engine.environment import environment
 from harness.engine.executors import worker_threads
 from harness.engine.keys import as_given, derive_seed
+from harness.engine.memory import REMEDY, wants_memory
 from harness.engine.peak import PeakMemory
 from harness.engine.plan import StageSpec
+from harness.engine.processes import is_worker
 from harness.engine.reads import ReadLog
 from harness.engine.reopen import hold_to
 from harness.engine.store import Artifact, Store, explain, writing
 from harness.engine.work import RUN, Stage
+from harness.engine.worker import retire
 
 if TYPE_CHECKING:
     from harness.contract.interfaces import Dataset
     from harness.contract.run_record import DatasetInfo
     from harness.plugins import PluginManager, PluginSpec
+
+
+LONGEST = 1000
+"""Characters of an exception's message that a record takes."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +143,9 @@ def _compute(job: Job, store: Store) -> Result:
             except BaseException as error:
                 traceback.print_exc(file=file)
                 shutil.rmtree(built, ignore_errors=True)
-                if not isinstance(error, Exception | SystemExit):
-                    raise
+                if not is_worker() and not isinstance(error, Exception | SystemExit):
+                    raise  # the user's Ctrl-C; a worker gets none, there a plugin has raised it
+                retire()
                 return Result("failed", error=_failure(error))
     finally:
         report.unlink(missing_ok=True)
@@ -255,12 +264,22 @@ def _dataset(plugins: PluginSpec, name: str, params: str) -> Dataset:
 
 
 def _failure(error: BaseException) -> tuple[str, str]:
-    """Exception class and one sentence; a full disk is told as such wherever it struck."""
+    """Exception class and one sentence; a full disk and want of memory are told as such wherever they struck."""
     reason = explain(error) if isinstance(error, OSError) else None
     if reason is not None:
         name = getattr(error, "filename", None)
         return StoreError.__name__, f"{name or 'runs folder'}: cannot be written, {reason}"
-    return type(error).__name__, " ".join(str(error).split()) or "no message"
+    message = _said(error)
+    return type(error).__name__, f"{message} ({REMEDY})" if wants_memory(error, message) else message
+
+
+def _said(error: BaseException) -> str:
+    """The message of an exception of anybody's making, on one line that is safe to print; the log has all of it."""
+    try:
+        text = printable(" ".join(str(error).split()))
+    except Exception:
+        return "its message cannot be printed"
+    return (text if len(text) <= LONGEST else f"{text[:LONGEST]}...") or "no message"
 
 
 @contextmanager

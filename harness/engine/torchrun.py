@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-import signal
+import pickle
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 from harness.contract.interfaces import Executor
-from harness.engine.executors import Task, check_params, cores, visible_devices, worker_threads
-from harness.engine.group import FOLDER
+from harness.engine.executors import check_params, cores, visible_devices, worker_threads
+from harness.engine.group import ENDED, FOLDER, RESULT
+from harness.engine.processes import Session
 from harness.engine.records import TorchrunParams
 
 PATIENCE = 10.0
@@ -32,7 +37,7 @@ class TorchrunExecutor(Executor):
         self._free = [shares(devices, self._jobs, number) for number in range(self._jobs)]
         self._processes = params.processes
         self._threads = ThreadPoolExecutor(self._jobs, thread_name_prefix="torchrun")
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._stopped = threading.Event()
 
     @property
     def slots(self) -> int:
@@ -44,10 +49,9 @@ class TorchrunExecutor(Executor):
         return self._threads.submit(self._run, function, args, timeout)
 
     def shutdown(self, *, cancel: bool = False) -> None:
-        """Wait for the groups, or end them."""
+        """Wait for the groups, or end them; in either case nothing that they started is left."""
         if cancel:
-            for process in tuple(self._running):
-                end(process)
+            self._stopped.set()
         self._threads.shutdown(wait=True, cancel_futures=cancel)
 
     def _run(self, function: Callable[..., Any], args: tuple[Any, ...], timeout: float | None) -> Any:
@@ -64,20 +68,67 @@ class TorchrunExecutor(Executor):
     def _wait(self, task: Task, count: int, devices: Sequence[str], timeout: float | None) -> None:
         launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}")
         visible = {"CUDA_VISIBLE_DEVICES": ",".join(devices)} if devices else {}
-        environment = {**os.environ, **visible, FOLDER: str(task.folder), "OMP_NUM_THREADS": str(task.threads)}
-        process = subprocess.Popen(
+        environment = {**visible, FOLDER: str(task.folder), "OMP_NUM_THREADS": str(task.threads)}
+        session = Session(
             [*launcher, *task.module],
-            env=environment,
-            start_new_session=True,
+            environment=environment,
             stdout=subprocess.DEVNULL,  # a stage has its own log
             stderr=subprocess.DEVNULL,
         )
-        self._running.add(process)
         try:
-            finish(process, task, timeout)
+            finish(session, task, timeout, self._stopped)
         finally:
-            self._running.discard(process)
-            end(process)
+            session.end()
+
+
+class Task:
+    """A pickled call in a folder of its own, for the processes of a group, which run ``harness.engine.isolated``.
+
+    Attributes:
+        folder: Where call and result lie while the context is open.
+        threads: CPU threads of each process.
+    """
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], *, threads: int) -> None:
+        self._function, self._args, self.threads = function, args, threads
+        self._temporary = tempfile.TemporaryDirectory(prefix="wsss-", ignore_cleanup_errors=True)
+        self.folder = Path(self._temporary.name)
+        self._result = self.folder / RESULT
+
+    def __enter__(self) -> Self:
+        with (self.folder / "task").open("wb") as file:
+            pickle.dump((sys.path, os.getpid(), self.threads), file)
+            pickle.dump((self._function, self._args), file)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._temporary.cleanup()
+
+    @property
+    def module(self) -> tuple[str, ...]:
+        """Arguments of the interpreter."""
+        return ("-m", "harness.engine.isolated", str(self.folder / "task"), str(self._result))
+
+    @property
+    def ended(self) -> bool:
+        """Whether the call left a result."""
+        return self._result.exists()
+
+    def value(self) -> Any:
+        """What the call returned; what it raised is raised again.
+
+        Raises:
+            ChildProcessError: The group ended without a result; says which process ended first, and how.
+        """
+        if not self.ended:
+            first = min(self.folder.glob(f"{ENDED}*"), key=lambda path: path.stat().st_mtime_ns, default=None)
+            raise ChildProcessError(first.read_text() if first else "the processes ended without a result")
+        succeeded, value, _ = pickle.loads(self._result.read_bytes())
+        if not succeeded:
+            raise value
+        return value
 
 
 def shares(devices: Sequence[str], jobs: int, number: int) -> tuple[str, ...]:
@@ -87,15 +138,16 @@ def shares(devices: Sequence[str], jobs: int, number: int) -> tuple[str, ...]:
     return tuple(devices[number::jobs]) or (devices[number % len(devices)],)
 
 
-def finish(process: subprocess.Popen[bytes], task: Task, timeout: float | None) -> None:
+def finish(session: Session, task: Task, timeout: float | None, stopped: threading.Event) -> None:
     """Wait until the group has ended, or until its first process has left a result and the others were waited for.
 
     Raises:
         TimeoutError: It took longer than ``timeout`` seconds.
+        CancelledError: It was stopped.
     """
     limit = None if timeout is None else time.monotonic() + timeout
     patience = None
-    while process.poll() is None:
+    while session.running:
         now = time.monotonic()
         if task.ended and patience is None:
             patience = now + PATIENCE
@@ -103,11 +155,5 @@ def finish(process: subprocess.Popen[bytes], task: Task, timeout: float | None) 
             return
         if patience is None and limit is not None and now > limit:
             raise TimeoutError(f"no result after {timeout:g} s")
-        time.sleep(POLL)
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a launcher; the processes that it started see it go and end themselves."""
-    if process.poll() is None:
-        process.send_signal(signal.SIGKILL)
-    process.wait()
+        if stopped.wait(POLL):
+            raise CancelledError

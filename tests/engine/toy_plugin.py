@@ -3,6 +3,10 @@
 import hashlib
 import json
 import os
+import signal
+import subprocess
+import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +44,40 @@ def note(line: str) -> None:
     if path:
         with Path(path).open("a") as file:
             file.write(line + "\n")
+
+
+def throw(error: BaseException) -> None:
+    raise error
+
+
+def start_children() -> None:
+    """Start a process, and one in a session of its own, note their ids, and wait for ever."""
+    script = "for way in '' setsid setsid; do $way sleep 700 & echo $! >> $TOY_CHILDREN; done"
+    subprocess.run(["sh", "-c", script], check=True)
+    time.sleep(600)
+
+
+ENDS = {
+    "exit 0": lambda: os._exit(0),
+    "exit 3": lambda: os._exit(3),
+    "sys.exit": lambda: sys.exit(0),
+    "interrupt": lambda: throw(KeyboardInterrupt()),
+    "generator exit": lambda: throw(GeneratorExit("early")),
+    "segv": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    "term": lambda: os.kill(os.getpid(), signal.SIGTERM),
+    "memory": lambda: throw(MemoryError()),
+    "cuda": lambda: throw(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")),
+    "unprintable": lambda: throw(Unprintable()),
+    "escape": lambda: throw(ValueError("\x1b[2Jgone")),
+    "thread": lambda: threading.Thread(target=time.sleep, args=(600,)).start(),
+    "children": start_children,
+}
+"""Ways to end a stage, or what it runs in."""
+
+
+class Unprintable(Exception):
+    def __str__(self):
+        raise ValueError("no text")
 
 
 def nap() -> None:
@@ -118,6 +156,8 @@ class Fill(Generator):
                 time.sleep(600)
             if mode == "die":
                 os.kill(os.getpid(), 9)
+            if mode in ENDS:
+                ENDS[mode]()
             if mode == "skip" and image_id == view.ids[-1]:
                 return
             if mode == "full":
