@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from harness.leaderboard.pairing import Difference, RowPair
     from harness.scoring.changes import ImageChange
@@ -54,26 +54,31 @@ def compare(
     A and B are rows of one table (--runs), or two folders of records whose common rows are compared. Changes are B
     minus A; several seeds are compared seed by seed on the same images.
     """
+    from harness.cli.console import leaving_out, say
     from harness.contract import ConfigError
 
     if score not in _SCORES:
         raise ConfigError(f"--score: {score!r} is none of {', '.join(_SCORES)}")
-    for pair in _pairs(before, after, runs, backbone):
-        typer.echo(f"A = {pair.names[0]}, B = {pair.names[1]}")
-        _print_settings(pair)
-        changes = _print_statistics(pair, score, images)
-        if changes and out is not None:
-            source = _Source(config, tuple(plugin or ()))
-            typer.echo(_sheet(pair, score, changes[:images], out, source))
+    with leaving_out() as left_out:
+        for pair in _pairs(before, after, runs, backbone, left_out):
+            say(f"A = {pair.names[0]}, B = {pair.names[1]}")
+            _print_settings(pair)
+            changes = _print_statistics(pair, score, images)
+            if changes and out is not None:
+                source = _Source(config, tuple(plugin or ()))
+                say(_sheet(pair, score, changes[:images], out, source))
 
 
-def _pairs(before: str, after: str, runs: Path, backbone: str | None) -> Sequence[RowPair]:
-    from harness.leaderboard import load_runs
+def _pairs(
+    before: str, after: str, runs: Path, backbone: str | None, left_out: Callable[[str], None]
+) -> Sequence[RowPair]:
+    from harness.leaderboard.loading import load_runs, sound_runs
     from harness.leaderboard.pairing import pair_by_name, pair_folders
 
     if Path(before).is_dir() and Path(after).is_dir():
-        return pair_folders(load_runs(Path(before)), load_runs(Path(after)), backbone=backbone)
-    return [pair_by_name(load_runs(runs), before, after, backbone=backbone)]
+        one, two = (sound_runs(load_runs(Path(side), left_out), left_out) for side in (before, after))
+        return pair_folders(one, two, backbone=backbone)
+    return [pair_by_name(sound_runs(load_runs(runs, left_out), left_out), before, after, backbone=backbone)]
 
 
 def _print_settings(pair: RowPair) -> None:
@@ -84,16 +89,17 @@ def _print_settings(pair: RowPair) -> None:
 
 
 def _print_differences(title: str, found: Sequence[Difference]) -> None:
-    from harness.cli.console import print_table
+    from harness.cli.console import print_table, say
 
     if found:
         print_table((f"{title} that differ", "A", "B"), found)
     else:
-        typer.echo(f"{title}: no difference")
+        say(f"{title}: no difference")
 
 
 def _print_statistics(pair: RowPair, score: str, images: int) -> list[ImageChange]:
     """Print what changed; returns the images, the largest change first, none where nothing can be compared."""
+    from harness.cli.console import say
     from harness.leaderboard.seeds import names_of
     from harness.scoring import paired
     from harness.scoring.changes import image_changes
@@ -101,14 +107,14 @@ def _print_statistics(pair: RowPair, score: str, images: int) -> list[ImageChang
     reason = pair.different_images
     before, after = pair.scores(score)
     if reason or not before:
-        typer.echo(f"no statistics: {reason or f'the rows share no seed with {_SCORES[score]}'}")
+        say(f"no statistics: {reason or f'the rows share no seed with {_SCORES[score]}'}")
         return []
-    resamples = int(pair.before[0].record.protocol.get("scoring", {}).get("bootstrap", 1000))
+    resamples = pair.before[0].record.scoring.bootstrap
     (found,) = paired.compare({"B": after, "A": before}, resamples=resamples).pairs
     seeds = names_of(found.seeds)
     value, low, high = (f"{100 * number:+.2f}" for number in found.difference)
     verdict = "real at the 5 % level" if found.p <= paired.ALPHA else "not told apart"
-    typer.echo(
+    say(
         f"{_SCORES[score]}: B - A = {value} points, 95 % interval [{low}, {high}], p = {found.p:.4f} ({verdict}; "
         f"{len(before[found.seeds[0]])} images, {seeds} that both rows have; these images resolve about "
         f"{100 * paired.POWER_FACTOR * found.standard_error:.1f} points)"
@@ -140,13 +146,11 @@ def _print_classes(pair: RowPair, score: str, resamples: int) -> None:
 
 
 def _print_images(changes: Sequence[ImageChange], images: int) -> None:
-    from harness.cli.console import print_table
+    from harness.cli.console import print_table, say
 
     better = sum(item.change > 0 for item in changes)
     worse = sum(item.change < 0 for item in changes)
-    typer.echo(
-        f"images: {better} better in B, {worse} worse, {len(changes) - better - worse} equal (mIoU of the image)"
-    )
+    say(f"images: {better} better in B, {worse} worse, {len(changes) - better - worse} equal (mIoU of the image)")
     print_table(
         ("changed most", "mIoU of A", "mIoU of B", "change"),
         [

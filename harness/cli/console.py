@@ -1,31 +1,46 @@
-"""What every command prints with: tables and sentences for people, JSON for programs."""
+"""What every command prints with: tables and sentences for people, JSON for programs.
+
+Names and messages come from files and plugins of other people. Whatever they hold, they are shown and never obeyed.
+"""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+import typer
+
+from harness.common.text import dump_json, one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+INCOMPLETE = 3
+"""Exit code of a command that left something out and did the rest."""
 
 _PIPE_WIDTH = 200
 """Columns when the output is not a terminal: wide enough that no cell of a table is folded early."""
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console that takes every text literally (square brackets are not markup)."""
-    from rich.console import Console
+    """A console that takes every text literally: no markup, no control characters."""
+    from harness.cli.literal import LiteralConsole
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _PIPE_WIDTH
-    return Console(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+    return LiteralConsole(stderr=stderr, width=width, markup=False, highlight=False, emoji=False)
+
+
+def say(text: str, *, stderr: bool = False) -> None:
+    """Write ``text`` on a line of its own; control characters are shown, line breaks stay."""
+    typer.echo(_lines(text), err=stderr)
 
 
 def print_json(data: Any) -> None:
     """Write ``data`` as indented JSON and nothing else, so that the output can be piped."""
-    sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(dump_json(data, indent=2) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, styles: Sequence[str] = ()) -> None:
@@ -41,12 +56,34 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, styles
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(_lines(column), overflow="fold")
     for number, row in enumerate(rows):
-        table.add_row(*row, style=styles[number] if styles else None)
+        table.add_row(*map(_lines, row), style=styles[number] if styles else None)
     console().print(table)
 
 
 def print_error(message: str) -> None:
     """Write ``error: <message>`` on one line to standard error."""
-    sys.stderr.write(f"error: {' '.join(message.split())}\n")
+    sys.stderr.write(f"error: {one_line(message)}\n")
+
+
+@contextmanager
+def leaving_out() -> Iterator[Callable[[str], None]]:
+    """Gives a function that says what the command leaves out; a command that left out anything ends with 3.
+
+    Raises:
+        typer.Exit: With ``INCOMPLETE``, at the end.
+    """
+    said: list[str] = []
+
+    def report(sentence: str) -> None:
+        said.append(sentence)
+        sys.stderr.write(f"left out: {one_line(sentence)}\n")
+
+    yield report
+    if said:
+        raise typer.Exit(INCOMPLETE)
+
+
+def _lines(text: str) -> str:
+    return "\n".join(map(printable, text.split("\n")))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from harness.contract import RendererRecord
     from harness.leaderboard import Board, Run
     from harness.plugins import PluginManager
@@ -43,39 +45,43 @@ def leaderboard(
     """Make a leaderboard from run records.
 
     With --out every format is written (or those of --format) and each file is named. Without it the table is printed,
-    or the text of the formats.
+    or the text of the formats. A record that cannot be used is reported and left out; the exit code is 3 then.
     """
+    from harness.cli.console import leaving_out, say
     from harness.cli.gallery import with_gallery
     from harness.leaderboard import build_board
     from harness.leaderboard.claims import claims_of
     from harness.plugins import manager
 
     plugins = manager(plugin_files=plugin or ())
-    selected, older = _selected(source, runs)
-    if older:
-        typer.echo(f"left out: records of older settings ({', '.join(name[:8] for name in older)})", err=True)
-    wanted = claims_of(plugins, selected) if claims else ()
-    board = build_board(selected, allow_mixed=allow_mixed, claims=wanted)
-    if out is None and formats is None:
-        _print_table(board, claims=claims)
-        return
-    texts = _render(with_gallery(board, source, runs, selected, plugins), formats, plugins)
-    if out is None:
-        typer.echo("\n".join(texts.values()), nl=False)
-        return
-    for path in _write(texts, out, board.benchmark.replace(" + ", "+")):
-        typer.echo(str(path))
+    with leaving_out() as left_out:
+        selected, older = _selected(source, runs, left_out)
+        if older:
+            say(f"left out: records of older settings ({', '.join(name[:8] for name in older)})", stderr=True)
+        wanted = claims_of(plugins, selected) if claims else ()
+        board = build_board(selected, allow_mixed=allow_mixed, claims=wanted)
+        if out is None and formats is None:
+            _print_table(board, claims=claims)
+            return
+        texts = _render(with_gallery(board, source, runs, selected, plugins), formats, plugins)
+        if out is None:
+            typer.echo("\n".join(texts.values()), nl=False)
+            return
+        for path in _write(texts, out, board.benchmark.replace(" + ", "+")):
+            say(str(path))
 
 
-def _selected(source: Path | None, runs: Path) -> tuple[list[Run], list[str]]:
-    """The runs that the table is of, and the older fingerprints that were left out."""
+def _selected(source: Path | None, runs: Path, left_out: Callable[[str], None]) -> tuple[list[Run], list[str]]:
+    """The runs that the table is of, and the older fingerprints that were left out; faulty records are reported."""
     from harness.data.load import load_yaml
     from harness.leaderboard import load_runs, select_benchmark
+    from harness.leaderboard.loading import sound_runs
 
     if source is None or source.is_dir():
-        return load_runs(source or runs), []
+        return sound_runs(load_runs(source or runs, left_out), left_out), []
     name = load_yaml(source).get("name", source.stem)
-    return select_benchmark(load_runs(runs), str(name))
+    selected, older = select_benchmark(load_runs(runs, left_out), str(name))
+    return sound_runs(selected, left_out), older
 
 
 def _print_table(board: Board, *, claims: bool) -> None:

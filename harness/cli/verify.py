@@ -32,6 +32,7 @@ def verify(
     A confirmed record gets a mark that tables show as verified; an edit of the record loses it. Exit code 0 when every
     number was confirmed, 3 on any difference or where the store lacks label maps, 2 for wrong input.
     """
+    from harness.cli.console import say
     from harness.cli.runs import open_recorded, runs_folder
     from harness.engine.store import Store
     from harness.engine.verify import settle
@@ -40,9 +41,10 @@ def verify(
 
     datasets: dict[tuple[Path, str], Dataset] = {}
     different = 0
-    for item in load_runs(run if run.is_dir() else [run]):
+    unreadable: list[str] = []
+    for item in load_runs(run if run.is_dir() else [run], unreadable.append):
         if item.record.status != "ok":
-            typer.echo(f"{item.path.stem}: no numbers ({item.record.status})")
+            say(f"{item.path.stem}: no numbers ({item.record.status})")
             continue
         key = runs_folder(item.path), item.record.fingerprint
         if key not in datasets:
@@ -50,8 +52,10 @@ def verify(
         found = recompute(item.path, item.record, Store(key[0]), datasets[key])
         settle(item.path, verified=not found)
         different += bool(found)
-        typer.echo(f"{item.path.stem}: {'differs' if found else 'verified'}")
+        say(f"{item.path.stem}: {'differs' if found else 'verified'}")
         for sentence in found:
-            typer.echo(f"  {sentence}")
-    if different:
+            say(f"  {sentence}")
+    for sentence in unreadable:
+        say(f"not verified: {sentence}")
+    if different or unreadable:
         raise typer.Exit(DIFFERENT)

@@ -7,6 +7,7 @@ number of 5,000 digits or aliases that multiply is an exception of the interpret
 from __future__ import annotations
 
 import json
+import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Hashable
@@ -25,7 +26,8 @@ NODES = 1_000_000
 DIGITS = 40
 """Digits of a whole number; Python itself refuses to read more than 4,300."""
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def printable(value: object) -> str:
@@ -33,10 +35,18 @@ def printable(value: object) -> str:
 
     A name from a file must neither move the cursor of a terminal nor reverse the direction of its text.
     """
-    text = str(value)
-    if "\udc80" <= max(text, default="") <= "\udfff":  # bytes of a file name that are not UTF-8
-        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+    return _CONTROL.sub(_shown, str(value))
+
+
+def one_line(value: object) -> str:
+    """``printable`` with line breaks and runs of blanks as one blank each: for a cell of a table, or a sentence."""
+    return printable(" ".join(str(value).split()))
+
+
+def _shown(match: re.Match[str]) -> str:
+    """A control character as its escape sequence; a byte of a file name that is not UTF-8 as that byte."""
+    code = ord(match[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else match[0].encode("unicode_escape").decode("ascii")
 
 
 class _Loader(yaml.SafeLoader):
@@ -186,6 +196,37 @@ def _deeper(document: bytes, levels: int) -> bool:
             return False
         brackets = outer
     return b"[]" in brackets
+
+
+def unfit(value: Any, field: str = "") -> str | None:
+    """What no table or file could hold of a parsed document, as ``FIELD: reason``, or ``None``.
+
+    JSON text can say ``NaN``, ``1e999`` and half a character (``\\ud800``); none of them can be written again.
+
+    Args:
+        value: As ``parse_json`` returns it, of bounded depth.
+        field: Dotted name of ``value``, empty for a whole document.
+    """
+    if isinstance(value, str):
+        return f"{field or 'file'}: holds half a character" if _SURROGATE.search(value) else None
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"{field or 'file'}: {value} is no finite number"
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, item in items:
+        below = f"{field}.{printable(name)}" if field else printable(name)
+        if found := unfit(name, below) or unfit(item, below):
+            return found
+    return None
+
+
+def dump_json(value: Any, *, indent: int | None = None, sort_keys: bool = False) -> str:
+    r"""``value`` as JSON in UTF-8, with every control character written as ``\u001b``, also those that JSON permits.
+
+    Raises:
+        ValueError: It holds a number that is not finite.
+    """
+    text = json.dumps(value, indent=indent, sort_keys=sort_keys, ensure_ascii=False, allow_nan=False)
+    return _CONTROL.sub(lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", text)
 
 
 def parse_xml(data: bytes, *, where: str, error: type[WsssError] = ConfigError) -> ElementTree.Element:

@@ -165,7 +165,7 @@ class ScoringSettings(Section):
     absent_class: Literal["leave_out"] = "leave_out"
     pseudo_ignore: Literal["miss"] = "miss"
     dev_fraction: float = Field(0.0, ge=0, lt=1, description="hashed share of val kept for choices, never scored")
-    bootstrap: int = Field(1000, ge=100, description="resamples of the images for an interval")
+    bootstrap: int = Field(1000, ge=100, le=100_000, description="resamples of the images for an interval")
 
 
 class Protocol(Section):

@@ -2,19 +2,40 @@
 
 A record is one JSON file, its confusions are ``.npz`` files beside it. Every number of a table is computed from these
 files alone. Import this module where it is needed: it loads pydantic.
+
+Anyone may have written a record, so the models are strict: what passes them can be counted, added, looked up in a store
+and named in a file name without another check. ``harness.scoring.record_file`` reads the file.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from harness.contract.protocol import ScoringSettings
 
 SCHEMA_VERSION = 1
 
+MOST_CLASSES = 255
+"""Classes including background: a label map is uint8, and 255 is no class."""
+
+FileStem = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+"""A name that files are called after: it cannot leave its folder."""
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{1,64}$")]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+Amount = Annotated[float, Field(ge=0, le=1e12)]
+"""Seconds or MiB: sums of them stay finite."""
+
+_NEED = r"[A-Z](\d{1,3}(\.\d{1,6})?(e-\d\d)?%)?(\(aux\))?"
+Supervised = Annotated[str, Field(pattern=rf"^(none|{_NEED}(\+{_NEED})*)$")]
+"""As ``harness.contract.letters`` writes it."""
+
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class Score(_Model):
@@ -27,10 +48,10 @@ class Score(_Model):
         images: How many images were scored.
     """
 
-    split: str
-    confusion: str
-    sha256: str
-    images: int
+    split: Literal["train", "val"]
+    confusion: str = Field(pattern=r"^[^/\x00]+\.npz$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    images: Count = Field(ge=1)
 
 
 class Oracle(_Model):
@@ -45,10 +66,16 @@ class Oracle(_Model):
     """
 
     thresholds: list[float]
-    miou: list[float]
+    miou: list[Share]
     best_threshold: float
-    best_miou: float
-    area: float
+    best_miou: Share
+    area: Share
+
+    @model_validator(mode="after")
+    def _one_each(self) -> Oracle:
+        if len(self.thresholds) != len(self.miou):
+            raise ValueError(f"{len(self.thresholds)} thresholds and {len(self.miou)} miou, there must be one for each")
+        return self
 
 
 class Failure(_Model):
@@ -64,18 +91,47 @@ class StageInfo(_Model):
     """One stage of the cell. Time and peaks are those of the run that computed the artifact; no GPU, no GPU peak."""
 
     name: str
-    key: str
-    seconds: float | None = None
-    peak_mib: float | None = None
-    peak_gpu_mib: float | None = None
+    key: str = Field(pattern=r"^[0-9a-z]{1,64}$")
+    seconds: Amount | None = None
+    peak_mib: Amount | None = None
+    peak_gpu_mib: Amount | None = None
     device: str | None = None
 
 
 class Access(_Model):
     """How often a kind of supervision was read, and of how many different images."""
 
-    reads: int
-    images: int
+    reads: Count
+    images: Count
+
+
+class ComponentInfo(_Model):
+    """A generator, refiner or segmenter by name with its parameters."""
+
+    name: str
+    params: dict[str, Any]
+
+
+class RoundInfo(_Model):
+    """One round as it ran; without a segmenter it ends with its pseudo labels."""
+
+    generator: ComponentInfo
+    refiners: list[ComponentInfo]
+    segmenter: ComponentInfo | None
+    warm_start: bool = False
+
+
+class ReportedInfo(_Model):
+    """A number that a paper states (``harness.contract.Reported``); ``None`` = not confirmed."""
+
+    value: float
+    metric: str
+    dataset: str
+    split: str
+    source: str
+    backbone: str | None = None
+    init: str | None = None
+    crf: bool | None = None
 
 
 class PluginInfo(_Model):
@@ -91,8 +147,8 @@ class DatasetInfo(_Model):
     """The data set as the protocol sees it: classes, split sizes and content hashes by ``split/kind``."""
 
     name: str
-    classes: list[str]
-    images: dict[str, int]
+    classes: list[str] = Field(min_length=1, max_length=MOST_CLASSES)
+    images: dict[str, Count]
     digests: dict[str, str]
     show_images: bool = False
 
@@ -101,30 +157,57 @@ class RunRecord(_Model):
     """One cell."""
 
     schema_version: int = SCHEMA_VERSION
-    benchmark: str
-    fingerprint: str
-    protocol: dict[str, Any]
+    benchmark: FileStem
+    fingerprint: Digest
+    protocol: dict[str, dict[str, Any]] = Field(description="sections; ``scoring`` is read, the others are shown")
     dataset: DatasetInfo
-    label: str = Field(description="name of the table row")
+    label: str = Field(min_length=1, description="name of the table row")
     method: str
     params: dict[str, Any]
-    rounds: list[dict[str, Any]]
+    rounds: list[RoundInfo] = Field(min_length=1)
     reference: bool = False
     reconstruction: bool = False
     paper: str | None = None
-    year: int | None = None
-    reported: list[dict[str, Any]] = []
-    supervision: str
+    year: int | None = Field(None, ge=0, le=9999)
+    reported: list[ReportedInfo] = []
+    supervision: Supervised
     backbone: str
     init: str = Field(description="what the initial weights were trained on; 'random' without weights")
-    init_sha256: str | None = None
-    seed: int
+    init_sha256: Digest | None = None
+    seed: int = Field(ge=0)
     status: Literal["ok", "failed", "timeout"]
     error: Failure | None = None
     scores: dict[str, Score] = Field(default={}, description="'pseudo' (last round, train), 'pseudo_r1', ..., 'val'")
     oracle: Oracle | None = None
-    label_coverage: float | None = Field(None, description="share of training pixels whose pseudo label is not 255")
+    label_coverage: Share | None = Field(None, description="share of training pixels whose pseudo label is not 255")
     stages: list[StageInfo] = []
     meter: dict[str, Access] = {}
     plugins: list[PluginInfo] = []
     environment: dict[str, Any] = {}
+
+    @field_validator("protocol")
+    @classmethod
+    def _scoring(cls, protocol: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """Refuse a section ``scoring`` that cannot be followed."""
+        try:
+            ScoringSettings.model_validate(protocol.get("scoring", {}))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"scoring.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        return protocol
+
+    @model_validator(mode="after")
+    def _scores_of_its_rounds(self) -> RunRecord:
+        earlier = [f"pseudo_r{number}" for number in range(1, len(self.rounds))]
+        splits = {**dict.fromkeys([*earlier, "pseudo"], "train"), "val": "val"}
+        for name, score in self.scores.items():
+            if name not in splits:
+                raise ValueError(f"scores.{name}: no such score, a record of its rounds has {', '.join(splits)}")
+            if score.split != splits[name]:
+                raise ValueError(f"scores.{name}.split: {score.split!r}, it must be {splits[name]!r}")
+        return self
+
+    @property
+    def scoring(self) -> ScoringSettings:
+        """How its images were scored."""
+        return ScoringSettings.model_validate(self.protocol.get("scoring", {}))

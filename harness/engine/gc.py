@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from collections.abc import Iterable, Iterator
@@ -16,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.contract.errors import DataError
 from harness.engine.store import Store, writing
+from harness.scoring.record_file import read_record
 
 DAMAGED = "(damaged artifact)"
 SET_ASIDE = "(damaged artifact, set aside)"
@@ -119,11 +118,7 @@ def _records(store: Store) -> list[Path]:
 
 def _stages(record: Path) -> list[tuple[str, str]]:
     """(role, key) of the stages of a record."""
-    try:
-        content = json.loads(record.read_text(encoding="utf-8"))
-        return [(stage["name"], stage["key"]) for stage in content["stages"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{record}: stages: the record cannot be read ({type(error).__name__}: {error})") from None
+    return [(stage.name, stage.key) for stage in read_record(record).stages]
 
 
 def _evidence(store: Store, stages: Iterable[tuple[str, str]]) -> set[str]:

@@ -11,6 +11,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from harness.common.files import file_sha256
+from harness.contract.errors import DataError, WsssError
 from harness.contract.run_record import Access, Failure, PluginInfo, RunRecord, Score, StageInfo
 from harness.engine.environment import merged
 from harness.engine.keys import public_protocol
@@ -18,6 +20,7 @@ from harness.engine.reads import total
 from harness.engine.rows import plugin_source
 from harness.engine.store import Store, write_atomically, writing
 from harness.engine.work import CONFUSIONS, SUMMARY
+from harness.scoring.record_file import read_record
 
 if TYPE_CHECKING:
     from harness.engine.plan import Cell, Plan
@@ -151,8 +154,8 @@ class Records:
 
     def _read(self, cell: Cell) -> RunRecord | None:
         try:
-            return RunRecord.model_validate_json(self.path(cell).read_bytes())
-        except (OSError, ValueError):
+            return read_record(self.path(cell))
+        except DataError:
             return None
 
 
@@ -174,6 +177,6 @@ def _round(item: ResolvedRound) -> dict[str, Any]:
 
 def _sha256(path: Path) -> str | None:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
+        return file_sha256(path)
+    except WsssError:
         return None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.common.files import file_problem, file_sha256
 from harness.contract.arrays import IGNORE
 from harness.contract.errors import DataError
 from harness.engine.keys import fingerprint_of, is_key_of
@@ -56,7 +57,7 @@ def verify(path: Path, record: RunRecord, store: Store, dataset: Dataset) -> lis
     """
     differences = list(_description(record))
     expected = {"pseudo", *(f"pseudo_r{number}" for number in range(1, len(record.rounds)))}
-    if record.rounds[-1]["segmenter"]:
+    if record.rounds[-1].segmenter:
         expected.add("val")
     if record.scores.keys() != expected:
         differences.append(f"scores: the record has {sorted(record.scores)}, its rounds call for {sorted(expected)}")
@@ -99,10 +100,10 @@ def _score(path: Path, record: RunRecord, name: str, score: Score, store: Store,
     counted = _recount(labels, dataset, _scored_ids(dataset, record, split))
     if score.images != len(counted.confusions):
         yield f"scores.{name}.images: the record says {score.images}, scored are {len(counted.confusions)}"
-    file = path.parent / Path(score.confusion).name
+    file = path.parent / score.confusion
     if hashlib.sha256(counted.confusions.to_bytes()).hexdigest() != score.sha256:
         yield f"scores.{name}: {_difference(Confusions.load(file), counted.confusions)}"
-    elif not file.exists() or hashlib.sha256(file.read_bytes()).hexdigest() != score.sha256:
+    elif file_problem(file) or file_sha256(file) != score.sha256:
         yield f"scores.{name}.confusion: {file} is missing or was changed"
     if name == "pseudo":
         yield from _label_numbers(record, labels, counted, dataset)
@@ -124,8 +125,7 @@ def _scored_ids(dataset: Dataset, record: RunRecord, split: str) -> tuple[str, .
     from harness.data.views import dev_split
 
     ids = dataset.ids(split)
-    fraction = record.protocol.get("scoring", {}).get("dev_fraction", 0.0)
-    return ids if split == "train" else dev_split(ids, fraction)[1]
+    return ids if split == "train" else dev_split(ids, record.scoring.dev_fraction)[1]
 
 
 def _recount(labels: LabelReader, dataset: Dataset, ids: tuple[str, ...]) -> Recount:

@@ -130,7 +130,7 @@ def _points(resolvable: dict[str, float]) -> str:
 
 
 def _resamples(record: RunRecord) -> int:
-    return int(record.protocol.get("scoring", {}).get("bootstrap", 1000))
+    return record.scoring.bootstrap
 
 
 def _row(group: Sequence[Run]) -> Row:
@@ -150,7 +150,7 @@ def _row(group: Sequence[Run]) -> Row:
         seeds=[run.record.seed for run in done or group],
         status=status,
         annotation_hours=_annotation_hours(record),
-        reported=[ReportedNumber.model_validate(number) for number in record.reported] or None,
+        reported=[ReportedNumber.model_validate(number.model_dump()) for number in record.reported] or None,
         fingerprint=record.fingerprint,
         init_sha256=record.init_sha256,
         verified=all(run.verified for run in done) or None if done else None,

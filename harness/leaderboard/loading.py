@@ -1,19 +1,27 @@
-"""Run records and their confusions, read from disk and checked before any number is made of them."""
+"""Run records and their confusions, read from disk and checked before any number is made of them.
+
+A record that cannot be trusted is left out and reported in one sentence, so that the other rows of a table go on: it
+cannot be read, its confusions cannot be read, or it contradicts the other records of its fingerprint.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from pydantic import ValidationError
-
+from harness.common.text import printable
 from harness.contract.errors import ConfigError, DataError
-from harness.contract.run_record import SCHEMA_VERSION, RunRecord, Score
+from harness.contract.run_record import RunRecord, Score
 from harness.scoring.confusion import Confusions
 from harness.scoring.marks import is_marked
+from harness.scoring.record_file import read_record
+
+Report = Callable[[str], None]
+"""Told of each record that is left out, in one sentence."""
 
 _LISTED = 30
 """Differences that an error spells out."""
@@ -42,8 +50,6 @@ class Run:
 
     def _read(self, score: Score) -> Confusions:
         path = self.path.parent / score.confusion
-        if path.parent != self.path.parent:
-            raise DataError(f"{self.path}: scores: {score.confusion!r} does not lie beside the record")
         confusions = Confusions.load(path, sha256=score.sha256)
         found = (len(confusions), confusions.num_classes)
         named = (score.images, len(self.record.dataset.classes))
@@ -52,23 +58,33 @@ class Run:
         return confusions
 
 
-def load_runs(source: Path | Iterable[Path]) -> list[Run]:
+def _refuse(sentence: str) -> NoReturn:
+    """What is told of a record that nobody wants to leave out."""
+    raise DataError(sentence)
+
+
+def load_runs(source: Path | Iterable[Path], left_out: Report = _refuse) -> list[Run]:
     """Every run record of a runs folder (below ``records`` where it has one), or of a list of files.
+
+    Args:
+        source: The folder, or the files.
+        left_out: Told of each record that cannot be read; by default the first such record is an error.
 
     Raises:
         ConfigError: The folder is missing or holds no record.
-        DataError: A record cannot be read, or two records of a benchmark are of the same cell.
+        DataError: Not one record can be read, or two records of a benchmark are of the same cell.
     """
-    if isinstance(source, Path):
-        folder = source / "records" if (source / "records").is_dir() else source
-        if not folder.is_dir():
-            raise ConfigError(f"{folder}: no such folder of run records; name it with --runs")
-        paths = sorted(folder.rglob("*.json"))
-    else:
-        paths = sorted(source)
+    paths = _record_files(source) if isinstance(source, Path) else sorted(source)
     if not paths:
         raise ConfigError(f"{source}: no run records; make some with `wsss run`")
-    runs = [Run(path, _record(path)) for path in paths]
+    runs: list[Run] = []
+    faults: list[str] = []
+    for path in paths:
+        try:
+            runs.append(Run(path, read_record(path)))
+        except DataError as error:
+            faults.append(str(error))
+    _report(faults, left_out, of=runs)
     by_benchmark: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         by_benchmark[run.record.benchmark].append(run)
@@ -77,18 +93,80 @@ def load_runs(source: Path | Iterable[Path]) -> list[Run]:
     return runs
 
 
-def _record(path: Path) -> RunRecord:
-    try:
-        record = RunRecord.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "file"
-        raise DataError(f"{path}: {field}: {first['msg']} (not a readable run record)") from error
-    if record.schema_version != SCHEMA_VERSION:
-        raise DataError(f"{path}: schema_version: {record.schema_version}, this version reads {SCHEMA_VERSION}")
-    return record
+def _record_files(source: Path) -> list[Path]:
+    """Files that should be records: all JSON files of a folder, or those below folders named ``records`` if it has any."""
+    folder = source / "records" if (source / "records").is_dir() else source
+    if not folder.is_dir():
+        raise ConfigError(f"{printable(folder)}: no such folder of run records; name it with --runs")
+    paths = sorted(folder.rglob("*.json"))
+    return [path for path in paths if "records" in path.relative_to(folder).parts[:-1]] or paths
+
+
+def _report(faults: Iterable[str], left_out: Report, *, of: Iterable[Run]) -> None:
+    """Tell ``left_out`` of each fault; where nothing else is left, the first one is the error.
+
+    Raises:
+        DataError: There are faults and ``of`` is empty.
+    """
+    faults = list(faults)
+    if faults and not list(of):
+        more = f" (and {len(faults) - 1} more records cannot be used)" if len(faults) > 1 else ""
+        raise DataError(f"{faults[0]}{more}")
+    for fault in faults:
+        left_out(fault)
+
+
+def sound_runs(runs: Iterable[Run], left_out: Report = _refuse) -> list[Run]:
+    """The runs whose confusions can be read and that agree with the other runs of their fingerprint.
+
+    Runs of one fingerprint have the same protocol, data set, scored images and masks. Where some differ, those stay
+    that most runs agree with, the first ones where as many agree with others.
+
+    Args:
+        runs: Runs of any number of fingerprints.
+        left_out: Told of each run that is left out; by default the first such run is an error.
+
+    Raises:
+        DataError: Not one run is sound.
+    """
+    signed: list[tuple[Run, dict[str, Hashable]]] = []
+    faults: list[str] = []
+    for run in runs:
+        try:
+            signed.append((run, dict(_signatures(run))))
+        except DataError as error:
+            faults.append(str(error))
+    usual = _usual(signed)
+    kept = []
+    for run, signatures in signed:
+        other = [part for part, found in signatures.items() if usual[run.record.fingerprint, part] != found]
+        if other:
+            faults.append(f"{printable(run.path)}: {other[0]}: not that of the other records of its fingerprint")
+        else:
+            kept.append(run)
+    _report(faults, left_out, of=kept)
+    return kept
+
+
+def _signatures(run: Run) -> Iterator[tuple[str, Hashable]]:
+    """What runs of one fingerprint share, by field of the record."""
+    yield "protocol", repr(sorted(run.record.protocol.items()))
+    yield "dataset", repr(run.record.dataset.model_dump(exclude={"show_images"}))
+    for name in run.record.scores:
+        confusions = run.confusions(name)
+        if confusions is not None:
+            ids = sorted(confusions.ids)
+            truth = confusions.subset(ids).areas()[:, 1]
+            yield f"scores.{name}", hashlib.sha256("\n".join(ids).encode() + truth.tobytes()).hexdigest()
+
+
+def _usual(signed: Iterable[tuple[Run, dict[str, Hashable]]]) -> dict[tuple[str, str], Hashable]:
+    """The most frequent signature of each fingerprint and field, of equally frequent ones the first."""
+    counts: dict[tuple[str, str], Counter[Hashable]] = defaultdict(Counter)
+    for run, signatures in signed:
+        for part, found in signatures.items():
+            counts[run.record.fingerprint, part][found] += 1
+    return {key: counter.most_common(1)[0][0] for key, counter in counts.items()}
 
 
 def once_a_cell(runs: Iterable[Run]) -> list[Run]:

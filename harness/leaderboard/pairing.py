@@ -151,7 +151,7 @@ def _differences(pair: RowPair, describe: Callable[[RunRecord], dict[str, object
 
 
 def _settings(record: RunRecord) -> dict[str, object]:
-    rounds = {f"round {number}": item for number, item in enumerate(record.rounds, start=1)}
+    rounds = {f"round {number}": item.model_dump(mode="json") for number, item in enumerate(record.rounds, start=1)}
     return {
         **record.model_dump(mode="json", include=set(_SETTINGS) - {"rounds"}),
         "rounds": rounds,

@@ -6,11 +6,12 @@ precision); Markdown and LaTeX are for readers (per cent, one decimal).
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from harness.common.text import dump_json, one_line
 from harness.leaderboard.columns import (
     CLAIM_HEADERS,
     Column,
@@ -28,6 +29,25 @@ _CLAIMS = (
     "Differences are in points (ratios in per cent), with 95 % paired bootstrap intervals over images. A claim holds "
     "when the interval lies on its side of no difference, does not hold when it lies on the other side, and is "
     "unresolved between."
+)
+
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet takes for the beginning of a formula, in both widths."""
+
+_MARKDOWN = (
+    (r"&(?=[A-Za-z#])", "&amp;"),
+    (r"([\\|*`~$])", r"\\\1"),
+    ("<", "&lt;"),
+    (r"\](?=[(\[:])", r"\]"),
+    (r"(?<![^\W_])_|_(?![^\W_])", r"\_"),
+    (r"://", ":&#47;/"),
+    (r"(?i)\bwww\.", "www&#46;"),
+)
+"""Markup and what it is written as, in this order; an underscore inside a word and a bracketed interval are none."""
+
+_PREAMBLE = (
+    r"Needs \usepackage{booktabs} in the preamble; a table that is too wide: \resizebox{\textwidth}{!}{\input{FILE}} of the "
+    "package graphicx, or fewer columns with `wsss leaderboard --columns rank,method,val_miou`."
 )
 
 _CLASSES = "Each number is the mean over the seeds of its row."
@@ -60,8 +80,9 @@ def to_markdown(board: Board) -> str:
 
 def to_latex(board: Board) -> str:
     """A ``tabular`` for the package ``booktabs`` under comments that explain it."""
-    comments = "\n".join(f"% {_one_line(note)}" for note in [title(board), *board.notes])
-    return f"{comments}\n{_table(board, main_columns(board), 'latex_booktabs', _one_line, null='--')}\n"
+    comments = "\n".join(f"% {one_line(note)}" for note in [title(board), _PREAMBLE, *board.notes])
+    table = _table(board, main_columns(board), "latex_booktabs", one_line, null="--")
+    return f"{comments}\n{_latex_rows(table)}\n"
 
 
 def to_csv(board: Board) -> str:
@@ -71,21 +92,20 @@ def to_csv(board: Board) -> str:
 
 def to_json(board: Board) -> str:
     """The whole frame with sorted keys."""
-    return (
-        json.dumps(board.model_dump(mode="json"), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    return dump_json(board.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
 
 
 def _flat(row: Row) -> dict[str, object]:
     number = closest_reported(row)
     shared = row.percent_of_full_seeds
-    return row.model_dump(mode="json", exclude=_NESTED) | {
+    cells = row.model_dump(mode="json", exclude=_NESTED) | {
         "seeds": " ".join(map(str, row.seeds)),
         "reported": number and number.value,
         "reported_protocol": number and reported_protocol(number),
         "error": row.error and row.error.kind,
         **({} if shared is None else {"percent_of_full_seeds": " ".join(map(str, shared))}),
     }
+    return {name: _csv_text(cell) if isinstance(cell, str) else cell for name, cell in cells.items()}
 
 
 def _claims(board: Board) -> str:
@@ -106,14 +126,30 @@ def _cell(text: str | None, escape: Callable[[str], str], null: str) -> str:
     return null if text is None else escape(text)
 
 
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+def _csv_text(value: str) -> str:
+    """A text that no spreadsheet takes for a formula: one that begins like a formula gets an apostrophe in front."""
+    text = one_line(value)
+    return f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _markdown_text(text: str) -> str:
-    for char, escaped in (("\\", "\\\\"), ("|", "\\|"), ("<", "&lt;"), ("*", "\\*"), ("`", "\\`")):
-        text = text.replace(char, escaped)
-    return _one_line(text)
+    """A text that is no markup: no link, no picture, no emphasis, no HTML, no further cell."""
+    for mark, escaped in _MARKDOWN:
+        text = re.sub(mark, escaped, text)
+    return one_line(text)
+
+
+def _latex_rows(table: str) -> str:
+    """Rows that start with ``[`` or ``*`` would be an argument of the line break before them."""
+    return re.sub(r"^( *)(?=[\[*])", r"\1{}", table, flags=re.MULTILINE)
 
 
 def _factory(render: Render) -> Callable[[object], Render]:

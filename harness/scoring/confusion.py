@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
+import struct
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from harness.common.files import read_bytes
+from harness.common.text import one_line, printable
 from harness.contract.arrays import IGNORE
 from harness.contract.errors import DataError
 
@@ -28,7 +32,29 @@ if TYPE_CHECKING:
 
 Counts = npt.NDArray[np.int64]
 
-_ARRAYS = ("ids", "num_classes", "index", "truth", "pred", "count")
+_ARRAYS = {
+    "ids": "<U[0-9]+",
+    "num_classes": "<i8",
+    "index": "<i8",
+    "truth": r"\|u1",
+    "pred": r"\|u1",
+    "count": "<i8",
+}
+"""Name and type of each array of a file, in the order of the file."""
+
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype>[<|][a-zA-Z][1-9][0-9]{0,5})', 'fortran_order': False, "
+    rb"'shape': \((?:(?P<length>[0-9]{1,12}),)?\), \} *\n",
+    re.DOTALL,
+)
+"""What numpy writes before a vector or a single number."""
+
+LIMIT = 1 << 29
+"""Bytes that a file may have: some millions of images."""
+
+MOST_PIXELS = 1 << 53
+"""Pixels of all images: sums of them stay exact."""
+
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -99,6 +125,8 @@ class Confusions:
 
     def __post_init__(self) -> None:
         shapes = {array.shape for array in (self.index, self.truth, self.pred, self.count)}
+        if not 0 < self.num_classes <= IGNORE:
+            raise DataError(f"confusions: {self.num_classes} classes, there can be 1 to {IGNORE}")
         if len(set(self.ids)) != len(self.ids):
             raise DataError("confusions: an image id occurs twice")
         if shapes != {(len(self.index),)}:
@@ -107,6 +135,8 @@ class Confusions:
             raise DataError("confusions: an entry belongs to no image")
         if self.truth.size and (self.truth.max() >= self.num_classes or self.count.min() <= 0):
             raise DataError("confusions: an entry has no true class or no pixels")
+        if self.count.sum(dtype=np.float64) > MOST_PIXELS:
+            raise DataError("confusions: more pixels than images can hold")
         _check_values(self.pred, self.num_classes, "confusions")
 
     def __len__(self) -> int:
@@ -183,11 +213,11 @@ class Confusions:
             DataError: The bytes are damaged or no confusions.
         """
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                ids, num_classes, index, truth, pred, count = (file[key] for key in _ARRAYS)
+            ids, num_classes, index, truth, pred, count = _arrays(data)
+            "".join(ids.tolist()).encode()  # an id that is not text is a ValueError
             return cls(tuple(ids.tolist()), int(num_classes), index, truth, pred, count)
-        except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError, AttributeError, DataError) as error:
-            raise DataError(f"{name}: not a readable confusion file ({error})") from error
+        except (zipfile.BadZipFile, ValueError, EOFError, OSError, RuntimeError, struct.error, DataError) as error:
+            raise DataError(f"{name}: not a readable confusion file ({one_line(error)})") from None
 
     def save(self, path: Path) -> str:
         """Write the file in one step (temporary name, then rename) and return its SHA-256."""
@@ -204,14 +234,40 @@ class Confusions:
         Raises:
             DataError: The file is missing, damaged, or not the one that was hashed.
         """
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        data = read_bytes(path, error=DataError, limit=LIMIT)
         found = hashlib.sha256(data).hexdigest()
         if sha256 is not None and found != sha256:
-            raise DataError(f"{path}: content hash is {found[:12]} but the run record names {sha256[:12]}")
-        return cls.from_bytes(data, str(path))
+            raise DataError(f"{printable(path)}: content hash is {found[:12]} but the run record names {sha256[:12]}")
+        return cls.from_bytes(data, printable(path))
+
+
+def _arrays(data: bytes) -> Iterator[npt.NDArray[Any]]:
+    """The arrays of an archive, in the order of ``_ARRAYS``; nothing is allocated beyond the bytes that are there.
+
+    Raises:
+        ValueError: An array is missing, compressed, or not what its header says.
+    """
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        names = [f"{name}.npy" for name in _ARRAYS]
+        if archive.namelist() != names:
+            raise ValueError(f"its arrays must be {', '.join(_ARRAYS)}")
+        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
+            raise ValueError("its arrays are compressed")
+        contents = [archive.read(name) for name in names]
+    return (_array(name, content) for name, content in zip(_ARRAYS, contents, strict=True))
+
+
+def _array(name: str, content: bytes) -> npt.NDArray[Any]:
+    """One ``.npy`` member: a vector, or a single number, of the type that ``name`` has."""
+    header = _HEADER.match(content)
+    if header is None or not re.fullmatch(_ARRAYS[name], header["dtype"].decode()):
+        raise ValueError(f"array {name} is not of type {_ARRAYS[name]}")
+    dtype, values = np.dtype(header["dtype"].decode()), content[header.end() :]
+    single = header["length"] is None
+    if single != (name == "num_classes") or len(values) != dtype.itemsize * int(header["length"] or single):
+        raise ValueError(f"array {name} is not of the length that it states")
+    found: npt.NDArray[Any] = np.frombuffer(values, dtype) if values else np.empty(0, dtype)
+    return found[0] if single else found
 
 
 def score(pairs: Iterable[tuple[str, Mask, Mask]], num_classes: int) -> Confusions:

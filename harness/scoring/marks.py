@@ -6,9 +6,11 @@ these too: whoever edits the record or a number behind it loses the mark. It is 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
+
+from harness.common.files import file_sha256, read_text
+from harness.contract.errors import WsssError
 
 SUFFIX = ".verified"
 _VERSION = 1
@@ -21,13 +23,13 @@ def mark_path(record: Path) -> Path:
 
 def mark_text(record: Path) -> str:
     """The mark of a record as it is now, for ``mark_path``."""
-    content = {"record_sha256": hashlib.sha256(record.read_bytes()).hexdigest(), "version": _VERSION}
+    content = {"record_sha256": file_sha256(record), "version": _VERSION}
     return json.dumps(content, sort_keys=True) + "\n"
 
 
 def is_marked(record: Path) -> bool:
     """Whether the record, exactly as it is now, was verified."""
     try:
-        return mark_path(record).read_text(encoding="utf-8") == mark_text(record)
-    except (OSError, UnicodeDecodeError):
+        return read_text(mark_path(record), limit=1 << 10) == mark_text(record)
+    except WsssError:
         return False

@@ -21,6 +21,11 @@ def confusions(wrong, seed=0, images=12):
     return score(((f"i{n}", *pair) for n, pair in enumerate(zip(truth, pred, strict=True))), len(CLASSES))
 
 
+def one_round(generator):
+    """The rounds of a cell that ends with its pseudo labels."""
+    return [{"generator": {"name": generator, "params": {}}, "refiners": [], "segmenter": None}]
+
+
 class Records:
     """A runs folder; ``add`` writes one cell as the engine does."""
 
@@ -52,7 +57,7 @@ class Records:
             "label": label,
             "method": label,
             "params": {},
-            "rounds": [],
+            "rounds": one_round(label),
             "supervision": "I",
             "backbone": backbone,
             "init": "ImageNet-1k",

@@ -1,6 +1,7 @@
 """Promises of setting two rows side by side."""
 
 import pytest
+from board_records import one_round
 
 from harness.contract import ConfigError
 from harness.leaderboard import load_runs
@@ -42,9 +43,9 @@ def test_folders_are_compared_by_their_common_rows(records, tmp_path):
 
 
 def test_settings_that_differ_are_named_field_by_field(records):
-    records.add("one", params={"iterations": 5}, rounds=[{"generator": {"name": "a"}}])
-    records.add("two", params={"iterations": 7}, rounds=[{"generator": {"name": "b"}}], supervision="B")
-    records.add("two", seed=1, params={"iterations": 7}, rounds=[{"generator": {"name": "b"}}], supervision="B")
+    records.add("one", params={"iterations": 5}, rounds=one_round("a"))
+    records.add("two", params={"iterations": 7}, rounds=one_round("b"), supervision="B")
+    records.add("two", seed=1, params={"iterations": 7}, rounds=one_round("b"), supervision="B")
     assert settings_differences(pair_by_name(load_runs(records.runs), "one", "two")) == [
         ("method", "'one'", "'two'"),
         ("params.iterations", "5", "7"),

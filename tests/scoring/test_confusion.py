@@ -120,7 +120,7 @@ def test_an_id_scored_twice_is_refused(three):
 
 def test_damaged_missing_and_changed_files_are_named(three, tmp_path):
     path = tmp_path / "x.npz"
-    with pytest.raises(DataError, match=r"x\.npz: cannot be read"):
+    with pytest.raises(DataError, match=r"x\.npz: no such file"):
         Confusions.load(path)
     score(three, C).save(path)
     with pytest.raises(DataError, match=r"x\.npz: content hash"):
