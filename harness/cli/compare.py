@@ -163,6 +163,7 @@ def _print_images(changes: Sequence[ImageChange], images: int) -> None:
 def _sheet(pair: RowPair, score: str, changes: Sequence[ImageChange], out: Path, source: _Source) -> str:
     """Write the contact sheet; returns the line that says where it is, or why there is none."""
     from harness.cli.runs import open_recorded, runs_folder
+    from harness.common.files import file_stem
     from harness.engine.contact_sheet import Entry, contact_sheet
     from harness.engine.store import Store, write_atomically
     from harness.engine.stored import stored_labels
@@ -189,6 +190,7 @@ def _sheet(pair: RowPair, score: str, changes: Sequence[ImageChange], out: Path,
         for item in changes
     )
     headers = ("image", "truth", f"A: {pair.labels[0]}", f"B: {pair.labels[1]}", "orange A right, blue B right")
-    path = out / f"{'--'.join(pair.labels)}--{pair.before[0].record.backbone}--{score}.png"
+    names = [*pair.labels, pair.before[0].record.backbone, score]
+    path = out / f"{'--'.join(map(file_stem, names))}.png"
     write_atomically(path, contact_sheet(entries, headers))
     return f"contact sheet: {path} (label maps of seed {seed})"

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import io
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,11 @@ def reason(path: Path | str, error: OSError | ValueError) -> str:
     if error.errno == errno.ENOENT and Path(path).is_symlink():
         return "is a link to a file that does not exist"
     return _REASONS.get(error.errno or 0) or f"cannot be read, {(error.strerror or str(error)).lower()}"
+
+
+def file_stem(name: str) -> str:
+    """A file name that ``name`` can be told by: it cannot leave its folder, hide, or be too long for a file system."""
+    return re.sub(r"[^\w+.-]", "_", name, flags=re.ASCII).lstrip(".")[:120] or "_"
 
 
 @contextmanager

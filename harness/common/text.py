@@ -199,9 +199,9 @@ def _deeper(document: bytes, levels: int) -> bool:
 
 
 def unfit(value: Any, field: str = "") -> str | None:
-    """What no table or file could hold of a parsed document, as ``FIELD: reason``, or ``None``.
+    r"""What no table or file could hold of a parsed document, as ``FIELD: reason``, or ``None``.
 
-    JSON text can say ``NaN``, ``1e999`` and half a character (``\\ud800``); none of them can be written again.
+    JSON text can say ``NaN``, ``1e999`` and half a character (``\ud800``); none of them can be written again.
 
     Args:
         value: As ``parse_json`` returns it, of bounded depth.

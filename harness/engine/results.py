@@ -85,7 +85,7 @@ class Records:
         """Write the record of a cell that has no numbers."""
         self._write(cell, status, error=error)
 
-    def _write(self, cell: Cell, status: str, **content: Any) -> None:
+    def _write(self, cell: Cell, status: Literal["ok", "failed", "timeout"], **content: Any) -> None:
         artifacts = {key: self._store.find(key) for _, key in cell.stages}
         found = [artifact for artifact in artifacts.values() if artifact is not None]
         stages = [

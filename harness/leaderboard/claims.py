@@ -147,7 +147,7 @@ def _answer(claim: Claim, left: Sequence[Run], right: Sequence[Run]) -> ClaimAns
             status = next((run.record.status for run in runs if run.record.status != "ok"), None)
             return _refusal(claim, f"row {name} {status or f'has no {claim.metric}'}", backbone)
         found.append(scored)
-    resamples = int(left[0].record.protocol.get("scoring", {}).get("bootstrap", 1000))
+    resamples = left[0].record.scoring.bootstrap
     interval = pair_interval(*found, relative=claim.relative, resamples=resamples)
     if interval is None:
         shared = found[0].keys() & found[1].keys()

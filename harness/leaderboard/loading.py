@@ -94,7 +94,7 @@ def load_runs(source: Path | Iterable[Path], left_out: Report = _refuse) -> list
 
 
 def _record_files(source: Path) -> list[Path]:
-    """Files that should be records: all JSON files of a folder, or those below folders named ``records`` if it has any."""
+    """All JSON files of a folder, or those below folders named ``records`` where it has such."""
     folder = source / "records" if (source / "records").is_dir() else source
     if not folder.is_dir():
         raise ConfigError(f"{printable(folder)}: no such folder of run records; name it with --runs")

@@ -46,8 +46,8 @@ _MARKDOWN = (
 """Markup and what it is written as, in this order; an underscore inside a word and a bracketed interval are none."""
 
 _PREAMBLE = (
-    r"Needs \usepackage{booktabs} in the preamble; a table that is too wide: \resizebox{\textwidth}{!}{\input{FILE}} of the "
-    "package graphicx, or fewer columns with `wsss leaderboard --columns rank,method,val_miou`."
+    r"Needs \usepackage{booktabs} in the preamble. Where the page is too narrow: wsss leaderboard --columns chooses "
+    r"columns, or \resizebox{\textwidth}{!}{\input{...}} of the package graphicx makes the table smaller."
 )
 
 _CLASSES = "Each number is the mean over the seeds of its row."

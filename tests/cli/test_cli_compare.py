@@ -73,7 +73,7 @@ def test_rows_that_were_scored_on_other_images_get_no_statistics(wsss, records):
         "images": {},
         "digests": {"val/ids": "x"},
     }
-    records.add("two", dataset=dataset)
+    records.add("two", dataset=dataset, fingerprint="f" * 16)
     code, output = wsss("one", "two", "--runs", records.runs)
     assert code == 0
     assert "no statistics: the data differ in val/ids" in output

@@ -46,7 +46,7 @@ def test_a_row_of_labels_alone_has_a_record_without_predictions(write_config, tm
     found = {run.record.label: run.record for run in runs}
     assert set(found["fill"].scores) == {"pseudo", "val"}
     assert set(found["labels"].scores) == {"pseudo"}
-    assert found["labels"].rounds[-1]["segmenter"] is None
+    assert found["labels"].rounds[-1].segmenter is None
     assert found["labels"].scores["pseudo"].sha256 == found["fill"].scores["pseudo"].sha256
     board = build_board(runs)
     assert [(row.method, row.rank, row.status) for row in board.rows] == [("fill", 1, "ok"), ("labels", None, "ok")]

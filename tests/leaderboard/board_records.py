@@ -57,7 +57,7 @@ class Records:
             "label": label,
             "method": label,
             "params": {},
-            "rounds": one_round(label),
+            "rounds": one_round("made"),
             "supervision": "I",
             "backbone": backbone,
             "init": "ImageNet-1k",
