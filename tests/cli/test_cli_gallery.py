@@ -61,9 +61,9 @@ def table(tmp_path):
     """Records, store and benchmark file of two rows; returns a function that renders the page."""
     dataset = SyntheticDataset(SyntheticParams(**PARAMS))
 
-    def render(show_images=True, params=PARAMS):
+    def render(show_images=True, params=PARAMS, **described):
         records = Records(tmp_path / "runs")
-        info = dataset_info(dataset).model_dump(mode="json") | {"show_images": show_images}
+        info = dataset_info(dataset).model_dump(mode="json") | {"show_images": show_images} | described
         for label, wrong in (("full", 0), ("half", 32)):
             add_row(records, label, dataset, info, wrong)
         config = tmp_path / "demo.yaml"
@@ -87,7 +87,10 @@ def test_a_page_made_from_a_benchmark_file_shows_what_the_store_holds(table):
     assert "50.0 % only here wrong" in page
 
 
-@pytest.mark.parametrize("change", [{"show_images": False}, {"params": PARAMS | {"size": 96}}])
+@pytest.mark.parametrize(
+    "change",
+    [{"show_images": False}, {"params": PARAMS | {"size": 96}}, {"classes": ["background", "one", "two", "three"]}],
+)
 def test_no_picture_without_the_licence_flag_or_of_other_data(table, change):
     assert "<img" not in table(**change)
 
