@@ -193,10 +193,11 @@ def _names(text: str | None) -> list[str] | None:
 
 
 def _numbers(text: str | None) -> list[int] | None:
+    from harness.common.text import DIGITS
     from harness.contract.errors import ConfigError
 
     names = _names(text)
-    wrong = [name for name in names or () if not name.isdecimal()]
+    wrong = [name for name in names or () if not name.isdecimal() or len(name) > DIGITS]
     if wrong:
         raise ConfigError(f"--seeds: {wrong[0]!r} is no number; write them like 0,1,2")
     return None if names is None else [int(name) for name in names]
@@ -207,7 +208,7 @@ def _jobs(text: str) -> int | None:
 
     if text == "auto":
         return None
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or len(text) > 6 or int(text) < 1:
         raise ConfigError(f"--jobs: {text!r} is neither auto nor a number of at least 1")
     return int(text)
 

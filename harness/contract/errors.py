@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+LONGEST = 2000
+"""Characters of a sentence; a longer one is cut in its middle."""
+
 
 class WsssError(Exception):
-    """Base of every error the harness raises on purpose; ``str(error)`` is one clear sentence."""
+    r"""Base of every error the harness raises on purpose; ``str(error)`` is one clear sentence.
+
+    Names from files and options become part of it: a control character is shown as ``\x1b``, so that no name moves the
+    cursor of a terminal or reverses the direction of its text, and no name is long enough to hide the reason.
+    """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        """The sentence on one line."""
+        text = super().__str__()
+        if len(text) > LONGEST:
+            kept = LONGEST // 2 - 10
+            text = f"{text[:kept]} [...] {text[-kept:]}"
+        return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    return " " if character in "\n\t\u00a0\u3000" else character.encode("unicode_escape").decode("ascii")
 
 
 class ConfigError(WsssError):

@@ -6,17 +6,30 @@ declared sections enter its stage key. Import this module where it is needed: it
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 SECTIONS = ("backbone", "classifier", "cam", "segmenter", "test", "scoring")
+
+
+T = TypeVar("T")
+
+
+def _listed(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Listed = Annotated[T, BeforeValidator(_listed)]
+"""A tuple that a list may stand for, as YAML and JSON have no tuples."""
+Scale = Annotated[float, Field(gt=0)]
+Scales = Listed[Annotated[tuple[Scale, ...], Field(min_length=1)]]
 
 
 class Section(BaseModel):
     """A strict, frozen group of settings."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class BackboneSettings(Section):
@@ -63,14 +76,9 @@ class AugmentSettings(Section):
 
     crop: int = Field(ge=16, description="side of the square training crop in pixels")
     base: int | None = Field(None, ge=16, description="long side before the random scale; null = the image's own")
-    scale: tuple[float, float] = Field((0.75, 1.5), description="range of the random scale")
+    scale: Listed[tuple[Scale, Scale]] = Field((0.75, 1.5), description="range of the random scale")
     flip: bool = True
     colour: float = Field(0.3, ge=0, le=1, description="strength of brightness, contrast and saturation jitter")
-
-    @field_validator("scale", mode="before")
-    @classmethod
-    def _pair(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
 
 
 class ClassifierSettings(Section):
@@ -79,12 +87,9 @@ class ClassifierSettings(Section):
     optim: OptimSettings
     augment: AugmentSettings
     output_stride: int = 16
-    levels: tuple[int, ...] = Field((-1,), description="backbone levels that feed the 1x1 class convolution")
-
-    @field_validator("levels", mode="before")
-    @classmethod
-    def _tuple(cls, value: object) -> object:
-        return tuple(value) if isinstance(value, list) else value
+    levels: Listed[Annotated[tuple[int, ...], Field(min_length=1)]] = Field(
+        (-1,), description="backbone levels that feed the 1x1 class convolution"
+    )
 
 
 class TileSettings(Section):
@@ -108,7 +113,7 @@ class TileSettings(Section):
 class CamSettings(Section):
     """CAM inference of the training images."""
 
-    scales: tuple[float, ...] = (0.5, 1.0, 1.5, 2.0)
+    scales: Scales = (0.5, 1.0, 1.5, 2.0)
     flip: bool = True
     base: int | None = Field(None, description="long side at scale 1; null = the image's own size")
     normalise: Literal["max", "minmax"] = "max"
@@ -119,11 +124,6 @@ class CamSettings(Section):
         exclude_if=lambda value: value is None,  # fingerprints of benchmarks without tiles stay as they were
         description="cut every scale into tiles and average where they overlap; null = whole images",
     )
-
-    @field_validator("scales", mode="before")
-    @classmethod
-    def _tuple(cls, value: object) -> object:
-        return tuple(float(v) for v in value) if isinstance(value, list) else value
 
 
 class SegmenterSettings(Section):
@@ -143,15 +143,10 @@ class SegmenterSettings(Section):
 class TestSettings(Section):
     """How the trained segmenter predicts the scored images."""
 
-    scales: tuple[float, ...] = (1.0,)
+    scales: Scales = (1.0,)
     flip: bool = False
     base: int | None = Field(None, description="long side at scale 1; null = the image's own size")
     crf: bool = False
-
-    @field_validator("scales", mode="before")
-    @classmethod
-    def _tuple(cls, value: object) -> object:
-        return tuple(float(v) for v in value) if isinstance(value, list) else value
 
 
 class ScoringSettings(Section):

@@ -19,7 +19,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 
 from harness.common.files import read_text
-from harness.common.text import parse_yaml, printable
+from harness.common.text import DEPTH, parse_yaml, printable
 from harness.contract import ConfigError, Dataset
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def apply_overrides(mapping: Mapping[str, Any], overrides: Iterable[str], *, whe
     for override in overrides:
         path, equals, text = override.partition("=")
         keys = path.strip().split(".")
-        if not equals or not all(keys):
+        if not equals or not all(keys) or len(keys) > DEPTH:
             raise ConfigError(f"{where} {override}: an override has the form key=value or outer.inner=value")
         _assign(result, keys, parse_yaml(text, where=f"{where} {override}"), where=f"{where} {override}")
     return result
@@ -95,7 +95,7 @@ def _assign(target: Any, keys: list[str], value: Any, *, where: str) -> None:
     for depth, key in enumerate(keys):
         last = depth == len(keys) - 1
         if isinstance(target, list):
-            if not (key.isdecimal() and int(key) < len(target)):
+            if not (key.isdecimal() and len(key) < 10 and int(key) < len(target)):
                 raise ConfigError(
                     f"{where}: {'.'.join(keys[:depth])} is a list of {len(target)}, it has no item {key!r}"
                 )

@@ -19,9 +19,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from harness.contract.errors import ConfigError
 from harness.contract.protocol import Protocol
 from harness.data.load import apply_overrides, expand_env, load_yaml, validate
-from harness.engine.keys import segmenter_config_sha256
+from harness.engine.segmenter_file import segmenter_config_sha256
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$"
+"""What names of benchmarks and rows may be: parts of file names on every system."""
 
 
 def _named(value: object) -> object:
@@ -170,8 +171,7 @@ def _dataset(value: object, path: Path) -> object:
     """A data set given as a file name is read; the file holds ``name`` and ``params``."""
     if not isinstance(value, str):
         return value
-    named = expand_env(value, where=str(path), field="dataset")
-    return load_yaml((path.parent / named).resolve() if not Path(named).is_absolute() else Path(named))
+    return load_yaml(path.parent / expand_env(value, where=str(path), field="dataset"))
 
 
 def _split_overrides(overrides: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -184,7 +184,7 @@ def _split_overrides(overrides: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def _override_rows(raw: dict[str, Any], overrides: Iterable[str], where: str) -> dict[str, Any]:
-    rows = list(raw.get("methods") or [])
+    rows = list(raw["methods"]) if isinstance(raw.get("methods"), list) else []
     for override in overrides:
         address = override.partition("=")[0].removeprefix("methods.")
         label = max((known for row in rows if address.startswith(f"{(known := _label(row))}.")), key=len, default=None)
@@ -195,15 +195,15 @@ def _override_rows(raw: dict[str, Any], overrides: Iterable[str], where: str) ->
         if "rounds" in row:
             raise ConfigError(f"-o {override}: row {label!r} is written out as rounds, change it in {where}")
         rest = override.removeprefix(f"methods.{label}.")
-        row["params"] = apply_overrides(row.get("params") or {}, [rest])
+        params = row.get("params") or {}
+        row["params"] = apply_overrides(params, [rest]) if isinstance(params, dict) else params
         rows[index] = row
     return {**raw, "methods": rows} if rows else raw
 
 
 def _label(item: object) -> str:
-    if isinstance(item, Mapping):
-        return str(item.get("name") or item.get("method") or "")
-    return str(item)
+    named = (item.get("name") or item.get("method")) if isinstance(item, Mapping) else item
+    return named if isinstance(named, str) else ""
 
 
 def _select(
@@ -245,8 +245,9 @@ def _unique(benchmark: Benchmark, where: str) -> None:
 
 def _with_hashes(protocol: Protocol, path: Path) -> Protocol:
     """The protocol with the segmenter's configuration found beside the benchmark file, and hashed."""
-    config = (path.parent / protocol.segmenter.config).resolve()
-    if not config.is_file():
-        raise ConfigError(f"{path}: protocol.segmenter.config: no such file {config}")
-    update = {"config": str(config), "config_sha256": segmenter_config_sha256(config)}
+    config = path.parent / protocol.segmenter.config
+    try:
+        update = {"config_sha256": segmenter_config_sha256(config), "config": str(config.resolve())}
+    except ConfigError as error:
+        raise ConfigError(f"{path}: protocol.segmenter.config: {error}") from None
     return protocol.model_copy(update={"segmenter": protocol.segmenter.model_copy(update=update)})

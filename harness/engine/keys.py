@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.util
 import json
@@ -196,37 +195,3 @@ def public_protocol(protocol: Protocol) -> dict[str, Any]:
     sections: dict[str, Any] = protocol.model_dump(mode="json")
     sections["segmenter"]["config"] = Path(protocol.segmenter.config).name
     return sections
-
-
-def segmenter_config_sha256(path: Path) -> str:
-    """Hash of an mmseg configuration and of the files that it names in ``_base_``, without their paths.
-
-    Raises:
-        ConfigError: A file is missing or is no Python source.
-    """
-    return digest([file_sha256(file) for file in _with_bases(path, ())])
-
-
-def _with_bases(path: Path, above: tuple[Path, ...]) -> list[Path]:
-    if path in above:
-        raise ConfigError(f"{path}: _base_ leads back to the file itself")
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-    except (SyntaxError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is no Python file ({error})") from None
-    found = [path]
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "_base_" for t in node.targets):
-            for base in _literal(node.value, path):
-                found += _with_bases((path.parent / base).resolve(), (*above, path))
-    return found
-
-
-def _literal(node: ast.expr, path: Path) -> list[str]:
-    try:
-        value = ast.literal_eval(node)
-    except ValueError:
-        raise ConfigError(f"{path}: _base_ must be a literal file name or a list of them") from None
-    return [value] if isinstance(value, str) else [str(item) for item in value]

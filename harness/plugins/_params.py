@@ -9,10 +9,12 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from harness.common.text import DEPTH, DIGITS
 from harness.contract import ConfigError, MethodRecord, Need, PluginError, Round, SharedStage, WsssError
 from harness.contract.records import AnyRecord, GeneratorRecord, Lazy, RefinerRecord, SegmenterRecord
 from harness.plugins._records import did_you_mean, is_needs, is_pydantic, is_rounds, is_uses, kind_of
@@ -82,6 +84,9 @@ def build_params(record: AnyRecord, mapping: Mapping[str, Any], *, where: str) -
     from pydantic import ValidationError
     from pydantic_core import PydanticSerializationError, to_json
 
+    for name, value in mapping.items():
+        if problem := _odd_number(value):
+            raise ConfigError(f"{prefix}: parameter {name!r}: {problem}")
     try:
         return _adapter(record.params).validate_json(to_json(dict(mapping)), strict=True, extra="forbid")
     except ValidationError as error:
@@ -94,6 +99,17 @@ def build_params(record: AnyRecord, mapping: Mapping[str, Any], *, where: str) -
         raise
     except Exception as error:
         raise PluginError(f"{prefix}: {_owner(record.params)}: {type(error).__name__}: {error}") from error
+
+
+def _odd_number(value: object, depth: int = 0) -> str | None:
+    """Why a number in ``value`` cannot become part of a key, or ``None``; what nests too deep is left to pydantic."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value} is no finite number"
+    if isinstance(value, int) and abs(value) >= 10**DIGITS:
+        return f"a number of over {DIGITS} digits"
+    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    found = (_odd_number(item, depth + 1) for item in inside if depth < DEPTH)
+    return next((problem for problem in found if problem), None)
 
 
 def params_dict(instance: Any) -> dict[str, Any]:

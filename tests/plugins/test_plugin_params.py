@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -249,3 +250,44 @@ def test_resolve_names_plugin_and_reason(lazy, reason):
     with pytest.raises(PluginError) as error:
         resolve(lazy)
     assert reason in str(error.value)
+
+
+class Odd(BaseModel):
+    number: float = 0.0
+    text: str = ""
+    anything: Any = None
+
+
+def _nested() -> list[Any]:
+    outermost: list[Any] = []
+    inner = outermost
+    for _ in range(3000):
+        inner.append([])
+        inner = inner[0]
+    return outermost
+
+
+def _endless() -> list[Any]:
+    loop: list[Any] = []
+    loop.append(loop)
+    return loop
+
+
+ODD = {
+    "a whole number": 5, "nothing": None, "a list": [], "a number as name": {5: 1}, "nothing as name": {None: 1},
+    "not a number": {"number": float("nan")}, "infinite": {"number": float("inf")}, "digits": {"number": 10**5000},
+    "digits below": {"anything": {"a": [1, 10**400]}},
+    "nested": {"anything": _nested()}, "endless": {"anything": _endless()},
+    "surrogate": {"text": "\ud800"}, "surrogate as name": {"\ud800": 1}, "bytes": {"text": b"\xff"},
+    "set": {"text": {1}}, "object": {"anything": object()},
+    "long": {"number": "x" * 100_000}, "control": {"number": "\x1b[2J\0"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_values_of_parameters_are_one_printable_sentence(name: str) -> None:
+    record = GeneratorRecord("odd", factory=dict, params=Odd)
+    with pytest.raises(ConfigError, match=r"f\.yaml: generator 'odd': ") as caught:
+        build_params(record, ODD[name], where="f.yaml")  # type: ignore[arg-type]
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) <= 2100
