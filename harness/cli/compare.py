@@ -82,10 +82,13 @@ def _pairs(
 
 
 def _print_settings(pair: RowPair) -> None:
+    from harness.leaderboard.code_states import mixed_parameters
     from harness.leaderboard.pairing import code_differences, settings_differences
 
     for title, found in (("settings", settings_differences(pair)), ("code", code_differences(pair))):
         _print_differences(title, found)
+    for sentence in mixed_parameters(dict(zip(pair.names, (pair.before, pair.after), strict=True))):
+        typer.echo(sentence)
 
 
 def _print_differences(title: str, found: Sequence[Difference]) -> None:

@@ -53,15 +53,22 @@ class _Source:
 
 
 def with_gallery(
-    board: Board, source: Path | None, runs: Path, selected: Sequence[Run], plugins: PluginManager
+    board: Board,
+    source: Path | None,
+    runs: Path,
+    selected: Sequence[Run],
+    plugins: PluginManager,
+    overrides: Sequence[str] = (),
 ) -> Board:
     """``board`` with pictures when it is made from a benchmark file (``source``), which names the data set."""
     if source is None or not source.is_file():
         return board
-    return board.model_copy(update={"gallery": collect(source, runs, selected, plugins)})
+    return board.model_copy(update={"gallery": collect(source, runs, selected, plugins, overrides)})
 
 
-def collect(config: Path, runs: Path, selected: Sequence[Run], manager: PluginManager) -> Gallery | None:
+def collect(
+    config: Path, runs: Path, selected: Sequence[Run], manager: PluginManager, overrides: Sequence[str] = ()
+) -> Gallery | None:
     """Pictures for the rows of ``selected``, or ``None`` where there are none to show.
 
     Args:
@@ -69,12 +76,13 @@ def collect(config: Path, runs: Path, selected: Sequence[Run], manager: PluginMa
         runs: Folder of the store.
         selected: Runs of one benchmark and one fingerprint.
         manager: Plugins that the data set's reader is looked up in.
+        overrides: Of the benchmark file.
     """
     from harness.leaderboard.panels import Gallery
 
     if not all(run.record.dataset.show_images for run in selected):
         return None
-    dataset = _dataset(config, manager)
+    dataset = _dataset(config, manager, overrides)
     if not dataset.show_images or _described(dataset) != selected[0].record.dataset:
         return None
     source = _Source(dataset, _maps(runs, selected, "pseudo"), _maps(runs, selected, "val"))
@@ -84,11 +92,11 @@ def collect(config: Path, runs: Path, selected: Sequence[Run], manager: PluginMa
     return Gallery(panels=panels, palette=palette, marks=_MARKS, note=_NOTE.format(IMAGES)) if panels else None
 
 
-def _dataset(config: Path, manager: PluginManager) -> Dataset:
+def _dataset(config: Path, manager: PluginManager, overrides: Sequence[str]) -> Dataset:
     from harness.engine.config import load_benchmark
     from harness.engine.rows import build_data
 
-    return build_data(load_benchmark(config), manager)
+    return build_data(load_benchmark(config, overrides), manager)
 
 
 def _described(dataset: Dataset) -> DatasetInfo:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.common.shipped import benchmark_file
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from harness.contract import RendererRecord
     from harness.leaderboard import Board, Run
@@ -25,7 +27,10 @@ def register(app: typer.Typer) -> None:
 def leaderboard(
     source: Annotated[
         Path | None,
-        typer.Argument(metavar="[CONFIG|RUNS]", help="Benchmark file (only its latest records), or a runs folder."),
+        typer.Argument(
+            metavar="[CONFIG|RUNS]",
+            help="Benchmark file or shipped name (records of its settings; opens its data), or a folder of records.",
+        ),
     ] = None,
     runs: Annotated[Path, typer.Option("--runs", help="Folder with the store and the records.")] = _RUNS,
     formats: Annotated[
@@ -38,6 +43,16 @@ def leaderboard(
     claims: Annotated[
         bool, typer.Option("--claims", help="Answer the claims of the papers behind the rows, below the table.")
     ] = False,
+    all_claims: Annotated[
+        bool, typer.Option("--all-claims", help="Likewise, and list those that these rows cannot answer.")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse rows that different states of the code or parameters computed.")
+    ] = False,
+    override: Annotated[
+        list[str] | None,
+        typer.Option("-o", "--override", help="key=value as for `wsss run`: show the records of these settings."),
+    ] = None,
     plugin: Annotated[
         list[Path] | None, typer.Option("--plugin", help="A plugin file that brings a renderer or claims.")
     ] = None,
@@ -45,7 +60,9 @@ def leaderboard(
     """Make a leaderboard from run records.
 
     With --out every format is written (or those of --format) and each file is named. Without it the table is printed,
-    or the text of the formats. A record that cannot be used is reported and left out; the exit code is 3 then.
+    or the text of the formats. A benchmark file stands for its settings as it is now, with the overrides of -o; what
+    other records there are is said on the error stream. A record that cannot be used is reported and left out; the exit
+    code is 3 then.
     """
     from harness.cli.console import leaving_out, say
     from harness.cli.gallery import with_gallery
@@ -53,17 +70,18 @@ def leaderboard(
     from harness.leaderboard.claims import claims_of
     from harness.plugins import manager
 
-    plugins = manager(plugin_files=plugin or ())
+    source = source if source is None or source.is_dir() else benchmark_file(source)
+    plugins = manager(plugin_files=plugin or (), config_dir=source.parent if source and source.is_file() else None)
+    overrides, claims = tuple(override or ()), claims or all_claims
     with leaving_out() as left_out:
-        selected, older = _selected(source, runs, left_out)
-        if older:
-            say(f"left out: records of older settings ({', '.join(name[:8] for name in older)})", stderr=True)
+        selected = _selected(source, runs, plugins, overrides, left_out)
         wanted = claims_of(plugins, selected) if claims else ()
-        board = build_board(selected, allow_mixed=allow_mixed, claims=wanted)
+        board = build_board(selected, allow_mixed=allow_mixed, claims=wanted, strict=strict)
+        board = board.model_copy(update={"all_claims": all_claims})
         if out is None and formats is None:
             _print_table(board, claims=claims)
             return
-        texts = _render(with_gallery(board, source, runs, selected, plugins), formats, plugins)
+        texts = _render(with_gallery(board, source, runs, selected, plugins, overrides), formats, plugins)
         if out is None:
             typer.echo("\n".join(texts.values()), nl=False)
             return
@@ -71,17 +89,28 @@ def leaderboard(
             say(str(path))
 
 
-def _selected(source: Path | None, runs: Path, left_out: Callable[[str], None]) -> tuple[list[Run], list[str]]:
-    """The runs that the table is of, and the older fingerprints that were left out; faulty records are reported."""
-    from harness.data.load import load_yaml
-    from harness.leaderboard import load_runs, select_benchmark
+def _selected(
+    source: Path | None,
+    runs: Path,
+    plugins: PluginManager,
+    overrides: Sequence[str],
+    left_out: Callable[[str], None],
+) -> list[Run]:
+    """The runs that the table is of; faulty records and other settings that have records are reported."""
+    from harness.cli.console import say
+    from harness.cli.runs import settings_of
+    from harness.contract import ConfigError
+    from harness.leaderboard import load_runs, select_settings
     from harness.leaderboard.loading import sound_runs
 
     if source is None or source.is_dir():
-        return sound_runs(load_runs(source or runs, left_out), left_out), []
-    name = load_yaml(source).get("name", source.stem)
-    selected, older = select_benchmark(load_runs(runs, left_out), str(name))
-    return sound_runs(selected, left_out), older
+        if overrides:
+            raise ConfigError("-o: overrides change the settings of a benchmark file; name the file before them")
+        return sound_runs(load_runs(source or runs, left_out), left_out)
+    found = select_settings(load_runs(runs, left_out), settings_of(source, runs, plugins, overrides))
+    for sentence in found.sentences:
+        say(sentence, stderr=True)
+    return sound_runs(found.runs, left_out)
 
 
 def _print_table(board: Board, *, claims: bool) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from harness.contract.interfaces import Dataset
     from harness.engine.plan import Plan
     from harness.leaderboard import Run
+    from harness.leaderboard.selection import Settings
     from harness.plugins import PluginManager
 
 
@@ -50,6 +51,36 @@ def planned(
     plan = build_plan(benchmark, manager)
     save_cache()
     return plan
+
+
+def settings_of(config: Path, runs: Path, manager: PluginManager, overrides: Sequence[str] = ()) -> Settings:
+    """The settings of a benchmark file as records hold them; digests of its data are kept in the runs folder.
+
+    Raises:
+        ConfigError: The file, a row of it, or an override is wrong.
+        DataError: The data set is missing or broken.
+        PluginError: A plugin file that was asked for does not load.
+    """
+    from harness.data.digests import save_cache, set_cache
+    from harness.engine.config import load_benchmark
+    from harness.engine.keys import dataset_info, fingerprint, public_protocol
+    from harness.engine.results import computed_as
+    from harness.engine.rows import build_data, resolve_rows
+    from harness.leaderboard.selection import Settings, source_text
+
+    manager.require_files()
+    benchmark = load_benchmark(config, overrides)
+    set_cache(runs / "digests.json")
+    info = dataset_info(build_data(benchmark, manager))
+    save_cache()
+    return Settings(
+        benchmark=benchmark.name,
+        fingerprint=fingerprint(benchmark.protocol, info),
+        protocol=public_protocol(benchmark.protocol),
+        dataset=info.model_dump(exclude={"show_images"}),
+        source=source_text(config, overrides),
+        rows={row.label: computed_as(row) for row in resolve_rows(benchmark, manager)},
+    )
 
 
 def open_recorded(run: Run, config: Path | None, plugin_files: Sequence[Path] = ()) -> Dataset:

@@ -24,7 +24,7 @@ from harness.scoring.record_file import read_record
 
 if TYPE_CHECKING:
     from harness.engine.plan import Cell, Plan
-    from harness.engine.rows import ResolvedRound
+    from harness.engine.rows import ResolvedRound, ResolvedRow
     from harness.plugins import PluginManager
 
 
@@ -119,8 +119,7 @@ class Records:
             "dataset": self._plan.dataset.model_dump(mode="json"),
             "label": row.label,
             "method": row.method,
-            "params": dict(row.params),
-            "rounds": [_round(item) for item in row.rounds],
+            **computed_as(row),
             "reference": bool(row.record and row.record.reference and not row.recombined),
             "reconstruction": row.reconstruction,
             "paper": card.paper if card else None,
@@ -164,6 +163,14 @@ def _scores(cell: Cell) -> dict[str, str]:
     *earlier, last = cell.pseudo
     labels = {**{f"pseudo_r{n}": key for n, key in enumerate(earlier, start=1)}, "pseudo": last}
     return {**labels, "val": cell.val} if cell.val else labels
+
+
+def computed_as(row: ResolvedRow) -> dict[str, Any]:
+    """Parameters and components of a row as its records hold them, as JSON values."""
+    plain: dict[str, Any] = json.loads(
+        json.dumps({"params": dict(row.params), "rounds": [_round(item) for item in row.rounds]})
+    )
+    return plain
 
 
 def _round(item: ResolvedRound) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from harness.leaderboard.board import build_board
     from harness.leaderboard.frame import Board, Row
-    from harness.leaderboard.loading import Run, load_runs, select_benchmark
+    from harness.leaderboard.loading import Run, load_runs
+    from harness.leaderboard.selection import select_settings
     from harness.leaderboard.terminal import to_rich
 
-__all__ = ["Board", "Row", "Run", "build_board", "load_runs", "select_benchmark", "to_rich"]
+__all__ = ["Board", "Row", "Run", "build_board", "load_runs", "select_settings", "to_rich"]
 
 _HOMES = {
     "build_board": "board",
@@ -19,7 +20,7 @@ _HOMES = {
     "Row": "frame",
     "Run": "loading",
     "load_runs": "loading",
-    "select_benchmark": "loading",
+    "select_settings": "selection",
     "to_rich": "terminal",
 }
 

@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from harness.contract.errors import ConfigError
 from harness.contract.run_record import RunRecord
-from harness.leaderboard import annotation
+from harness.leaderboard import annotation, code_states
 from harness.leaderboard.claims import answer_claims
 from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
 from harness.leaderboard.loading import Run, check_same_settings, group_key, once_a_cell
 from harness.leaderboard.seeds import comparable
 from harness.leaderboard.weights import with_initial_weights
 from harness.scoring.confusion import Confusions
-from harness.scoring.metrics import miou
+from harness.scoring.metrics import has_scored_pixels, miou
 from harness.scoring.paired import Comparison as Compared
 from harness.scoring.paired import compare
 from harness.scoring.statistics import RowIntervals, row_intervals, seed_spread
@@ -32,7 +33,8 @@ _INTERVALS = (
 )
 _RANKS = (
     "A row's rank is one more than the number of rows that are significantly better: paired permutation test over "
-    "images, two-sided, Holm's correction over all pairs, 5 %."
+    "images, two-sided, Holm's correction over all pairs, 5 %. Rows that share a rank have equally many better rows; "
+    "that does not make them equal."
 )
 _RESOLVABLE = (
     "These images resolve differences of about {} points (median over pairs of 2.8 bootstrap standard errors of the "
@@ -59,16 +61,19 @@ _VERIFIED = "The numbers of a verified row were recomputed from its stored label
 _MIXED = "MIXED SETTINGS: rows of different fingerprints are not comparable; ranks are within a fingerprint."
 
 
-def build_board(runs: Sequence[Run], *, allow_mixed: bool = False, claims: Iterable[Claim] = ()) -> Board:
+def build_board(
+    runs: Sequence[Run], *, allow_mixed: bool = False, claims: Iterable[Claim] = (), strict: bool = False
+) -> Board:
     """Group runs over seeds into rows, compute their numbers, rank them.
 
     Args:
         runs: One or more runs (``load_runs``).
         allow_mixed: Put different fingerprints into one table, labelled as such.
         claims: Claims to answer (``harness.leaderboard.claims.claims_of``).
+        strict: Refuse rows that different states of the code or different parameters computed, instead of saying so.
 
     Raises:
-        ConfigError: Fingerprints differ and ``allow_mixed`` is false; names every field that differs.
+        ConfigError: Fingerprints differ and ``allow_mixed`` is false; names every field that differs. Or ``strict``.
         DataError: A confusion file is missing, damaged or changed, seeds scored different images, or two records of the
             same cell have different numbers.
     """
@@ -78,7 +83,12 @@ def build_board(runs: Sequence[Run], *, allow_mixed: bool = False, claims: Itera
     groups: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: run.record.seed):
         groups[group_key(run.record)].append(run)
-    made = [(_row(group), group) for group in groups.values()]
+    named = code_states.named(groups.values())
+    warnings = [*code_states.mixed_code(named), *code_states.mixed_parameters(named)]
+    if strict and warnings:
+        raise ConfigError(f"--strict: {' '.join(warnings).removesuffix('.')}")
+    codes = code_states.code_of_rows(named)
+    made = [(_row(group, codes.get(name)), group) for name, group in named.items()]
     rows, comparisons = _ranked(_with_percent_of_full(made))
     records = [run.record for run in runs]
     mixed = len({record.fingerprint for record in records}) > 1
@@ -89,6 +99,7 @@ def build_board(runs: Sequence[Run], *, allow_mixed: bool = False, claims: Itera
         dataset=None if mixed else _dataset(first),
         mixed=mixed,
         notes=_notes(rows, records, comparisons, mixed=mixed),
+        warnings=warnings,
         protocol=None if mixed else first.protocol,
         rows=rows,
         comparisons=comparisons,
@@ -133,7 +144,7 @@ def _resamples(record: RunRecord) -> int:
     return record.scoring.bootstrap
 
 
-def _row(group: Sequence[Run]) -> Row:
+def _row(group: Sequence[Run], code: str | None) -> Row:
     """The row of one method, backbone and weights; ``group`` holds its seeds, ascending."""
     done = [run for run in group if run.record.status == "ok"]
     broken = [run.record for run in group if run.record.status != "ok"]
@@ -154,9 +165,10 @@ def _row(group: Sequence[Run]) -> Row:
         fingerprint=record.fingerprint,
         init_sha256=record.init_sha256,
         verified=all(run.verified for run in done) or None if done else None,
-        error=_error(broken[0]) if broken else None,
+        error=_error(broken[0]) if broken else _unscored(done),
         reference=record.reference,
         reconstruction=record.reconstruction,
+        code=code,
         **(_numbers(done) if done else {}),
     )
 
@@ -174,6 +186,16 @@ def _error(record: RunRecord) -> RowError:
     return RowError(seed=record.seed, **failure.model_dump())
 
 
+def _unscored(runs: Iterable[Run]) -> RowError | None:
+    """Why a row whose runs all succeeded has no validation mIoU although its predictions were scored."""
+    for run in runs:
+        scored = run.confusions("val")
+        if scored is not None and not has_scored_pixels(scored):
+            message = f"the truth of all {len(scored)} validation images is 255 everywhere: a mIoU does not exist"
+            return RowError(seed=run.record.seed, stage="score predictions", kind="no scored pixel", message=message)
+    return None
+
+
 def _numbers(runs: Sequence[Run]) -> dict[str, Any]:
     """Every measured field of a row."""
     records = [run.record for run in runs]
@@ -188,7 +210,7 @@ def _numbers(runs: Sequence[Run]) -> dict[str, Any]:
     }
     for name in ("pseudo", "val"):
         seeds = _seeds(runs, name)
-        if seeds:
+        if seeds and all(map(has_scored_pixels, seeds)):
             numbers |= _scored(name, seeds, _resamples(records[0]))
     return numbers
 

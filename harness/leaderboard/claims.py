@@ -24,6 +24,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from harness.leaderboard.frame import ClaimAnswer
+from harness.scoring.metrics import has_scored_pixels
 from harness.scoring.paired import pair_interval
 from harness.scoring.statistics import Interval
 
@@ -100,6 +101,8 @@ def claims_of(plugins: PluginManager, runs: Iterable[Run]) -> list[Claim]:
 def answer_claims(runs: Sequence[Run], claims: Iterable[Claim]) -> list[ClaimAnswer]:
     """Answer each claim once for every group of comparable runs that holds one of its rows, else once without numbers.
 
+    Answered claims stand first, each part in the order of the claims.
+
     Args:
         runs: Runs of a table.
         claims: What papers state; ``left`` and ``right`` are labels of rows, or else names of methods.
@@ -110,7 +113,8 @@ def answer_claims(runs: Sequence[Run], claims: Iterable[Claim]) -> list[ClaimAns
     groups: dict[Settings, list[Run]] = {}
     for run in sorted(runs, key=lambda run: (_settings(run), run.record.seed)):
         groups.setdefault(_settings(run), []).append(run)
-    return [answer for claim in claims for answer in _answers(claim, groups)]
+    answers = [answer for claim in claims for answer in _answers(claim, groups)]
+    return sorted(answers, key=lambda answer: not answer.answered)
 
 
 def _settings(run: Run) -> Settings:
@@ -158,7 +162,7 @@ def _answer(claim: Claim, left: Sequence[Run], right: Sequence[Run]) -> ClaimAns
 
 def _by_seed(runs: Iterable[Run], score: str) -> dict[int, Confusions]:
     found = {run.record.seed: run.confusions(score) for run in runs if run.record.status == "ok"}
-    return {seed: confusions for seed, confusions in found.items() if confusions is not None}
+    return {seed: scored for seed, scored in found.items() if scored is not None and has_scored_pixels(scored)}
 
 
 def _refusal(claim: Claim, reason: str, backbone: str | None = None) -> ClaimAnswer:

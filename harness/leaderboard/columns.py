@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from harness.leaderboard.frame import Board, ClaimAnswer, Row
-from harness.leaderboard.reported import closest_reported, reported_protocol
+from harness.leaderboard.reported import NAMES, closest_reported, reported_protocol
 from harness.leaderboard.seeds import count_of, names_of
 
 
@@ -116,7 +116,7 @@ def same_seeds(rows: Iterable[Row]) -> bool:
 
 def _conditional(board: Board) -> list[Column]:
     conditional = {
-        STATUS: any(row.status != "ok" for row in board.rows),
+        STATUS: any(row.error is not None or row.status != "ok" for row in board.rows),
         VERIFIED: any(row.verified for row in board.rows),
         FINGERPRINT: board.mixed,
     }
@@ -148,12 +148,24 @@ def claim_cells(answer: ClaimAnswer) -> tuple[str, ...]:
     where = f" ({answer.backbone})" if answer.backbone else ""
     return (
         f"{answer.left} {answer.direction} {answer.right}{where}",
-        answer.metric,
-        "direction only" if answer.reported is None else amount(answer.reported),
+        claim_metric(answer),
+        claim_reported(answer, amount),
         measured or "—",
         answer.verdict,
         answer.reason,
     )
+
+
+def claim_metric(answer: ClaimAnswer) -> str:
+    """The measured metric with its own split: pseudo labels are always those of the training images."""
+    return NAMES["pseudo"] if answer.metric == "pseudo-label mIoU" else answer.metric
+
+
+def claim_reported(answer: ClaimAnswer, amount: Callable[[float], str]) -> str:
+    """The size that the source states, with what it was measured on as far as the source names it."""
+    if answer.reported is None:
+        return "direction only"
+    return f"{amount(answer.reported)} ({answer.setting})" if answer.setting else amount(answer.reported)
 
 
 def _difference(value: float) -> str:

@@ -58,6 +58,7 @@ class Row(_Model):
         val_miou: Likewise on the scored validation images; ``val_miou_seed_sd`` is ``None`` for one seed.
         percent_of_full: ``val_miou`` as a share of that of the row ``full`` with the same backbone and weights,
             over the seeds that both have.
+        code: What tells the code of this row from that of other rows; left out where all rows are of one state.
         percent_of_full_seeds: These seeds, left out where they are all seeds of both rows.
         oracle_pseudo_miou: At the threshold that hidden masks would choose; diagnostic only.
         annotation_hours: Published labelling costs times training images (``harness.leaderboard.annotation``).
@@ -108,6 +109,7 @@ class Row(_Model):
     reference: bool = False
     reconstruction: bool = False
     percent_of_full_seeds: list[int] | None = Field(None, exclude_if=lambda value: value is None)
+    code: str | None = Field(None, exclude_if=lambda value: value is None)
 
 
 class DatasetSummary(_Model):
@@ -197,6 +199,11 @@ class ClaimAnswer(_Model):
     backbone: str | None = None
     seeds: list[int] | None = Field(None, exclude_if=lambda value: value is None)
 
+    @property
+    def answered(self) -> bool:
+        """Whether the rows say anything about the claim."""
+        return self.verdict != "not comparable"
+
 
 class Board(_Model):
     """A table.
@@ -208,9 +215,12 @@ class Board(_Model):
         benchmark: Name or names of the benchmark.
         mixed: True when rows of different fingerprints were put together on request: not comparable.
         notes: What a reader must know, one sentence each.
+        warnings: What is wrong with the table, one sentence each, naming the rows; left out where there is nothing.
         rows: In table order.
         comparisons: Paired tests behind the ranks, one for each group of comparable rows.
         claims: Answers to the claims of the papers; empty unless they were asked for.
+        all_claims: Whether renderings for people list the claims that the rows cannot answer, not just their number;
+            never part of the JSON, which has them all.
         gallery: Pictures for a page; never part of the JSON.
     """
 
@@ -220,8 +230,28 @@ class Board(_Model):
     dataset: DatasetSummary | None
     mixed: bool = False
     notes: list[str] = []
+    warnings: list[str] = Field([], exclude_if=lambda value: not value)
     protocol: dict[str, Any] | None
     rows: list[Row]
     comparisons: list[Comparison] = []
     claims: list[ClaimAnswer] = []
+    all_claims: bool = Field(default=False, exclude=True)
     gallery: Gallery | None = Field(default=None, exclude=True)
+
+    @property
+    def listed_claims(self) -> list[ClaimAnswer]:
+        """The claims that a rendering for people lists: those that are answered, then the others if asked for."""
+        return [answer for answer in self.claims if self.all_claims or answer.answered]
+
+    @property
+    def folded_claims(self) -> str:
+        """What stands for the claims that are not listed; empty when there are none."""
+        left = len(self.claims) - len(self.listed_claims)
+        if not left:
+            return ""
+        one = left == 1
+        return (
+            f"{left} {'further ' if self.listed_claims else ''}claim{'' if one else 's'} {'is' if one else 'are'} not "
+            "comparable: the rows cannot answer "
+            f"{'it' if one else 'them'} (listed with --all-claims)."
+        )

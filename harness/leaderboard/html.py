@@ -44,12 +44,24 @@ class Page:
     classes: list[str]
     pairs: list[html_pairs.PairTable]
     claims: list[html_claims.ClaimView]
+    all_claims: bool
     reported: list[html_claims.ReportedView]
     failures: list[html_claims.FailureView]
     images: html_images.Images | None
     identity: list[tuple[str, str]]
     settings: list[tuple[str, list[tuple[str, str]]]]
     notes: list[str]
+    warnings: list[str]
+
+    @property
+    def answered_claims(self) -> list[html_claims.ClaimView]:
+        """The claims that the rows say something about; the others are folded."""
+        return [claim for claim in self.claims if claim.answered]
+
+    @property
+    def other_claims(self) -> list[html_claims.ClaimView]:
+        """The claims that the rows cannot answer."""
+        return [claim for claim in self.claims if not claim.answered]
 
     @property
     def sections(self) -> list[tuple[str, str]]:
@@ -97,12 +109,14 @@ def page_of(board: Board) -> Page:
         classes=board.dataset.classes if board.dataset and any(row.class_iou for row in board.rows) else [],
         pairs=html_pairs.pairs_of(board.comparisons),
         claims=html_claims.claims_of(board),
+        all_claims=board.all_claims,
         reported=html_claims.reported_of(board.rows),
         failures=html_claims.failures_of(board.rows),
         images=html_images.images_of(board),
         identity=html_settings.identity_of(board),
         settings=html_settings.settings_of(board),
         notes=board.notes,
+        warnings=board.warnings,
     )
 
 
@@ -116,7 +130,7 @@ def _facts(board: Board) -> list[tuple[str, str]]:
     facts.append(("rows", str(len(rows))))
     same = columns.same_seeds(rows)
     facts.append(("seeds", names_of(rows[0].seeds) if same and rows else "named in each row"))
-    failed = sum(row.status != "ok" for row in rows)
+    failed = sum(row.error is not None or row.status != "ok" for row in rows)
     if failed:
         facts.append(("incomplete rows", str(failed)))
     facts.append(("fingerprint", (board.fingerprint or "several")[:8]))

@@ -25,6 +25,7 @@ class ClaimView:
     reason: str
     kind: str
     source: str
+    answered: bool
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def _claim(answer: ClaimAnswer) -> ClaimView:
     sign = "/" if answer.relative else "\N{MINUS SIGN}"
     where = f", {answer.backbone}" if answer.backbone else ""
     return ClaimView(
-        name=f"{answer.left} {answer.direction} {answer.right} ({answer.metric}{where})",
+        name=f"{answer.left} {answer.direction} {answer.right} ({text.claim_metric(answer)}{where})",
         text=answer.text,
         reported=_amount(answer.reported, relative=answer.relative),
         measured=_measured(answer) if answer.measured is not None else f"no {answer.left} {sign} {answer.right}",
@@ -77,6 +78,7 @@ def _claim(answer: ClaimAnswer) -> ClaimView:
         reason=answer.reason,
         kind=_KINDS[answer.verdict],
         source=". ".join(part for part in (answer.source, answer.setting) if part),
+        answered=answer.answered,
     )
 
 
@@ -136,7 +138,7 @@ def verdict_on(row: Row, number: ReportedNumber) -> tuple[str, str, str]:
         return "not comparable", "no number of this metric and split is measured here", "none"
     found = measured_like(row, number)
     if found is None or found.low is None or found.high is None:
-        return "no measurement", text.status(row) if row.status != "ok" else "", "none"
+        return "no measurement", text.status(row) if row.error or row.status != "ok" else "", "none"
     if other := _other_settings(row, number):
         return "not comparable", "; ".join(other), "none"
     if found.low <= number.value <= found.high:
@@ -160,7 +162,7 @@ def _other_settings(row: Row, number: ReportedNumber) -> list[str]:
 
 
 def failures_of(rows: Iterable[Row]) -> list[FailureView]:
-    """One entry for every row that is not ``ok``."""
+    """One entry for every row that is not ``ok`` or has no score."""
     return [
         FailureView(
             row=index,

@@ -199,24 +199,6 @@ def group_key(record: RunRecord) -> tuple[str, ...]:
     return record.fingerprint, record.label, record.backbone, record.init, record.init_sha256 or ""
 
 
-def select_benchmark(runs: Iterable[Run], benchmark: str) -> tuple[list[Run], list[str]]:
-    """The runs of ``benchmark`` under its latest fingerprint, and the older fingerprints that were left out.
-
-    The latest fingerprint is that of the record which was written last.
-
-    Raises:
-        ConfigError: There is no record of that benchmark.
-    """
-    runs = list(runs)
-    own = [run for run in runs if run.record.benchmark == benchmark]
-    if not own:
-        known = ", ".join(sorted({run.record.benchmark for run in runs}))
-        raise ConfigError(f"no run records of benchmark {benchmark!r}; there are records of: {known}")
-    latest = max(own, key=lambda run: (run.path.stat().st_mtime_ns, str(run.path))).record.fingerprint
-    older = sorted({run.record.fingerprint for run in own} - {latest})
-    return [run for run in own if run.record.fingerprint == latest], older
-
-
 def check_same_settings(runs: Iterable[Run]) -> None:
     """Refuse runs of different fingerprints.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.errors import ConfigError
 from harness.leaderboard.loading import Run, differing_fields, group_key, once_a_cell
+from harness.scoring.metrics import has_scored_pixels
 
 if TYPE_CHECKING:
     from harness.contract.run_record import RunRecord
@@ -60,7 +61,7 @@ class RowPair:
 
 def _by_seed(runs: Iterable[Run], name: str) -> dict[int, Confusions]:
     found = {run.record.seed: run.confusions(name) for run in runs if run.record.status == "ok"}
-    return {seed: confusions for seed, confusions in found.items() if confusions is not None}
+    return {seed: scored for seed, scored in found.items() if scored is not None and has_scored_pixels(scored)}
 
 
 def _where(record: RunRecord) -> str:
@@ -141,8 +142,9 @@ def _orders(one: Any, two: Any, field: str = "") -> Iterator[Difference]:
 
 
 def code_differences(pair: RowPair) -> list[Difference]:
-    """Plugins (version, source hash) and library versions in which the rows differ."""
-    return _differences(pair, _code)
+    """Plugins (version, source hash) and library versions in which the rows differ, over all their seeds."""
+    one, two = (_code(run.record for run in runs) for runs in (pair.before, pair.after))
+    return list(differing_fields(one, two))
 
 
 def _differences(pair: RowPair, describe: Callable[[RunRecord], dict[str, object]]) -> list[Difference]:
@@ -159,6 +161,26 @@ def _settings(record: RunRecord) -> dict[str, object]:
     }
 
 
-def _code(record: RunRecord) -> dict[str, object]:
-    plugins = {info.name: {"version": info.version, "source": info.source_sha256[:12]} for info in record.plugins}
-    return {"plugin": plugins, "environment": record.environment}
+def _code(records: Iterable[RunRecord]) -> dict[str, object]:
+    """The code of all records of a row: a value, or the list of values where its seeds differ."""
+    plugins: dict[str, list[Mapping[str, Any]]] = {}
+    environments: list[Mapping[str, Any]] = []
+    for record in records:
+        environments.append(record.environment)
+        for info in record.plugins:
+            described = {"version": info.version, "source": info.source_sha256[:12]}
+            plugins.setdefault(info.name, []).append(described)
+    return {
+        "plugin": {name: _merged(described) for name, described in plugins.items()},
+        "environment": _merged(environments),
+    }
+
+
+def _merged(items: Iterable[Mapping[str, Any]]) -> dict[str, object]:
+    found: dict[str, list[object]] = {}
+    for item in items:
+        for name, value in item.items():
+            for one in value if isinstance(value, list) else [value]:
+                if one not in found.setdefault(name, []):
+                    found[name].append(one)
+    return {name: values[0] if len(values) == 1 else sorted(values, key=str) for name, values in found.items()}

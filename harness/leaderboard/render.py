@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 
 import pandas as pd
+import tabulate
 
 from harness.common.text import dump_json, one_line
 from harness.leaderboard.columns import (
@@ -70,11 +71,12 @@ def to_markdown(board: Board) -> str:
         f"# {_markdown_text(title(board))}",
         "\n".join(f"- {_markdown_text(note)}" for note in board.notes),
         _table(board, main_columns(board), "pipe", _markdown_text, null="—"),
+        *(f"**{_markdown_text(warning)}**" for warning in board.warnings),
     ]
     if columns := class_columns(board):
         parts += ["## Validation IoU by class", _CLASSES, _table(board, columns, "pipe", _markdown_text, null="—")]
     if board.claims:
-        parts += ["## Claims of the papers", _CLAIMS, _claims(board)]
+        parts += ["## Claims of the papers", _CLAIMS, *_claims(board)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -82,7 +84,13 @@ def to_latex(board: Board) -> str:
     """A ``tabular`` for the package ``booktabs`` under comments that explain it."""
     comments = "\n".join(f"% {one_line(note)}" for note in [title(board), _PREAMBLE, *board.notes])
     table = _table(board, main_columns(board), "latex_booktabs", one_line, null="--")
-    return f"{comments}\n{_latex_rows(table)}\n"
+    below = "".join(f"\n\n\\noindent {_latex_text(warning)}" for warning in board.warnings)
+    return f"{comments}\n{_latex_rows(table)}{below}\n"
+
+
+def _latex_text(text: str) -> str:
+    """A text outside the table with LaTeX's special characters escaped, as those of the table are."""
+    return "".join(tabulate.LATEX_ESCAPE_RULES.get(char, char) for char in one_line(text))
 
 
 def to_csv(board: Board) -> str:
@@ -108,11 +116,12 @@ def _flat(row: Row) -> dict[str, object]:
     return {name: _csv_text(cell) if isinstance(cell, str) else cell for name, cell in cells.items()}
 
 
-def _claims(board: Board) -> str:
-    cells = [[_markdown_text(text) for text in claim_cells(answer)] for answer in board.claims]
-    return pd.DataFrame(cells, columns=list(CLAIM_HEADERS), dtype=object).to_markdown(
-        index=False, tablefmt="pipe", disable_numparse=True
-    )
+def _claims(board: Board) -> list[str]:
+    """The table of the listed claims, if there are any, and the number of the others."""
+    cells = [[_markdown_text(text) for text in claim_cells(answer)] for answer in board.listed_claims]
+    frame = pd.DataFrame(cells, columns=list(CLAIM_HEADERS), dtype=object)
+    table = [frame.to_markdown(index=False, tablefmt="pipe", disable_numparse=True)] if cells else []
+    return table + ([board.folded_claims] if board.folded_claims else [])
 
 
 def _table(board: Board, columns: Sequence[Column], form: str, escape: Callable[[str], str], *, null: str) -> str:

@@ -46,10 +46,10 @@ def to_rich(board: Board) -> BoardTable:
 
 def claims_to_rich(board: Board) -> Table:
     """The claims of the papers and what the rows say about them."""
-    table = Table(title="Claims of the papers", show_lines=True)
+    table = Table(title="Claims of the papers", show_lines=True, caption=Text(board.folded_claims))
     for header in CLAIM_HEADERS:
         table.add_column(header, overflow="fold")
-    for answer in board.claims:
+    for answer in board.listed_claims:
         table.add_row(*_claim_texts(answer))
     return table
 
@@ -100,12 +100,20 @@ def _widths(columns: Iterable[Column], rows: list[Row], width: int) -> list[int]
 
 def _table(board: Board, columns: list[Column], hidden: list[str], width: int) -> Table:
     more = [f"Not shown for lack of width: {', '.join(hidden)}."] if hidden else []
-    table = Table(title=title(board), caption="\n".join([*board.notes[:1], *more]))
+    table = Table(title=title(board), caption=_below(board, more))
     for column, wide in zip(columns, _widths(columns, board.rows, width), strict=True):
         table.add_column(Text(column.header), justify="right" if column.number else "left", width=wide)
     for row in board.rows:
         table.add_row(*(Text(column.text(row) or _NONE) for column in columns), style=_style(row))
     return table
+
+
+def _below(board: Board, more: Iterable[str]) -> Text:
+    """What stands under the table: how to read it, what is not shown, and what is wrong with it."""
+    text = Text("\n".join([*board.notes[:1], *more]))
+    for warning in board.warnings:
+        text.append(f"\n{warning}", style="bold yellow")
+    return text
 
 
 def _style(row: Row) -> str:

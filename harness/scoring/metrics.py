@@ -48,6 +48,11 @@ def miou(confusion: Counts) -> Values:
     return miou_of_areas(areas(confusion))
 
 
+def has_scored_pixels(confusions: Confusions) -> bool:
+    """Whether the truth of any image has a pixel that is scored; without one there is no mIoU."""
+    return bool(confusions.total().any())
+
+
 def pixel_accuracy(confusion: Counts) -> Values:
     """(...) share of scored pixels with the right class."""
     return _ratio(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum((-2, -1)))

@@ -13,12 +13,14 @@ from typer.testing import CliRunner
 
 from harness.cli.gallery import changes, choose
 from harness.cli.main import app
+from harness.cli.runs import settings_of
 from harness.contract import PseudoLabel
 from harness.data.params import SyntheticParams
 from harness.data.synthetic import SyntheticDataset
 from harness.engine.keys import dataset_info
 from harness.engine.store import Artifact, Store
 from harness.maps.labels import LabelWriter
+from harness.plugins import manager
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "leaderboard"))
 from board_records import Records, one_round
@@ -37,7 +39,7 @@ def publish(store, key, upstream, write):
     )
 
 
-def add_row(records, label, dataset, info, wrong):
+def add_row(records, label, dataset, info, wrong, fingerprint):
     """A record of one row with its label maps in the store: the truth, with ``wrong`` rows of pixels turned round."""
     store, stages = Store(records.runs), []
     for role, split in STAGES:
@@ -53,7 +55,7 @@ def add_row(records, label, dataset, info, wrong):
         publish(store, labels, {}, write)
         publish(store, counted, {"scored": labels}, lambda folder: None)
         stages.append({"name": role, "key": counted})
-    records.add(label, dataset=info, stages=stages, rounds=one_round("made"), backbone="tiny")
+    records.add(label, dataset=info, stages=stages, rounds=one_round("made"), backbone="tiny", fingerprint=fingerprint)
 
 
 @pytest.fixture
@@ -64,13 +66,14 @@ def table(tmp_path):
     def render(show_images=True, params=PARAMS, **described):
         records = Records(tmp_path / "runs")
         info = dataset_info(dataset).model_dump(mode="json") | {"show_images": show_images} | described
-        for label, wrong in (("full", 0), ("half", 32)):
-            add_row(records, label, dataset, info, wrong)
         config = tmp_path / "demo.yaml"
         small = {"optim": {"iterations": 1}, "augment": {"crop": 64}}
         protocol = {"classifier": small, "segmenter": {"config": str(ROOT / "configs/segmenters/fcn.py"), **small}}
         content = {"name": "demo", "dataset": {"name": "synthetic", "params": params}, "backbones": ["tiny"]}
         config.write_text(json.dumps({**content, "methods": ["full"], "protocol": protocol}))
+        fingerprint = settings_of(config, records.runs, manager()).fingerprint
+        for label, wrong in (("full", 0), ("half", 32)):
+            add_row(records, label, dataset, info, wrong, fingerprint)
         result = CliRunner().invoke(
             app, ["leaderboard", str(config), "--runs", str(records.runs), "--format", "html"], env={"WSSS_PLUGINS": ""}
         )

@@ -1,6 +1,7 @@
 """Promises of the answers to the claims of papers."""
 
 import io
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from harness.contract import Card, Claim
 from harness.leaderboard import build_board, load_runs
 from harness.leaderboard.claims import EQUAL, answer_claims, claims_of, judge
-from harness.leaderboard.render import to_markdown
+from harness.leaderboard.columns import claim_cells
+from harness.leaderboard.html import to_html
+from harness.leaderboard.render import to_json, to_markdown
 from harness.leaderboard.terminal import claims_to_rich
 from harness.scoring.paired import pair_interval
 from harness.scoring.statistics import Interval
@@ -140,10 +143,51 @@ def test_renderings_show_claims_only_when_they_were_asked_for(runs):
     text = to_markdown(board).split("## Claims of the papers")[1]
     assert "| good > bad (resnet18) | val mIoU | +2.0 " in text
     assert "| holds " in text
-    assert "no row absent" in text
+    assert "no row absent" not in text
+    assert "1 further claim is not comparable" in text
     assert "Claims" not in to_markdown(build_board(runs))
     from rich.console import Console
 
     console = Console(width=120, file=io.StringIO())
     console.print(claims_to_rich(board))
     assert "not comparable" in console.file.getvalue()
+
+
+def test_answered_claims_stand_first_and_the_others_are_a_count_until_they_are_asked_for(runs, tmp_path):
+    from rich.console import Console
+
+    claims = [Claim("good", "absent", "s"), Claim("nobody", "bad", "s"), Claim("bad", "good", "s")]
+    folded = build_board(runs, claims=claims)
+    assert [found.verdict for found in folded.claims] == ["does not hold", "not comparable", "not comparable"]
+    assert [found["verdict"] for found in json.loads(to_json(folded))["claims"]][1:] == ["not comparable"] * 2
+    whole = folded.model_copy(update={"all_claims": True})
+    count = "2 further claims are not comparable: the rows cannot answer them (listed with --all-claims)."
+
+    def terminal(board):
+        console = Console(width=160, file=io.StringIO())
+        console.print(claims_to_rich(board))
+        return console.file.getvalue()
+
+    for render in (to_markdown, terminal):
+        assert count in render(folded)
+        assert "no row absent" not in render(folded)
+        assert count not in render(whole)
+        assert "no row absent" in render(whole)
+    assert "<details>\n<summary>2 not comparable: the rows of this table cannot answer them</summary>" in to_html(
+        folded
+    )
+    assert "<details open>" in to_html(whole)
+
+
+def test_claims_that_no_row_answers_are_a_count_alone(runs):
+    board = build_board(runs, claims=[Claim("nobody", "absent", "s")])
+    below = to_markdown(board).split("## Claims of the papers")[1]
+    assert "1 claim is not comparable: the rows cannot answer it (listed with --all-claims)." in below
+    assert "|" not in below
+
+
+def test_a_claim_names_the_split_that_was_measured_and_the_setting_of_the_reported_size(runs):
+    claim = Claim("good", "bad", "s", size=0.02, metric="pseudo-label mIoU", setting="VOC val, ScaleNet101")
+    (found,) = answer_claims(runs, [claim])
+    cells = claim_cells(found)
+    assert cells[1:3] == ("pseudo-label mIoU (train)", "+2.0 (VOC val, ScaleNet101)")

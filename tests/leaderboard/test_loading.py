@@ -1,12 +1,11 @@
 """Promises of reading run records."""
 
 import json
-import os
 
 import pytest
 
 from harness.contract import ConfigError, DataError
-from harness.leaderboard import build_board, load_runs, select_benchmark
+from harness.leaderboard import build_board, load_runs
 from harness.leaderboard.loading import check_same_settings, differing_fields, once_a_cell
 from harness.leaderboard.pairing import pair_by_name
 
@@ -75,7 +74,6 @@ def test_a_cell_with_other_numbers_in_another_benchmark_is_refused(records):
     runs = load_runs(records.runs)
     with pytest.raises(DataError, match=r"cam--resnet18--s0\.json: the same cell"):
         build_board(runs)
-    assert [run.record.benchmark for run in select_benchmark(runs, "ablation")[0]] == ["ablation"]
 
 
 def test_a_changed_confusion_file_is_refused_by_name(records):
@@ -107,22 +105,6 @@ def test_a_record_cannot_point_outside_its_folder(records):
 
 def test_a_score_that_the_cell_lacks_is_none(records):
     assert load_runs([records.add("full", scores=("val",))])[0].confusions("pseudo") is None
-
-
-def test_selection_keeps_the_latest_fingerprint_of_one_benchmark(records):
-    old = records.add("cam", fingerprint="a" * 16)
-    new = records.add("cam", fingerprint="b" * 16)
-    records.add("cam", benchmark="voc", fingerprint="c" * 16)
-    os.utime(old, (1, 1))
-    selected, older = select_benchmark(load_runs(records.runs), "demo")
-    assert [run.path for run in selected] == [new]
-    assert older == ["a" * 16]
-
-
-def test_selection_of_an_unknown_benchmark_names_the_known_ones(records):
-    records.add("cam")
-    with pytest.raises(ConfigError, match="'coco'; there are records of: demo"):
-        select_benchmark(load_runs(records.runs), "coco")
 
 
 def test_mixed_fingerprints_are_refused_with_every_field_that_differs(records):

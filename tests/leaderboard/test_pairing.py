@@ -75,3 +75,15 @@ def test_rows_of_other_masks_are_not_comparable_and_say_what_differs(records):
     records.add("two", dataset=dataset)
     pair = pair_by_name(load_runs(records.runs), "one", "two")
     assert pair.different_images == "the data differ in val/ids"
+
+
+def test_code_that_differs_in_a_later_seed_alone_is_named(records):
+    plugin = {"name": "mine", "distribution": None, "version": None, "source_sha256": "a" * 64}
+    for seed in (0, 1):
+        changed = {**plugin, "source_sha256": "b" * 64} if seed else plugin
+        records.add("one", seed=seed, plugins=[plugin], environment={"numpy": "2.4"})
+        records.add("two", seed=seed, plugins=[changed], environment={"numpy": ["2.4", "2.5"]})
+    assert code_differences(pair_by_name(load_runs(records.runs), "one", "two")) == [
+        ("environment.numpy", "'2.4'", "['2.4', '2.5']"),
+        ("plugin.mine.source", "'aaaaaaaaaaaa'", "['aaaaaaaaaaaa', 'bbbbbbbbbbbb']"),
+    ]
