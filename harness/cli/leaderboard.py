@@ -99,7 +99,7 @@ def _selected(
     """The runs that the table is of; faulty records and other settings that have records are reported."""
     from harness.cli.console import say
     from harness.cli.runs import settings_of
-    from harness.contract import ConfigError
+    from harness.contract import ConfigError, DataError
     from harness.leaderboard import load_runs, select_settings
     from harness.leaderboard.loading import sound_runs
 
@@ -107,7 +107,12 @@ def _selected(
         if overrides:
             raise ConfigError("-o: overrides change the settings of a benchmark file; name the file before them")
         return sound_runs(load_runs(source or runs, left_out), left_out)
-    found = select_settings(load_runs(runs, left_out), settings_of(source, runs, plugins, overrides))
+    known = load_runs(runs, left_out)
+    try:
+        wanted = settings_of(source, runs, plugins, overrides)
+    except DataError as error:
+        raise DataError(f"{error} (a folder of records needs no data set: `wsss leaderboard RECORDS`)") from error
+    found = select_settings(known, wanted)
     for sentence in found.sentences:
         say(sentence, stderr=True)
     return sound_runs(found.runs, left_out)

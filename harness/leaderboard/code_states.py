@@ -46,10 +46,17 @@ class Mixture(NamedTuple):
 
 
 def code_of(record: RunRecord) -> dict[str, tuple[str, ...]]:
-    """Source hashes of the plugins and versions of the libraries that a record was computed with."""
-    plugins = {f"plugin {info.name}": (info.source_sha256[:_DIGITS],) for info in record.plugins}
+    """Hashes of the source and versions of the libraries that a record was computed with.
+
+    A record names its source file by file, or in an older form plugin by plugin; the form is part of the answer,
+    because two records of different forms have no hash in common that could tell them apart.
+    """
+    by_file: Mapping[str, str] = getattr(record, "code", {})
+    by_plugin = {f"plugin {info.name}": info.source_sha256 for info in record.plugins if info.source_sha256}
+    source = {name: (sha256[:_DIGITS],) for name, sha256 in {**by_plugin, **by_file}.items()}
+    form = {"record of code": ("by file",) if by_file else ("by plugin",)} if source else {}
     versions = {name: value for name, value in record.environment.items() if name not in _NOT_CODE}
-    return plugins | {name: _texts(value) for name, value in versions.items() if value is not None}
+    return {**source, **form, **{name: _texts(value) for name, value in versions.items() if value is not None}}
 
 
 def _texts(value: object) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """A table says when its rows were computed by different states of the code, and ``--strict`` refuses it."""
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -125,4 +126,14 @@ def test_the_code_of_a_record_is_a_name_and_its_state(records):
         "one", plugins=[plugin(OLD)], environment={"numpy": "2.4", "scipy": None, "commit": "c", "platform": "Linux"}
     )
     (run,) = load_runs([path])
-    assert code_of(run.record) == {"plugin wsss_mine": ("aaaaaaaa",), "numpy": ("2.4",)}
+    found = {"plugin wsss_mine": ("aaaaaaaa",), "record of code": ("by plugin",), "numpy": ("2.4",)}
+    assert code_of(run.record) == found
+
+
+def test_a_record_that_names_its_code_file_by_file_is_told_from_one_of_the_older_form():
+    plugin = SimpleNamespace(name="wsss_mine", source_sha256=None)
+    by_file = code_of(SimpleNamespace(code={"harness/maps/cam.py": "c" * 64}, plugins=[plugin], environment={}))
+    assert by_file == {"harness/maps/cam.py": ("cccccccc",), "record of code": ("by file",)}
+    old = code_of(SimpleNamespace(plugins=[SimpleNamespace(name="m", source_sha256=OLD)], environment={}))
+    (found,) = mixtures({Cell("new", 0): by_file, Cell("old", 0): old})
+    assert found.names == ("record of code",)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from harness.cli.main import app
@@ -146,3 +147,15 @@ def test_strict_writes_nothing_and_ends_with_code_2(records, tmp_path):
     assert "--strict: Mixed code" in err
     assert not (tmp_path / "out").exists()
     assert len(load_runs(records.runs)) == 2
+
+
+def test_without_its_data_set_a_file_names_the_way_that_needs_none(records, config, tmp_path):
+    records.add("cam")
+    params = {"name": "mine", "root": str(tmp_path / "gone"), "train": "train.txt", "val": "val.txt"}
+    dataset = {"name": "voc", "params": {**params, "classes": {"background": 0, "cat": 1}}}
+    content = yaml.safe_load(config.read_text()) | {"dataset": dataset}
+    config.write_text(yaml.safe_dump(content))
+    code, _, err = wsss(config, "--runs", records.runs)
+    assert code == 2
+    assert "gone" in err
+    assert "`wsss leaderboard RECORDS`" in " ".join(err.split())
