@@ -197,3 +197,16 @@ def test_a_wrong_argument_is_named(project, arguments, named):
     assert code == 2, output
     assert named in output
     assert "Traceback" not in output
+
+
+def test_a_batch_of_one_image_with_a_pooling_head_is_refused_at_plan_and_one_without_is_not(project):
+    folder, config = project
+    shutil.copy(ROOT / "configs/segmenters/pspnet.py", folder / "pspnet.py")
+    set_field(config, "methods", ["full"])
+    set_field(config, "protocol.segmenter.optim", OPTIM | {"batch_size": 1})
+    assert invoke(folder, config)[0] == 0
+    set_field(config, "protocol.segmenter.config", "pspnet.py")
+    code, output = invoke(folder, config)
+    assert code == 2, output
+    assert "bench.yaml: protocol.segmenter.optim.batch_size: the segmenter with backbone 'tiny'" in output
+    assert "set at least 2" in output

@@ -139,6 +139,7 @@ def resolve_rows(benchmark: Benchmark, manager: PluginManager) -> list[ResolvedR
     for config in benchmark.backbones:
         record: Any = _get(manager, "backbone", config.name, f"{benchmark.path}: backbones")
         _check_strides(benchmark, record, sections_read(rows))
+        _check_batches(benchmark, record, sections_read(rows), manager)
     return rows
 
 
@@ -287,6 +288,26 @@ def _backbone(config: BackboneConfig, path: Path, manager: PluginManager) -> Bac
     where = f"{path}: backbones.{config.name}.weights"
     weights, sha256 = find_weights(chosen, stated, base=path.parent, where=where)
     return BackboneSettings(name=config.name, weights=weights, trained_on=trained_on, weights_sha256=sha256)
+
+
+def _check_batches(
+    benchmark: Benchmark, record: BackboneRecord, sections: Collection[str], manager: PluginManager
+) -> None:
+    """Steps of one image are left to networks that can learn from one; only such plans load torch for it."""
+    for section in ("classifier", "segmenter"):
+        settings: Any = getattr(benchmark.protocol, section)
+        if section not in sections or settings.optim.batch_size > 1 or settings.optim.iterations == 0:
+            continue
+        from harness.modelling.backbones import use_records
+        from harness.modelling.probe import trains_on_one_image
+
+        use_records(manager.records("backbone").values())
+        if not trains_on_one_image(section, settings, BackboneSettings(name=record.name)):
+            raise ConfigError(
+                f"{benchmark.path}: protocol.{section}.optim.batch_size: the {section} with backbone {record.name!r} "
+                "holds a BatchNorm that sees 1 x 1 pixels, which cannot learn from one image a step; "
+                "set at least 2, or take a configuration without global pooling"
+            )
 
 
 def build_data(benchmark: Benchmark, manager: PluginManager) -> Dataset:

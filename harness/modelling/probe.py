@@ -6,7 +6,7 @@ memory. Only a network that cannot run there is built for real, with random weig
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -15,6 +15,12 @@ from harness.contract import BackboneRecord
 from harness.contract.errors import ConfigError, PluginError
 from harness.modelling import mm
 from harness.modelling.backbones import backbone_config
+
+if TYPE_CHECKING:
+    from harness.contract.protocol import BackboneSettings
+
+ONE_VALUE = "Expected more than 1 value per channel when training"
+"""How torch's BatchNorm begins its complaint about one image of 1 x 1 pixels."""
 
 SIDE = 129
 """Side of the tried image: 2^7 + 1 suits networks that pad and networks that do not."""
@@ -86,3 +92,42 @@ def _levels(network: nn.Module, device: str) -> Any:
 def _told(error: Exception) -> str:
     first = (str(error).strip().splitlines() or ["no reason given"])[0]
     return f"{type(error).__name__}: {first}"
+
+
+def trains_on_one_image(section: Literal["classifier", "segmenter"], settings: Any, backbone: BackboneSettings) -> bool:
+    """Whether the networks of a protocol section can be trained on one image a step.
+
+    BatchNorm cannot where its input is 1 x 1 pixels: behind the global pooling of a head such as PSPNet's, or in a
+    backbone whose deepest level is that small. The networks are tried with a crop of the protocol's size.
+
+    Args:
+        section: Which networks.
+        settings: ``ClassifierSettings`` or ``SegmenterSettings``.
+        backbone: The cell's backbone.
+
+    Raises:
+        ConfigError: The segmenter's configuration cannot be read or does not fit the backbone.
+        PluginError: The backbone is not what its record says.
+    """
+    from harness.modelling.classifier import classifier_config
+    from harness.modelling.segmenter import build_config
+
+    make = classifier_config if section == "classifier" else build_config
+    cfg: Any = make(settings, backbone, 2)
+    network: Any = hollow(cfg if section == "classifier" else cfg.model)
+    network.train()
+    if settings.optim.freeze_bn:
+        network.backbone.eval()
+    image = torch.empty(1, 3, settings.augment.crop, settings.augment.crop, device="meta")
+    try:
+        with torch.no_grad():
+            levels = network.backbone(image)
+            for head in (getattr(network, name, None) for name in ("decode_head", "auxiliary_head")):
+                for part in head if isinstance(head, nn.ModuleList) else [head]:
+                    if part is not None:
+                        part(levels)
+    except ValueError as error:
+        if ONE_VALUE not in str(error):
+            raise
+        return False
+    return True

@@ -40,6 +40,7 @@ from harness.modelling.mm import (
     Visualizer,
     decode_head,
 )
+from harness.modelling.probe import ONE_VALUE
 from harness.modelling.sampler import StreamLoader
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def train(
         The loss curve: mean losses of every 50 iterations.
 
     Raises:
-        ConfigError: The batch size does not divide among the processes, or the device lacks the precision.
+        ConfigError: The batch size does not divide among the processes or leaves a BatchNorm one value, or the device
+            lacks the precision.
         FloatingPointError: A loss became infinite or NaN.
     """
     if optim.iterations == 0 or not any(parameter.requires_grad for parameter in model.parameters()):
@@ -116,6 +118,13 @@ def train(
     try:
         with _without_pixel_accuracy():
             runner.train()
+    except ValueError as error:
+        if ONE_VALUE in str(error):
+            raise ConfigError(
+                "optim.batch_size: a BatchNorm behind a global pooling cannot learn from one image a process and step; "
+                "set at least 2 for each process"
+            ) from error
+        raise
     finally:
         runner.close()
     return losses.points

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.contract import BackboneRecord, ConfigError, PluginError
+from harness.contract import BackboneRecord, ConfigError, PluginError, Segmenter
 from harness.modelling import backbones, records, stages
 from harness.modelling.backbones import mobilenet_v2
-from harness.modelling.probe import check_backbone
+from harness.modelling.probe import check_backbone, trains_on_one_image
 from harness.modelling.segmenter import build_config
 
 RECORDS = {record.name: record for record in records.wsss_backbones()}
+
+
+class Plain(Segmenter):
+    def configure(self, cfg: Any, view: Any, ctx: Any) -> Any:
+        return cfg
 
 
 def record(**changes: Any) -> BackboneRecord:
@@ -67,3 +74,38 @@ def test_the_first_place_that_builds_a_network_names_backbone_and_field(
         stages.train_classifier({}, view, context("classifier"))
     with pytest.raises(PluginError, match="backbone 'mine': channels"):
         build_config(settings["segmenter"], settings["backbone"], 3)
+
+
+@pytest.mark.parametrize(
+    ("head", "freeze_bn", "possible"),
+    [
+        ("pspnet", False, False),
+        ("deeplabv3plus_lite", False, False),
+        ("deeplabv3plus_lite", True, False),
+        ("fcn", False, True),
+        ("segformer", False, True),
+        ("mlp_stride8", False, True),
+    ],
+)
+def test_a_step_of_one_image_is_refused_exactly_where_training_would_fail(
+    settings: dict[str, Any], view: Any, context: Any, head: str, freeze_bn: bool, possible: bool
+) -> None:
+    one = settings["segmenter"]
+    optim = one.optim.model_copy(update={"batch_size": 1, "iterations": 1, "freeze_bn": freeze_bn})
+    path = str(Path(one.config).parent / f"{head}.py")
+    settings["segmenter"] = one.model_copy(update={"optim": optim, "config": path})
+    assert trains_on_one_image("segmenter", settings["segmenter"], settings["backbone"]) is possible
+    with nullcontext() if possible else pytest.raises(ConfigError, match=r"optim\.batch_size: .*at least 2"):
+        stages.train_segmenter(Plain(), view, view, context("segmenter"))
+
+
+@pytest.mark.parametrize(("crop", "freeze_bn", "possible"), [(16, False, False), (16, True, True), (32, False, True)])
+def test_a_backbone_that_shrinks_one_image_to_one_pixel_is_found(
+    settings: dict[str, Any], view: Any, context: Any, crop: int, freeze_bn: bool, possible: bool
+) -> None:
+    optim = settings["classifier"].optim.model_copy(update={"batch_size": 1, "iterations": 1, "freeze_bn": freeze_bn})
+    augment = settings["classifier"].augment.model_copy(update={"crop": crop})
+    settings["classifier"] = settings["classifier"].model_copy(update={"optim": optim, "augment": augment})
+    assert trains_on_one_image("classifier", settings["classifier"], settings["backbone"]) is possible
+    with nullcontext() if possible else pytest.raises(ConfigError, match=r"optim\.batch_size: .*at least 2"):
+        stages.train_classifier({}, view, context("classifier"))
