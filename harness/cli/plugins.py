@@ -63,13 +63,25 @@ def list_plugins(plugin: PluginFiles = None, json: Json = False) -> None:
 
 @app.command("show")
 def show(
-    name: Annotated[str, typer.Argument(help="A method, another component or a plugin.")],
+    name: Annotated[
+        str, typer.Argument(help="A method, another component, a plugin; or protocol, benchmark and their sections.")
+    ],
     plugin: PluginFiles = None,
     json: Json = False,
+    form: Annotated[str, typer.Option("--format", help="Of fields: table or md.")] = "table",
 ) -> None:
-    """Show the card, parameters, supervision and reported numbers of a component (exit 2 when quarantined)."""
+    """Show the card, parameters, supervision and reported numbers of a component (exit 2 when quarantined).
+
+    `protocol`, `protocol.segmenter`, `benchmark` and so on show the fields of a benchmark file.
+    """
+    from harness.cli.fields import is_section, show_fields
     from harness.plugins import KINDS
 
+    if form not in ("table", "md"):
+        raise ConfigError(f"--format: {form!r} is neither table nor md")
+    if is_section(name):
+        show_fields(name, form="json" if json else form)
+        return
     manager = load_plugins(plugin)
     records = [_describe(manager, kind, name) for kind in KINDS if name in manager.records(kind)]
     states = [state for state in manager.plugins() if _is_about(state, name)]

@@ -39,10 +39,10 @@ class BackboneSettings(Section):
     so that neither path nor address enters a key: of a file all digits, of a download those that pin it.
     """
 
-    name: str
-    weights: str | None = None
-    trained_on: str | None = None
-    weights_sha256: str | None = None
+    name: str = Field(description="name of a registered backbone")
+    weights: str | None = Field(None, description="file or address of the initial weights; null = random")
+    trained_on: str | None = Field(None, description="data set that the weights were trained on")
+    weights_sha256: str | None = Field(None, description="filled in by the harness: SHA-256, or its first digits")
 
 
 class OptimSettings(Section):
@@ -51,15 +51,15 @@ class OptimSettings(Section):
     The learning rate falls as lr * (1 - t/T)^power from ``lr`` after ``warmup`` linear iterations.
     """
 
-    iterations: int = Field(ge=0, description="training steps T")
-    batch_size: int = Field(16, ge=1, description="images per step")
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    lr: float = Field(0.01, gt=0, description="learning rate of the backbone")
-    head_lr_mult: float = Field(10.0, gt=0, description="multiplier for layers that are not pretrained")
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(5e-4, ge=0)
-    power: float = Field(0.9, ge=0)
-    warmup: int = Field(0, ge=0)
+    iterations: int = Field(ge=0, description="training steps T; 0 leaves the network untrained")
+    batch_size: int = Field(16, ge=1, description="images per step, over all processes; every step has as many")
+    optimizer: Literal["sgd", "adamw"] = Field("sgd", description="SGD with momentum, or AdamW with torch's betas")
+    lr: float = Field(0.01, gt=0, description="learning rate of the backbone at its peak")
+    head_lr_mult: float = Field(10.0, gt=0, description="all other layers learn at lr times this")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD; AdamW has none")
+    weight_decay: float = Field(5e-4, ge=0, description="of every layer; AdamW leaves biases and norms out")
+    power: float = Field(0.9, ge=0, description="exponent of the falling learning rate; 0 = constant")
+    warmup: int = Field(0, ge=0, description="steps in which the learning rate rises linearly to lr")
     freeze_bn: bool = Field(False, description="keep the backbone's BatchNorm statistics and affine fixed")
     amp: bool | Literal["bf16", "fp16"] = Field(
         False,
@@ -76,19 +76,23 @@ class AugmentSettings(Section):
 
     crop: int = Field(ge=16, description="side of the square training crop in pixels")
     base: int | None = Field(None, ge=16, description="long side before the random scale; null = the image's own")
-    scale: Listed[tuple[Scale, Scale]] = Field((0.75, 1.5), description="range of the random scale")
-    flip: bool = True
+    scale: Listed[tuple[Scale, Scale]] = Field(
+        (0.75, 1.5), description="smallest and largest random scale, drawn uniformly"
+    )
+    flip: bool = Field(True, description="mirror half of the images, left to right")
     colour: float = Field(0.3, ge=0, le=1, description="strength of brightness, contrast and saturation jitter")
 
 
 class ClassifierSettings(Section):
     """The image classifier whose CAMs tag-supervised methods share."""
 
-    optim: OptimSettings
-    augment: AugmentSettings
-    output_stride: int = 16
+    optim: OptimSettings = Field(description="optimiser and schedule")
+    augment: AugmentSettings = Field(description="augmentation of the training images")
+    output_stride: int = Field(
+        16, ge=1, description="image pixels per pixel of the deepest level, as the backbone offers"
+    )
     levels: Listed[Annotated[tuple[int, ...], Field(min_length=1)]] = Field(
-        (-1,), description="backbone levels that feed the 1x1 class convolution"
+        (-1,), description="backbone levels that feed the 1x1 class convolution, 0 the shallowest, -1 the deepest"
     )
 
 
@@ -100,8 +104,8 @@ class TileSettings(Section):
     """
 
     crop: int = Field(448, ge=32, description="side of a tile, in pixels of the scaled image")
-    stride: int = Field(300, ge=16, description="from tile to tile")
-    grid: Literal["released", "overlap"] = "released"
+    stride: int = Field(300, ge=16, description="pixels from tile to tile, at most crop")
+    grid: Literal["released", "overlap"] = Field("released", description="how the last tile of a row is cut, see above")
 
     @model_validator(mode="after")
     def _no_gaps(self) -> TileSettings:
@@ -113,11 +117,13 @@ class TileSettings(Section):
 class CamSettings(Section):
     """CAM inference of the training images."""
 
-    scales: Scales = (0.5, 1.0, 1.5, 2.0)
-    flip: bool = True
-    base: int | None = Field(None, description="long side at scale 1; null = the image's own size")
-    normalise: Literal["max", "minmax"] = "max"
-    threshold: float = Field(0.25, gt=0, lt=1, description="background score, fixed in advance")
+    scales: Scales = Field((0.5, 1.0, 1.5, 2.0), description="sizes of the image whose CAMs are summed, 1 = base")
+    flip: bool = Field(True, description="add the CAMs of the mirrored image")
+    base: int | None = Field(None, ge=16, description="long side in pixels at scale 1; null = the image's own size")
+    normalise: Literal["max", "minmax"] = Field("max", description="each class's map over its maximum, or to [0, 1]")
+    threshold: float = Field(
+        0.25, gt=0, lt=1, description="score of the background, fixed in advance and not tuned on masks"
+    )
     stride: int = Field(4, ge=1, description="stored maps are this many times smaller than the image")
     tiles: TileSettings | None = Field(
         None,
@@ -133,20 +139,24 @@ class SegmenterSettings(Section):
     ``config_sha256`` is filled in by the harness; the path never enters a fingerprint.
     """
 
-    config: str
-    config_sha256: str | None = None
-    optim: OptimSettings
-    augment: AugmentSettings
-    output_stride: int = 16
+    config: str = Field(description="file of the mmseg model, relative to the benchmark file")
+    config_sha256: str | None = Field(
+        None, description="filled in by the harness: hash of the file and its _base_ files"
+    )
+    optim: OptimSettings = Field(description="optimiser and schedule")
+    augment: AugmentSettings = Field(description="augmentation of the training images")
+    output_stride: int = Field(
+        16, ge=1, description="image pixels per pixel of the deepest level, as the backbone offers"
+    )
 
 
 class TestSettings(Section):
     """How the trained segmenter predicts the scored images."""
 
-    scales: Scales = (1.0,)
-    flip: bool = False
-    base: int | None = Field(None, description="long side at scale 1; null = the image's own size")
-    crf: bool = False
+    scales: Scales = Field((1.0,), description="sizes of the image whose probabilities are averaged, 1 = base")
+    flip: bool = Field(False, description="average with the mirrored image")
+    base: int | None = Field(None, ge=16, description="long side in pixels at scale 1; null = the image's own size")
+    crf: bool = Field(False, description="refine the probabilities by a dense CRF of fixed kernels")
 
 
 class ScoringSettings(Section):
@@ -156,9 +166,9 @@ class ScoringSettings(Section):
     the class of the truth and for no class. A class enters the mean when the truth of the scored images holds it.
     """
 
-    version: int = 1
-    absent_class: Literal["leave_out"] = "leave_out"
-    pseudo_ignore: Literal["miss"] = "miss"
+    version: int = Field(1, description="of these rules; rows of another version are not compared")
+    absent_class: Literal["leave_out"] = Field("leave_out", description="a class without a true pixel has no IoU")
+    pseudo_ignore: Literal["miss"] = Field("miss", description="an ignored pixel of a pseudo label counts as wrong")
     dev_fraction: float = Field(0.0, ge=0, lt=1, description="hashed share of val kept for choices, never scored")
     bootstrap: int = Field(1000, ge=100, le=100_000, description="resamples of the images for an interval")
 
@@ -166,8 +176,8 @@ class ScoringSettings(Section):
 class Protocol(Section):
     """Everything that is alike for all methods, except backbone and seed, which are axes of the benchmark."""
 
-    classifier: ClassifierSettings
-    cam: CamSettings = CamSettings()
-    segmenter: SegmenterSettings
-    test: TestSettings = TestSettings()
-    scoring: ScoringSettings = ScoringSettings()
+    classifier: ClassifierSettings = Field(description="the image classifier; needed even where no row reads it")
+    cam: CamSettings = Field(CamSettings(), description="how its activation maps are computed")
+    segmenter: SegmenterSettings = Field(description="the network that every row trains")
+    test: TestSettings = Field(TestSettings(), description="how it predicts the validation images")
+    scoring: ScoringSettings = Field(ScoringSettings(), description="which pixels and classes count")

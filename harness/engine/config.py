@@ -36,8 +36,8 @@ class _Strict(BaseModel):
 class Component(_Strict):
     """A generator, refiner or segmenter by name with its parameters."""
 
-    name: str
-    params: dict[str, Any] = {}
+    name: str = Field(description="name of a registered component")
+    params: dict[str, Any] = Field({}, description="its parameters, see `wsss plugins show NAME`")
 
 
 ComponentField = Annotated[Component, BeforeValidator(_named)]
@@ -46,10 +46,10 @@ ComponentField = Annotated[Component, BeforeValidator(_named)]
 class RoundConfig(_Strict):
     """One round of a row that is written out."""
 
-    generator: ComponentField
-    refiners: list[ComponentField] = []
-    segmenter: ComponentField = Component(name="plain")
-    warm_start: bool = False
+    generator: ComponentField = Field(description="makes the pseudo labels; a name or {name, params}")
+    refiners: list[ComponentField] = Field([], description="change the labels, one after another")
+    segmenter: ComponentField = Field(Component(name="plain"), description="is trained on them")
+    warm_start: bool = Field(False, description="the segmenter begins with the weights of the round before")
 
 
 class Row(_Strict):
@@ -59,13 +59,15 @@ class Row(_Strict):
     last round's pseudo labels: they are scored, and no segmenter is trained on them.
     """
 
-    name: str = Field(pattern=NAME)
-    method: str | None = None
-    rounds: list[RoundConfig] | None = Field(None, min_length=1)
-    params: dict[str, Any] = {}
-    segmenter: ComponentField | None = None
-    refiners: list[ComponentField] | None = None
-    labels_only: bool = False
+    name: str = Field(
+        pattern=NAME, description="label in the table", json_schema_extra={"default": "the method's name"}
+    )
+    method: str | None = Field(None, description="a registered method; null = the one of that name")
+    rounds: list[RoundConfig] | None = Field(None, min_length=1, description="the rounds written out, without a method")
+    params: dict[str, Any] = Field({}, description="parameters of the method, see `wsss plugins show NAME`")
+    segmenter: ComponentField | None = Field(None, description="replaces the last round's; null = the method's own")
+    refiners: list[ComponentField] | None = Field(None, description="replace the last round's; null = its own")
+    labels_only: bool = Field(False, description="end with the last pseudo labels, train no segmenter on them")
 
     @model_validator(mode="before")
     @classmethod
@@ -89,28 +91,36 @@ class Row(_Strict):
 class BackboneConfig(_Strict):
     """A backbone of the benchmark; weights that are not given are the record's."""
 
-    name: str
-    weights: str | None = None
-    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", description="of the weights; a URL needs it")
-    trained_on: str | None = None
+    name: str = Field(description="name of a registered backbone, see `wsss plugins list`")
+    weights: str | None = Field(None, description="path, URL or scheme; not given = the backbone's own, null = random")
+    sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="SHA-256 of the weights; a URL needs it unless its file name ends in the first digits",
+    )
+    trained_on: str | None = Field(None, description="data set that the weights were trained on, for the table")
 
 
 class DatasetConfig(_Strict):
     """A data set reader and its parameters."""
 
-    name: str
-    params: dict[str, Any] = {}
+    name: str = Field(description="name of a registered reader")
+    params: dict[str, Any] = Field({}, description="its parameters, see `wsss plugins show NAME`")
 
 
 class Benchmark(_Strict):
     """A whole benchmark, selected and validated."""
 
-    name: str = Field(pattern=NAME)
-    dataset: DatasetConfig
-    backbones: list[Annotated[BackboneConfig, BeforeValidator(_named)]] = Field(min_length=1)
-    protocol: Protocol
-    methods: list[Row] = Field(min_length=1)
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1)
+    name: str = Field(
+        pattern=NAME, description="folder of the records", json_schema_extra={"default": "the file's name"}
+    )
+    dataset: DatasetConfig = Field(description="a data set file relative to this one, or its fields written out")
+    backbones: list[Annotated[BackboneConfig, BeforeValidator(_named)]] = Field(
+        min_length=1, description="an axis: each row is computed with each; a name or fields"
+    )
+    protocol: Protocol = Field(description="the settings that all rows share, see `wsss plugins show protocol`")
+    methods: list[Row] = Field(min_length=1, description="the rows of the table; a method's name or fields")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="an axis: each row for each seed")
     timeout: float | None = Field(None, gt=0, description="seconds that one stage may take")
     _path: Path = PrivateAttr(default=Path())
 
