@@ -19,7 +19,7 @@ from harness.common.files import read_bytes
 from harness.common.text import parse_json, printable
 from harness.contract import DataError
 from harness.data._outlines import TOLERANCE, paint_polygons, paint_runs, read_polygons, read_runs, shown
-from harness.data.files import Defect
+from harness.data.files import Defect, same_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,7 +147,7 @@ def _photographs(
             number = _key(entry, "id")
             name = _file_name(_get(entry, "file_name"))
             size = _side(entry, "height"), _side(entry, "width")
-            found.append((number, Photograph(str(name), str(name.with_suffix("")), size)))
+            found.append((number, Photograph(str(name), same_name(str(name.with_suffix(""))), size)))
         except ValueError as error:
             found.append((number, None))
             defects.append(Defect("list", split, None, f"{where}: images.{index}: {error}"))

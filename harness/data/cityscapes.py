@@ -19,10 +19,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage
 
+from harness.common.files import file_problem
+from harness.common.text import printable
 from harness.contract import IGNORE, Box, ConfigError, DataError, Dataset
 from harness.data import digests
 from harness.data.boxes import mask_boxes, mask_tags
-from harness.data.files import Defect, read_ids, read_image, read_plane, read_size
+from harness.data.files import Defect, misread_lines, read_ids
+from harness.data.images import read_image, read_plane, read_size
 from harness.data.params import CityscapesParams
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ EVALUATED = {
 }  # fmt: skip
 """Labels that the benchmark evaluates, with their ids, in the order of its own ids 0 to 18."""
 _LARGEST_ID = 33
+_KINDS = {"image": "image", "mask": "label image", "boxes": "instance image"}
 _VEHICLES = ("car", "truck", "bus", "train", "motorcycle", "bicycle")
 _OBJECTS = ("person", "rider", *_VEHICLES)
 GROUPS: dict[str, dict[str, list[str]]] = {
@@ -88,35 +92,62 @@ class CityscapesDataset(Dataset):
     def _complete(self, split: str, chosen: str | None, defects: list[Defect]) -> Iterator[str]:
         """Ids of a split whose files are all there: of the list if there is one, else all in the order of names."""
         folder = self._root / self._params.images / split
+        there = {kind: self._there(split, kind) for kind in _KINDS}
+        lacking = [kind for kind in _KINDS if not there[kind]]
+        defects += [Defect(k if k != "image" else "list", split, None, self._none_there(split, k)) for k in lacking]
+        if lacking:
+            return
         if chosen is None:
-            ids = tuple(
-                sorted(path.name.removesuffix("_leftImg8bit.png") for path in folder.glob("*/*_leftImg8bit.png"))
-            )
-            if not ids:
-                defects.append(Defect("list", split, None, f"{folder}: no image TOWN/..._leftImg8bit.png"))
+            ids = tuple(sorted(set().union(*there.values())))
         else:
-            ids, found = read_ids(self._root / chosen, split=split)
+            ids, found = self._listed(self._root / chosen, split, there["image"])
             defects += found
         for image_id in ids:
             self._splits.setdefault(image_id, split)
             files = {kind: self._path(image_id, kind) for kind in ("image", "mask", "boxes")}
-            missing = [Defect(k, split, image_id, f"{p}: no such file") for k, p in files.items() if not p.is_file()]
+            problems = {kind: file_problem(path) for kind, path in files.items()}
+            missing = [Defect(k, split, image_id, f"{files[k]}: {text}") for k, text in problems.items() if text]
             defects += missing
             if self._splits[image_id] != split:
                 defects.append(Defect("list", split, image_id, f"{folder}: {image_id} is a training image too"))
             elif not missing:
                 yield image_id
 
+    def _listed(self, path: Path, split: str, images: frozenset[str]) -> tuple[tuple[str, ...], list[Defect]]:
+        """Ids of a list, of whose lines that are file names or paths one defect tells."""
+        ids, defects = read_ids(path, split=split)
+        ending = f"_{self._ending('image')}"
+        ids, misread = misread_lines(ids, lambda line: line.removesuffix(ending) in images, path, split=split)
+        named = [line for line in ids if line.endswith(ending)]
+        if named:
+            text = f"an id ends before {ending}, got {named[0]!r} ({len(named)} lines are like this)"
+            misread.append(Defect("list", split, None, f"{path}: {text}"))
+        return tuple(line for line in ids if line not in named), [*defects, *misread]
+
+    def _there(self, split: str, kind: str) -> frozenset[str]:
+        """Ids that have a file of a kind."""
+        ending = f"_{self._ending(kind)}.png"
+        files = (self._root / self._folder(kind) / split).glob(f"*/*{ending}")
+        return frozenset(path.name.removesuffix(ending) for path in files)
+
+    def _none_there(self, split: str, kind: str) -> str:
+        folder = self._root / self._folder(kind) / split
+        other = min(folder.glob("*/*"), default=None)
+        holds = f"; it holds {printable(other.relative_to(folder))}" if other else ""
+        return f"{folder}: no {_KINDS[kind]} TOWN/..._{self._ending(kind)}.png{holds}"
+
+    def _folder(self, kind: str) -> str:
+        return self._params.images if kind == "image" else self._params.labels
+
+    def _ending(self, kind: str) -> str:
+        endings = {"image": "leftImg8bit", "mask": f"gtFine_{self._params.label_ids}", "boxes": "gtFine_instanceIds"}
+        return endings[kind]
+
     def _path(self, image_id: str, kind: str) -> Path:
         """File of ``image``, ``mask`` or ``boxes`` (the instances)."""
-        params = self._params
-        folder, ending = {
-            "image": (params.images, "leftImg8bit"),
-            "mask": (params.labels, f"gtFine_{params.label_ids}"),
-            "boxes": (params.labels, "gtFine_instanceIds"),
-        }[kind]
         town = image_id.partition("_")[0]
-        return self._root / folder / self._splits[image_id] / town / f"{image_id}_{ending}.png"
+        name = f"{image_id}_{self._ending(kind)}.png"
+        return self._root / self._folder(kind) / self._splits[image_id] / town / name
 
     def ids(self, split: str) -> tuple[str, ...]:
         """Image ids of ``train`` or ``val`` in the order of the list, else of their names."""
@@ -141,6 +172,10 @@ class CityscapesDataset(Dataset):
         path, stored = self._plane(image_id, "mask")
         trains = self._params.label_ids == "labelTrainIds"
         legal = (stored < len(EVALUATED)) | (stored == IGNORE) if trains else (stored >= 0) & (stored <= _LARGEST_ID)
+        if stored.max() > IGNORE:
+            raise DataError(
+                f"{path}: id {int(stored.max())} needs 16 bits, as in instanceIds; label images hold 8 bits"
+            )
         if not legal.all():
             kind, other = ("labelTrainIds", "labelIds") if trains else ("labelIds", "labelTrainIds")
             wrong = int(stored[~legal].flat[0])
@@ -173,6 +208,10 @@ class CityscapesDataset(Dataset):
     def boxes(self, image_id: str) -> tuple[Box, ...]:
         """Extents of the objects by label and number, then boxes of groups."""
         path, stored = self._plane(image_id, "boxes")
+        if stored.dtype == np.uint8:
+            raise DataError(
+                f"{path}: holds 8 bits a pixel; instanceIds are id * 1000 + number of an object, in 16 bits"
+            )
         labels = np.where(stored >= 1000, stored // 1000, stored)
         if labels.min() < 0 or labels.max() > _LARGEST_ID:
             raise DataError(f"{path}: {int(labels.max())} is the id of no label; instanceIds are needed")

@@ -11,8 +11,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,8 @@ from harness.common.files import file_problem
 from harness.contract import BACKGROUND, IGNORE, Box, ConfigError, DataError, Dataset
 from harness.data import digests
 from harness.data._instances import Instance, InstancesFile, Photograph, read_instances
-from harness.data.files import Defect, Folder, NoMask, read_ids, read_image, read_plane, read_size
+from harness.data.files import Defect, Folder, NoMask, misread_lines, read_ids
+from harness.data.images import Header, read_header, read_image, read_plane, turned_problem
 from harness.data.params import CocoLayout, CocoParams
 
 if TYPE_CHECKING:
@@ -96,10 +96,12 @@ class CocoDataset(Dataset):
         self, source: InstancesFile, split: str, folder: Path, chosen: str | None, defects: list[Defect]
     ) -> tuple[str, ...]:
         """Ids of a split: of the list if there is one, without images that show no class unless they are wanted."""
+        before = len(defects)
         ids = tuple(source.photographs)
         if chosen is not None:
             listed, found = read_ids(self._root / chosen, split=split)
-            defects += found
+            listed, misread = misread_lines(listed, source.photographs.__contains__, self._root / chosen, split=split)
+            defects += [*found, *misread]
             unknown = [image_id for image_id in listed if image_id not in source.photographs]
             defects += [
                 Defect("list", split, image_id, f"{self._root / chosen}: {image_id} is no image of the instances file")
@@ -107,7 +109,6 @@ class CocoDataset(Dataset):
             ]
             ids = tuple(image_id for image_id in listed if image_id in source.photographs)
         files: dict[Path, dict[str, bool]] = {}
-        before = len(defects)
         kept = []
         for image_id in ids:
             photograph = source.photographs[image_id]
@@ -144,19 +145,23 @@ class CocoDataset(Dataset):
         """(H, W, 3) uint8, RGB, 0-255; grey photographs become RGB.
 
         Raises:
-            DataError: The file is damaged or differs in size from its entry.
+            DataError: The file is damaged, no 8-bit photograph or differs in size from its entry, or EXIF turns it
+                and its labels may be turned or not.
         """
-        image = read_image(self._paths[image_id])
-        self._hold_size(image_id, image.shape[:2])
-        return image
+        self._hold_header(image_id)
+        return read_image(self._paths[image_id])
 
-    def _hold_size(self, image_id: str, found: tuple[int, ...]) -> None:
-        height, width = self.size(image_id)
-        if tuple(found) != (height, width):
-            raise DataError(
-                f"{self._paths[image_id]}: {found[1]}x{found[0]} pixels, but its entry in the instances file says "
-                f"{width}x{height}"
-            )
+    def _hold_header(self, image_id: str) -> None:
+        """Refuse what the header tells: another size than the entry says, a photograph that EXIF turns."""
+        path = self._paths[image_id]
+        text = digests.cached(path, "photograph header", lambda: json.dumps(read_header(path)))
+        header, (height, width) = Header(*json.loads(text)), self.size(image_id)
+        turned = None if self._params.exif == "stored" else turned_problem(path, header, (height, width))
+        if turned:
+            raise DataError(f"{turned}, or say exif: stored where they were drawn on the stored pixels")
+        if header.size != (height, width):
+            found = f"{header.width}x{header.height} pixels"
+            raise DataError(f"{path}: {found}, but its entry in the instances file says {width}x{height}")
 
     def size(self, image_id: str) -> tuple[int, int]:
         """(H, W) by the instances file."""
@@ -257,8 +262,7 @@ class CocoDataset(Dataset):
         texts: dict[str, list[str]] = {"ids": list(ids), "images": [], "tags": [], "boxes": [], "masks": [meaning]}
         for image_id in ids:
             path = self._paths[image_id]
-            header = digests.cached(path, "height and width", partial(_said, read_size, path))
-            self._hold_size(image_id, json.loads(header))
+            self._hold_header(image_id)
             texts["images"] += [image_id, digests.file_digest(path)]
             texts["tags"] += [image_id, json.dumps(self.tags(image_id))]
             texts["boxes"] += [image_id, json.dumps(self.boxes(image_id))]
@@ -274,10 +278,6 @@ class CocoDataset(Dataset):
         instances = self._photographs[image_id].instances
         outlines = [(one.category, one.crowd, one.area) for one in instances]
         return [json.dumps([self.size(image_id), outlines]), *(one.digest() for one in instances)]
-
-
-def _said(read: Callable[[Path], object], path: Path) -> str:
-    return json.dumps(read(path))
 
 
 def _image_problem(path: Path, listed: dict[Path, dict[str, bool]]) -> str | None:

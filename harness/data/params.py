@@ -130,6 +130,10 @@ class CocoLayout(_Params):
         description="painted in annotation order, by class in order of first appearance, or from large to small; the "
         "last is on top",
     )
+    exif: Literal["refuse", "stored"] = Field(
+        "refuse",
+        description="photographs that EXIF turns or mirrors; 'stored' where annotations are drawn on stored pixels",
+    )
     unlabelled: Literal["leave_out", "keep"] = Field(
         "leave_out", description="what becomes of images without an annotation of a class"
     )

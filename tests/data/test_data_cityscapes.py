@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from harness.cli.datasets import app
-from harness.contract import Box, ConfigError, DataError
+from harness.contract import BOXES, MASKS, Box, ConfigError, DataError
 from harness.data.check import check
 from harness.data.cityscapes import EVALUATED, CityscapesDataset
 from harness.data.load import build_dataset, expand_env, load_yaml
 from harness.data.params import CityscapesParams
+from harness.engine.keys import data_for_key
 from harness.plugins import manager
 
 H, W = 16, 24
@@ -171,6 +173,74 @@ def test_a_sound_tree_is_clean_and_every_defect_is_found_in_one_go(town: Citysca
     assert all(str(town.root) in defect.message for defect in report.defects)
 
 
+def told(town: CityscapesFolder, **params: Any) -> str:
+    """What planning says of the training images, which the check says too, as its only defect."""
+    with pytest.raises(DataError) as caught:
+        data_for_key(CityscapesDataset(town.params(**params)), "train", (MASKS, BOXES))
+    defects = check(CityscapesDataset.lenient(town.params(**params))).defects
+    said = str(caught.value)
+    assert [defect.message for defect in defects] == [said]
+    return said.removeprefix(f"{town.root}/")
+
+
+def test_instance_images_of_8_bits_are_one_sentence(town: CityscapesFolder) -> None:
+    town.plane("train", A, "instanceIds", street()[0])
+    assert "_instanceIds.png: holds 8 bits a pixel; instanceIds are id * 1000 + number" in told(town)
+
+
+def test_label_images_of_16_bits_are_read_where_they_hold_labels(town: CityscapesFolder) -> None:
+    labels, instances = street()
+    before = CityscapesDataset(town.params()).mask(A)
+    town.plane("train", A, "labelIds", labels.astype(np.uint16))
+    np.testing.assert_array_equal(CityscapesDataset(town.params()).mask(A), before)
+    town.plane("train", A, "labelIds", instances)
+    assert "_labelIds.png: id 29000 needs 16 bits, as in instanceIds; label images hold 8 bits" in told(town)
+
+
+def test_a_pair_of_which_one_is_missing_is_one_sentence(town: CityscapesFolder) -> None:
+    image = town.path("leftImg8bit", "train", B, "leftImg8bit")
+    content = image.read_bytes()
+    image.unlink()
+    assert told(town) == f"leftImg8bit/train/bochum/{B}_leftImg8bit.png: no such file"
+    image.write_bytes(content)
+    town.path("gtFine", "train", B, "gtFine_instanceIds").unlink()
+    assert told(town) == f"gtFine/train/bochum/{B}_gtFine_instanceIds.png: no such file"
+    os.mkfifo(town.path("gtFine", "train", B, "gtFine_instanceIds"))
+    assert told(town) == f"gtFine/train/bochum/{B}_gtFine_instanceIds.png: is a pipe, a file is needed"
+
+
+def test_a_folder_without_files_of_the_name_is_told_once_with_what_it_holds(town: CityscapesFolder) -> None:
+    for path in (town.root / "gtFine" / "train").glob("*/*"):
+        path.rename(path.with_name(path.name.replace("gtFine", "gtCoarse")))
+    report = check(CityscapesDataset.lenient(town.params()))
+    start = f"{town.root}/gtFine/train: no "
+    held = f"; it holds aachen/{A}_gtCoarse_color.png"
+    assert [defect.message for defect in report.defects] == [
+        f"{start}label image TOWN/..._gtFine_labelIds.png{held}",
+        f"{start}instance image TOWN/..._gtFine_instanceIds.png{held}",
+    ]
+    for path in (town.root / "leftImg8bit" / "val").glob("*/*"):
+        path.rename(path.with_suffix(".jpg"))
+    report = check(CityscapesDataset.lenient(town.params()))
+    end = f"leftImg8bit/val: no image TOWN/..._leftImg8bit.png; it holds munster/{V}_leftImg8bit.jpg"
+    assert report.defects[-1].message.endswith(end)
+
+
+def test_an_image_of_another_size_is_one_sentence(town: CityscapesFolder) -> None:
+    town.plane("train", A, "labelIds", street()[0][:, 1:])
+    assert f"{A}_gtFine_labelIds.png: 23x16 pixels, but the image {town.root}" in told(town)
+
+
+@pytest.mark.parametrize(
+    "line", [f"aachen/{A}", f"{A}_leftImg8bit.png", f"{A}_leftImg8bit", f"aachen/{A}_leftImg8bit.png"]
+)
+def test_lists_of_file_names_are_one_sentence(town: CityscapesFolder, line: str) -> None:
+    (town.root / "train.txt").write_text(f"{B}\n{line}\n")
+    sentence = told(town, train_list="train.txt")
+    assert sentence.startswith("train.txt: ")
+    assert line in sentence
+
+
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"leftImg8bit/train: no image TOWN/"):
         CityscapesDataset(CityscapesParams(root=str(tmp_path)))
@@ -203,6 +273,6 @@ def test_the_command_checks_it_and_ends_with_2_where_it_is_defective(town: Citys
     config.write_text(json.dumps({"name": "cityscapes", "params": town.params().model_dump()}))
     sound = CliRunner().invoke(app, ["check", str(config)])
     assert (sound.exit_code, "no defects" in sound.output) == (0, True)
-    town.path("gtFine", "val", V, "gtFine_labelIds").unlink()
+    town.path("gtFine", "train", B, "gtFine_labelIds").unlink()
     defective = CliRunner().invoke(app, ["check", str(config)])
     assert (defective.exit_code, "no such file" in defective.output) == (2, True)

@@ -225,6 +225,29 @@ def test_a_pipe_among_the_images_is_a_defect(coco: CocoFolder) -> None:
     assert checked(coco) == [planned(coco)] == [f"{path}: is a pipe, a file is needed"]
 
 
+@pytest.mark.parametrize(("orientation", "height"), [(3, H), (6, W)])
+def test_photographs_that_exif_turns_are_refused_or_read_as_stored(
+    coco: CocoFolder, orientation: int, height: int
+) -> None:
+    """By 180 degrees nothing tells on which pixels annotations are drawn; by 90 the sides of the entry do."""
+    coco.annotations["train"][25] = [rectangle(90, 0, 0, 4, 4)]
+    changed(coco, lambda c: c["images"][1].update(height=height, width=H + W - height))
+    path = coco.root / "train2014" / f"{B}.jpg"
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    Image.open(path).save(path, exif=exif)
+    assert checked(coco) == [planned(coco)]
+    assert f"{path}: its EXIF orientation {orientation} says" in planned(coco)
+    if height == H:
+        assert check(CocoDataset(coco.params(exif="stored"))).clean
+
+
+def test_a_list_of_file_names_is_one_sentence(coco: CocoFolder) -> None:
+    (coco.root / "some.txt").write_text(f"{C}.jpg\n{A}.jpg\n")
+    assert checked(coco, train_list="some.txt") == [planned(coco, train_list="some.txt")]
+    assert f"some.txt: '{C}.jpg' is the name of a file" in planned(coco, train_list="some.txt")
+
+
 def test_files_in_folders_ids_of_text_and_rounded_coordinates_are_read(coco: CocoFolder) -> None:
     def change(content: dict[str, Any]) -> None:
         content["images"][1] |= {"id": "b", "file_name": f"sub/{B}.jpg", "height": float(H)}
