@@ -13,7 +13,7 @@ from harness.leaderboard import annotation, code_states
 from harness.leaderboard.claims import answer_claims
 from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
 from harness.leaderboard.loading import Run, check_same_settings, group_key, once_a_cell
-from harness.leaderboard.seeds import comparable
+from harness.leaderboard.seeds import APART, SHARED, comparable
 from harness.leaderboard.weights import with_initial_weights
 from harness.scoring.confusion import Confusions
 from harness.scoring.metrics import has_scored_pixels, miou
@@ -49,11 +49,6 @@ _ORACLE = (
 )
 _RECONSTRUCTION = "A row marked (reconstruction) rebuilds parts that no source confirms."
 _PARTIAL = "A row marked partial is of the listed seeds only, because others failed; it has no rank."
-_SHARED_SEEDS = (
-    "Rows of different seeds are set against each other over the seeds that both have: % of full (the seeds are named "
-    "where they are not all of both rows), differences, ranks and claims."
-)
-_APART = "A row without a rank beside ranked ones has no seed in common with them."
 _Made = tuple[Row, Sequence[Run]]
 """A row and the runs that it is of."""
 
@@ -120,8 +115,8 @@ def _notes(
         _MIXED: mixed,
         _INTERVALS.format(resamples=resamples): True,
         _RANKS: any(row.rank is not None for row in rows),
-        _SHARED_SEEDS: len({tuple(row.seeds) for row in rows if row.val_miou is not None}) > 1,
-        _APART: any(row.status == "ok" and row.val_miou is not None and row.rank is None for row in rows),
+        SHARED: len({tuple(row.seeds) for row in rows if row.val_miou is not None}) > 1,
+        APART: any(row.status == "ok" and row.val_miou is not None and row.rank is None for row in rows),
         _RESOLVABLE.format(_points(resolvable)): bool(resolvable),
         _POLICIES: True,
         _ORACLE: any(row.oracle_pseudo_miou is not None for row in rows),

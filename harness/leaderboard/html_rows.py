@@ -169,7 +169,7 @@ def _columns(board: Board, ceiling: float | None) -> list[Column]:
     ]
 
 
-RANK_HELP = "Place by val mIoU among rows of the same settings, backbone and weights"
+RANK_HELP = "One more than the number of significantly better rows; rows of one rank need not be equal"
 METHOD_HELP = "Name of the row, year, and its seeds where rows differ in them"
 VAL_HELP = "Mean over seeds, 95 % interval over images"
 PSEUDO_HELP = "Pseudo labels of the training images against their hidden masks"

@@ -209,13 +209,10 @@ def check_same_settings(runs: Iterable[Run]) -> None:
     if len(by_fingerprint) < 2:
         return
     first, *others = (by_fingerprint[fingerprint] for fingerprint in sorted(by_fingerprint))
-    lines = [
-        f"{_name(first)} and {_name(other)}:\n" + "\n".join(f"  {line}" for line in _differences(first, other))
-        for other in others
-    ]
+    lines = [f"{_name(first)} and {_name(other)}: " + ", ".join(_differences(first, other)) for other in others]
     raise ConfigError(
         "run records of different settings cannot share a table (name one benchmark's configuration, or add "
-        "--allow-mixed); they differ between " + "\nand between ".join(lines)
+        "--allow-mixed); they differ between " + "; and between ".join(lines)
     )
 
 

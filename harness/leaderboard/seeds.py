@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+SHARED = (
+    "Rows of different seeds are set against each other over the seeds that both have: % of full (the seeds are named "
+    "where they are not all of both rows), differences, ranks and claims."
+)
+APART = "A row without a rank beside ranked ones has no seed in common with them."
+"""Notes of a table whose rows have different seeds."""
+
 _RUN = 4
 """So many consecutive seeds are written as their ends."""
 

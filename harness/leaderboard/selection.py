@@ -83,6 +83,7 @@ def _other(run: Run, wanted: Settings) -> str:
     record = run.record
     recorded = {"protocol": record.protocol, "dataset": record.dataset.model_dump(exclude={"show_images"})}
     found = list(differing_fields(recorded, {"protocol": wanted.protocol, "dataset": wanted.dataset}))
+    found.sort(key=lambda item: (not item[0].startswith("protocol."), item[0].startswith("dataset.digests.")))
     spelled = ", ".join(_difference(*item) for item in found[:_SPELLED])
     more = f" and {len(found) - _SPELLED} more fields" if len(found) > _SPELLED else ""
     options = [f"-o {field}={value}" for field, value, _ in found if _is_option(field, value)]

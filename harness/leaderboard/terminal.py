@@ -11,6 +11,7 @@ from rich.text import Text
 
 from harness.leaderboard.columns import CLAIM_HEADERS, STATUS, Column, claim_cells, terminal_columns, title
 from harness.leaderboard.frame import Board, ClaimAnswer, Row
+from harness.leaderboard.seeds import APART, SHARED
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -110,7 +111,7 @@ def _table(board: Board, columns: list[Column], hidden: list[str], width: int) -
 
 def _below(board: Board, more: Iterable[str]) -> Text:
     """What stands under the table: how to read it, what is not shown, and what is wrong with it."""
-    text = Text("\n".join([*board.notes[:1], *more]))
+    text = Text("\n".join([*board.notes[:1], *(note for note in (SHARED, APART) if note in board.notes), *more]))
     for warning in board.warnings:
         text.append(f"\n{warning}", style="bold yellow")
     return text

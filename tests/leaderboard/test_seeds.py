@@ -123,6 +123,8 @@ def test_every_rendering_says_which_seeds_a_number_is_of_where_rows_differ(uneve
         assert f"{share}, 1 seed (1)" in text
         assert "seeds 1" not in text
     assert "3 seeds (0 1 2)" in terminal(board)
+    assert "over the seeds that both have" in " ".join(terminal(board).split())
+    assert "no seed in common" in terminal(board)
     header, *lines = to_csv(board).splitlines()
     place = header.split(",").index("percent_of_full_seeds")
     assert [line.split(",")[place] for line in lines if ",one," in line] == ["1"]

@@ -87,7 +87,7 @@ def test_the_way_that_is_named_shows_the_other_records(records, config, add):
     add("box_fill")
     folder, _ = add("cam", "dataset.params.train=2")
     _, _, err = wsss(config, "--runs", records.runs)
-    assert "dataset.digests" in err
+    assert "(dataset.images.train is 2, not 3, dataset.digests.train/boxes differs" in err
     assert f"show them with `wsss leaderboard {folder}`" in err
     assert methods(wsss(folder, "--format", "csv")[1]) == ["cam"]
 
