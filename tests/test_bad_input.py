@@ -1,5 +1,6 @@
 """Bad input gives one sentence that names file and field, exit code 2, and leaves nothing half-written."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -166,6 +167,62 @@ def test_damaged_data_is_named(project, damage, named):
     for word in named:
         assert word in output
     assert not list(folder.glob("runs/records/*/*"))
+
+
+def _void(data):
+    for name in "cd":
+        Image.fromarray(np.full((40, 48), 255, np.uint8)).save(data / f"SegmentationClass/{name}.png")
+
+
+def _binary(data):
+    for name in "abcd":
+        path = data / f"SegmentationClass/{name}.png"
+        Image.fromarray((np.array(Image.open(path)) > 0).astype(np.uint8) * 255).save(path)
+
+
+def _turned(data):
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.open(data / "JPEGImages/c.jpg").save(data / "JPEGImages/c.jpg", exif=exif)
+
+
+def _deep(data):
+    (data / "JPEGImages/b.jpg").unlink()
+    Image.fromarray(np.full((40, 48), 4000, np.uint16)).save(data / "JPEGImages/b.png")
+
+
+def _jpeg_mask(data):
+    Image.new("L", (48, 40)).save(data / "SegmentationClass/b.png", format="JPEG")
+
+
+def _pipe(data):
+    (data / "SegmentationClass/b.png").unlink()
+    os.mkfifo(data / "SegmentationClass/b.png")
+
+
+PLANNED = [
+    (_void, "every pixel of the val masks is ignored (255)"),
+    (_binary, "are binary, 0 and 255; write classes: {background: 0, thing: 255}"),
+    (_turned, "its EXIF orientation 3 says that it is shown turned by 180 degrees"),
+    (_deep, "a photograph has 8 bits a channel"),
+    (_jpeg_mask, "is JPEG inside, whatever its name says"),
+    (_pipe, "is a pipe, a file is needed"),
+    (_wrong_size, "40x40 pixels, but the image"),
+]
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(("damage", "sentence"), PLANNED, ids=[d[0].__name__ for d in PLANNED])
+def test_data_that_would_be_misread_stop_the_plan_and_the_check_alike(project, damage, sentence):
+    folder, config = project
+    damage(folder / "data")
+    code, output = invoke(folder, config)
+    assert code == 2, output
+    assert sentence in output
+    (folder / "mine.yaml").write_text(yaml.safe_dump(config["dataset"], sort_keys=False))
+    result = CliRunner().invoke(app, ["datasets", "check", str(folder / "mine.yaml")])
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.output.split())
 
 
 @pytest.mark.parametrize("text", ["name: [", "- a\n- b\n", "", "name: x\nname: y\n"])

@@ -136,12 +136,13 @@ def _print_report(report: CheckReport) -> None:
         rows = [(c.name, str(c.images), str(c.tagged), str(c.boxes), f"{c.pixels / pixels:.2%}") for c in split.classes]
         print_table(("class", "in masks of", "tagged", "boxes", "pixels"), rows)
     _print_list("notice", report.notices)
-    _print_list("defect", report.defects)
-    console().print("no defects" if report.clean else f"{len(report.defects)} defects")
+    kinds = _print_list("defect", report.defects)
+    total = f"{len(report.defects)} defects" + (f" of {kinds} kinds" if kinds < len(report.defects) else "")
+    console().print("no defects" if report.clean else total)
 
 
-def _print_list(word: str, items: Sequence[Defect]) -> None:
-    """One line for each cause, with the first image in full and the names of some others."""
+def _print_list(word: str, items: Sequence[Defect]) -> int:
+    """Print a line for each cause, with the first image in full and the names of some others; how many causes."""
     causes: dict[tuple[str, str], list[Defect]] = {}
     for item in items:
         causes.setdefault((item.split, _cause(item)), []).append(item)
@@ -152,6 +153,7 @@ def _print_list(word: str, items: Sequence[Defect]) -> None:
         console().print(f"{word}: {split}: {printable(alike[0].message)}{more}", soft_wrap=True)
     if len(causes) > _SHOWN:
         console().print(f"{word}: and {len(causes) - _SHOWN} other causes, see --json")
+    return len(causes)
 
 
 def _cause(defect: Defect) -> str:

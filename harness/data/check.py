@@ -102,7 +102,8 @@ def check(dataset: Dataset, *, progress: Callable[[int, int], None] | None = Non
         reports.append(report)
         defects += [Defect(d.kind, label, d.image_id, d.message) for d in listed] + reader.defects
         notices += reader.notices
-        if not part.ids(split) and not listed:
+        whole = [defect for defect in getattr(part, "defects", ()) if defect.image_id is None]
+        if not part.ids(split) and not listed and not whole:
             defects.append(Defect("list", label, None, f"data set {part.name!r}: {label} holds no image"))
     unique = {(d.split, d.image_id, d.message): d for d in reversed(defects)}
     return CheckReport(dataset.name, tuple(reports), tuple(reversed(unique.values())), tuple(notices))

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
+_JSON = re.compile(r'\s*(\{\s*"|\[\s*[{\["])')
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -68,7 +69,7 @@ def read_ids(path: Path, *, split: str) -> tuple[tuple[str, ...], list[Defect]]:
     lines = [same_name(line.strip()) for line in _LINE_END.split(text.rstrip("\r\n"))]
     if not any(lines):
         return (), [Defect("list", split, None, f"{path}: the list is empty")]
-    if lines[0][:1] in "{[" and lines[0]:
+    if _JSON.match(text):
         other = "is JSON, but a list has one id a line; a COCO file is read by `name: coco`"
         return (), [Defect("list", split, None, f"{path}: {other}")]
     first: dict[str, int] = {}
@@ -130,22 +131,28 @@ def misread_lines(
 
 def _readings(line: str) -> Iterator[tuple[str, str]]:
     """What a line could mean besides an id: (id, what the line is then), the most literal first."""
-    yield from _without_suffix_and_folder(line, "")
+    yield from _without_suffix(line, "the name of a file")
     columns = re.split(r"\s*[,;\t ]\s*", line)
     if len(columns) > 1:
         flagged = len(columns) == 2 and columns[1] in ("-1", "0", "1")
         kind = "an id with a flag, as in VOC's ImageSets/Main" if flagged else f"a row of {len(columns)} columns"
         yield columns[0], kind
-        yield from _without_suffix_and_folder(columns[0], kind)
+        yield from _without_suffix(columns[0], kind)
+        yield from _without_folder(columns[0], kind)
+    yield from _without_folder(line, "a path")
 
 
-def _without_suffix_and_folder(text: str, kind: str) -> Iterator[tuple[str, str]]:
+def _without_suffix(text: str, kind: str) -> Iterator[tuple[str, str]]:
+    path = PurePosixPath(text)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        yield str(path.with_suffix("")), kind
+
+
+def _without_folder(text: str, kind: str) -> Iterator[tuple[str, str]]:
     path = PurePosixPath(text.replace("\\", "/"))
-    is_file = path.suffix.lower() in IMAGE_SUFFIXES
-    if is_file:
-        yield str(path.with_suffix("")), kind or "the name of a file"
     if len(path.parts) > 1:
-        yield (path.stem if is_file else path.name), kind or "a path"
+        yield path.name, kind
+        yield from _without_suffix(path.name, kind)
 
 
 class Folder:

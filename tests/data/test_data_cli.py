@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -72,6 +73,28 @@ def test_check_of_a_defective_data_set_ends_with_2_and_names_all(voc: Any) -> No
 def test_a_reader_may_be_named_and_its_parameters_changed() -> None:
     report = json.loads(run("check", "synthetic", "-o", "train=3", "-o", "size=[32, 40]", "--json").stdout)
     assert [split["images"] for split in report["splits"]] == [3, 32]
+
+
+def test_a_parameter_may_be_spelt_as_run_spells_it() -> None:
+    report = json.loads(run("check", "synthetic", "-o", "dataset.params.train=3", "-o", "size=32", "--json").stdout)
+    assert [split["images"] for split in report["splits"]] == [3, 32]
+
+
+def test_a_cause_is_printed_once_with_a_count_and_some_names(voc: Any) -> None:
+    file = write(voc)
+    voc.list("train.txt", "".join(f"photo_{number}\n" for number in range(60)))
+    voc.mask("d", np.full((5, 7), 3, dtype=np.uint8))
+    result = run("check", file)
+    assert result.exit_code == 2
+    lines = [line for line in result.stdout.splitlines() if line.startswith("defect: ")]
+    folder = f"{voc.root}/JPEGImages/photo_0.jpg: no such file (nor"
+    assert len(lines) == 3
+    assert lines[0].startswith(f"defect: train: {folder}")
+    assert lines[0].endswith(" (60 like this: also photo_1, photo_2, photo_3 and 56 others)")
+    assert lines[1].startswith(f"defect: train: {voc.root}/SegmentationClass/photo_0.png: no such file")
+    assert lines[2].startswith(f"defect: val: {voc.root}/SegmentationClass/d.png: 7x5 pixels, but the image")
+    assert result.stdout.splitlines()[-1] == "121 defects of 3 kinds"
+    assert len(json.loads(run("check", file, "--json").stdout)["defects"]) == 121
 
 
 def test_bad_input_is_one_sentence(voc: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -110,12 +111,33 @@ def test_a_file_of_the_last_seconds_is_never_remembered(tmp_path: Path) -> None:
     assert digests.file_digest(file) != first
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}', "[" * 3000, '{"texts": 3}', "\x00", '{"sha256": null}'])
 def test_a_damaged_cache_is_no_more_than_lost_time(voc: Any, tmp_path: Path, text: str) -> None:
     plain = VocDataset(voc.params()).digests("train")
     (tmp_path / "digests.json").write_text(text)
     digests.set_cache(tmp_path / "digests.json")
     assert VocDataset(voc.params()).digests("train") == plain
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+@pytest.mark.timeout(20)
+def test_a_cache_that_is_no_file_is_no_cache(voc: Any, tmp_path: Path, kind: str) -> None:
+    settle(voc.root)
+    {"folder": Path.mkdir, "pipe": os.mkfifo}[kind](tmp_path / "digests.json")
+    digests.set_cache(tmp_path / "digests.json")
+    VocDataset(voc.params()).digests("train")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["digests.json", "voc"]
+
+
+def test_a_cache_that_was_changed_by_hand_is_rebuilt(voc: Any, tmp_path: Path) -> None:
+    settle(voc.root)
+    digests.set_cache(tmp_path / "digests.json")
+    plain = VocDataset(voc.params()).digests("train")
+    sound = (tmp_path / "digests.json").read_text()
+    (tmp_path / "digests.json").write_text(re.sub(r"\[\[", "[[[", sound).replace("a", "b"))
+    digests.set_cache(tmp_path / "digests.json")
+    assert VocDataset(voc.params()).digests("train") == plain
+    assert (tmp_path / "digests.json").read_text() == sound
 
 
 @given(st.lists(st.text(max_size=4), max_size=4), st.lists(st.text(max_size=4), max_size=4))
