@@ -115,6 +115,20 @@ def file_digest(file: Path) -> str:
     return cached(file, "sha256", lambda: file_sha256(file, error=DataError))
 
 
+def described(file: Path, kind: str, describe: Callable[[], Iterable[int]]) -> tuple[str, tuple[int, ...]]:
+    """SHA-256 of the bytes of ``file`` and what ``describe`` tells of it, remembered together.
+
+    Raises:
+        DataError: As ``file_digest``, or what ``describe`` raises.
+    """
+
+    def compute() -> str:
+        return json.dumps([*describe(), file_sha256(file, error=DataError)])
+
+    *numbers, sha256 = json.loads(cached(file, f"sha256 and {kind}", compute))
+    return sha256, tuple(numbers)
+
+
 def combine(parts: Iterable[str]) -> str:
     """SHA-256 of texts in order; no two different sequences are mistaken for each other."""
     digest = hashlib.sha256()

@@ -166,7 +166,7 @@ class Folder:
     def __init__(self, root: Path, suffixes: tuple[str, ...]) -> None:
         self.root = root
         self._suffixes = suffixes
-        self._listed: dict[PurePosixPath, dict[str, list[str]]] = {}
+        self._listed: dict[str, dict[str, list[str]]] = {}
 
     def path(self, image_id: str) -> Path:
         """The file of ``image_id``; ask ``problem`` first."""
@@ -194,17 +194,15 @@ class Folder:
         return names[0] if names else None
 
     def _names(self, image_id: str) -> list[str]:
-        parent = PurePosixPath(image_id).parent
-        return [str(parent / name) for name in self._found(image_id) if self._counts(name)]
-
-    def _counts(self, name: str) -> bool:
-        return name[name.rfind(".") :].lower() in self._suffixes
+        names = [name for name in self._found(image_id) if name[name.rfind(".") :].lower() in self._suffixes]
+        parent = image_id.rpartition("/")[0]
+        return [f"{parent}/{name}" for name in names] if parent else names
 
     def _found(self, image_id: str) -> list[str]:
-        pure = PurePosixPath(image_id)
-        if pure.parent not in self._listed:
-            self._listed[pure.parent] = self._list(self.root / pure.parent)
-        return self._listed[pure.parent].get(same_name(pure.name), [])
+        parent, _, stem = image_id.rpartition("/")
+        if parent not in self._listed:
+            self._listed[parent] = self._list(self.root / parent)
+        return self._listed[parent].get(same_name(stem), [])
 
     def _list(self, directory: Path) -> dict[str, list[str]]:
         found: dict[str, list[str]] = {}

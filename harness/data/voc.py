@@ -184,29 +184,17 @@ class VocDataset(Dataset):
 
     def _header(self, image_id: str) -> Header:
         if image_id not in self._headers:
-            path = self._folders["image"].path(image_id)
-            text = digests.cached(path, "photograph header", lambda: json.dumps(read_header(path)))
-            self._headers[image_id] = Header(*json.loads(text))
+            self._headers[image_id] = read_header(self._folders["image"].path(image_id))
         return self._headers[image_id]
-
-    def _drawn(self, image_id: str) -> tuple[int, int]:
-        """(H, W) of the mask, from its header."""
-        path = self._folders["mask"].path(image_id)
-        height, width = json.loads(digests.cached(path, "mask header", lambda: json.dumps(read_plane_size(path))))
-        return height, width
 
     def _refuse_turned(self, image_id: str) -> None:
         header = self._header(image_id)
         if header.orientation == 1 or self._params.exif == "stored":
             return
-        problem = turned_problem(self._folders["image"].path(image_id), header, self._drawn(image_id))
+        drawn = read_plane_size(self._folders["mask"].path(image_id))
+        problem = turned_problem(self._folders["image"].path(image_id), header, drawn)
         if problem:
             raise DataError(f"{problem}, or say exif: stored where they were drawn on the stored pixels")
-
-    def _look(self, image_id: str) -> None:
-        """Refuse what headers alone tell: another format, another size, a photograph that EXIF turns."""
-        self._check_size(image_id, self._folders["mask"].path(image_id), self._drawn(image_id))
-        self._refuse_turned(image_id)
 
     def mask(self, image_id: str) -> Mask:
         """(H, W) uint8 class indices, 255 = ignore.
@@ -329,15 +317,28 @@ class VocDataset(Dataset):
         meaning = json.dumps([mask_ids, sorted(self._params.ignore_ids), self._params.other])
         texts = {"ids": list(ids), "masks": [meaning], "images": [], "tags": [], "boxes": [], "saliency": []}
         for image_id in ids:
-            self._look(image_id)
-            for kind, folder in self._folders.items():
-                texts[_PLURAL[kind]] += [image_id, digests.file_digest(folder.path(image_id))]
+            for kind in self._folders:
+                texts[_PLURAL[kind]] += [image_id, self._file_digest(kind, image_id)]
+            self._refuse_turned(image_id)
             tags, boxes = self._said(image_id, meaning)
             texts["tags"] += [image_id, tags]
             texts["boxes"] += [image_id, boxes]
         digests.save_cache()
         lacks = set() if "saliency" in self._folders else {"saliency"}
         return {kind: digests.combine(parts) for kind, parts in texts.items() if kind not in lacks}
+
+    def _file_digest(self, kind: str, image_id: str) -> str:
+        """Digest of an image, mask or saliency map; what a header alone shows to be wrong is refused here."""
+        path = self._folders[kind].path(image_id)
+        if kind == "image":
+            digest, header = digests.described(path, "photograph header", lambda: read_header(path))
+            self._headers[image_id] = Header(*header)
+        elif kind == "mask":
+            digest, size = digests.described(path, "mask size", lambda: read_plane_size(path))
+            self._check_size(image_id, path, size)
+        else:
+            digest = digests.file_digest(path)
+        return digest
 
     def _said(self, image_id: str, meaning: str) -> tuple[str, str]:
         """Tags and boxes of one image as canonical text; what comes from the mask goes through the digest cache."""
