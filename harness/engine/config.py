@@ -156,7 +156,8 @@ def load_benchmark(
     where = str(path)
     raw = _unshared(load_yaml(path))
     raw.setdefault("name", path.stem)
-    raw["dataset"] = _dataset(raw.get("dataset"), path)
+    raw["dataset"] = _dataset(raw.get("dataset"), path.parent, where=where)
+    raw, overrides = _other_dataset(raw, overrides)
     rows, general = _split_overrides(overrides)
     raw = _override_rows(apply_overrides(raw, general), rows, where)
     raw["methods"] = _select(raw.get("methods"), methods, known.get("method", ()), "methods", where)
@@ -177,11 +178,21 @@ def _unshared(value: Any) -> Any:
     return [_unshared(item) for item in value] if isinstance(value, list) else value
 
 
-def _dataset(value: object, path: Path) -> object:
+def _dataset(value: object, folder: Path, *, where: str) -> object:
     """A data set given as a file name is read; the file holds ``name`` and ``params``."""
     if not isinstance(value, str):
         return value
-    return load_yaml(path.parent / expand_env(value, where=str(path), field="dataset"))
+    return load_yaml(folder / expand_env(value, where=where, field="dataset"))
+
+
+def _other_dataset(raw: dict[str, Any], overrides: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+    """``dataset=FILE`` is done first and seen from the current folder; the other overrides are handed back."""
+    given = list(overrides)
+    replacing = [override for override in given if override.partition("=")[0].strip() == "dataset"]
+    for override in replacing:
+        raw = apply_overrides(raw, [override])
+        raw["dataset"] = _dataset(raw["dataset"], Path(), where=f"-o {override}")
+    return raw, [override for override in given if override not in replacing]
 
 
 def _split_overrides(overrides: Iterable[str]) -> tuple[list[str], list[str]]:

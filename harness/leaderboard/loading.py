@@ -26,6 +26,9 @@ Report = Callable[[str], None]
 _LISTED = 30
 """Differences that an error spells out."""
 
+_BESIDE_RECORDS = frozenset({"datasets", "locks", "logs", "status", "store", "work"})
+"""Folders of a runs folder whose files are no records."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -94,12 +97,13 @@ def load_runs(source: Path | Iterable[Path], left_out: Report = _refuse) -> list
 
 
 def _record_files(source: Path) -> list[Path]:
-    """All JSON files of a folder, or those below folders named ``records`` where it has such."""
+    """All JSON files of a folder but the notes of a run, or those below folders named ``records`` where it has such."""
     folder = source / "records" if (source / "records").is_dir() else source
     if not folder.is_dir():
         raise ConfigError(f"{printable(folder)}: no such folder of run records; name it with --runs")
-    paths = sorted(folder.rglob("*.json"))
-    return [path for path in paths if "records" in path.relative_to(folder).parts[:-1]] or paths
+    above = {path: set(path.relative_to(folder).parts[:-1]) for path in sorted(folder.rglob("*.json"))}
+    paths = [path for path, folders in above.items() if "records" in folders]
+    return paths or [path for path, folders in above.items() if not folders & _BESIDE_RECORDS]
 
 
 def _report(faults: Iterable[str], left_out: Report, *, of: Iterable[Run]) -> None:

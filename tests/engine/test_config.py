@@ -55,6 +55,17 @@ def test_a_row_of_labels_alone_with_a_segmenter_is_refused(write_config):
         load_benchmark(write_config(methods=[row]))
 
 
+def test_an_override_replaces_the_data_set_by_a_file_of_the_current_folder(write_config, tmp_path, monkeypatch):
+    path = write_config(methods=["fill"])
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "mine.yaml").write_text("name: synthetic\nparams: {train: 7, size: 32}\n")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    given = load_benchmark(path, ["dataset.params.train=5", "dataset=mine.yaml"])
+    assert (given.dataset.name, given.dataset.params) == ("synthetic", {"train": 5, "size": 32})
+    with pytest.raises(ConfigError, match=r"other\.yaml: "):
+        load_benchmark(path, ["dataset=other.yaml"])
+
+
 def test_overrides_reach_protocol_dataset_rows_and_seeds(write_config):
     overrides = ["protocol.cam.threshold=0.3", "dataset.params.train=2", "methods.fill.cls=2", "seeds=[3, 4]"]
     plan, _ = make_plan(write_config(methods=["fill"]), overrides)

@@ -29,6 +29,16 @@ def test_no_records_is_one_sentence_about_the_folder(tmp_path, made):
         load_runs(folder)
 
 
+def test_the_notes_of_a_run_are_no_records(records):
+    notes = records.runs / "datasets" / f"{'0' * 64}.json"
+    notes.parent.mkdir(parents=True)
+    notes.write_text('{"name": "synthetic", "params": {}}')
+    with pytest.raises(ConfigError, match="no run records; make some"):
+        load_runs(records.runs)
+    path = records.add("cam")
+    assert [run.path for run in load_runs(records.runs.parent)] == [path]
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
