@@ -168,7 +168,8 @@ def _sheet(pair: RowPair, score: str, changes: Sequence[ImageChange], out: Path,
     from harness.cli.runs import open_recorded, runs_folder
     from harness.common.files import file_stem
     from harness.engine.contact_sheet import Entry, contact_sheet
-    from harness.engine.store import Store, write_atomically
+    from harness.engine.disk import write_atomically
+    from harness.engine.store import Store
     from harness.engine.stored import stored_labels
 
     sides = [next(run for run in runs if run.record.status == "ok") for runs in (pair.before, pair.after)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -88,19 +89,17 @@ def forecast(plan: Plan, store: Store, manager: PluginManager, *, tflops: float)
 
 
 def _wanted(plan: Plan, store: Store, finished: list[bool]) -> set[str]:
-    """Keys that a run would compute: what unfinished cells need and the store lacks."""
-    pending = [key for cell, done in zip(plan.cells, finished, strict=True) if not done for key in cell.targets]
-    wanted: set[str] = set()
-    while pending:
-        key = pending.pop()
-        if key not in wanted and not store.has(key):
-            wanted.add(key)
-            pending.extend(plan.stages[key].inputs.values())
-    return wanted
+    """Keys that a run would compute: what the records of unfinished cells tell of and the store lacks."""
+    cells = [cell for cell, done in zip(plan.cells, finished, strict=True) if not done]
+    return {key for key in {key for cell in cells for _, key in cell.stages} if store.find(key) is None}
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # a run beside this one has just taken it away
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def _existing(folder: Path) -> Path:

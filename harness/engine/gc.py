@@ -15,7 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.engine.store import Store, writing
+from harness.engine.disk import writing
+from harness.engine.store import Store
 from harness.scoring.record_file import read_record
 
 DAMAGED = "(damaged artifact)"
@@ -69,13 +70,13 @@ def survey(store: Store, rules: Rules) -> list[Item]:
     Raises:
         DataError: A record cannot be read, so that nobody knows what it needs.
     """
-    needed = _needed(store, rules)
+    needed, unknown = _needed(store, rules), any(claim.live and claim.keys is None for claim in store.claims())
     newest = time.time() - rules.older_than * 86400
     items = []
     for what, path, key, size in _found(store):
         with suppress(FileNotFoundError):  # it has just gone
-            wanted = key in needed and (what == WORK or not what.startswith("("))
-            recent = path.stat().st_mtime > newest
+            wanted = (unknown or key in needed) and (what == WORK or not what.startswith("("))
+            recent = path.lstat().st_mtime > newest
             items.append(Item(what, path, key, wanted or recent, _size(path) if size is None else size))
     return items
 
@@ -100,7 +101,7 @@ def collect(store: Store, items: Iterable[Item]) -> tuple[list[Item], list[Item]
 def _needed(store: Store, rules: Rules) -> set[str]:
     """Keys of the stages whose artifacts stay."""
     claims = store.claims()
-    keys = {key for claim in claims if claim.live for key in claim.keys} | (rules.plans or set())
+    keys = {key for claim in claims if claim.live for key in claim.keys or ()} | (rules.plans or set())
     if rules.everything:
         return keys
     records = [stages for path in _records(store) for stages in (_stages(path),)]
@@ -108,7 +109,7 @@ def _needed(store: Store, rules: Rules) -> set[str]:
         keys |= _evidence(store, stages)
     if rules.plans is None and not rules.evidence_only:
         keys |= {key for stages in records for _, key in stages}
-        keys |= {key for claim in claims for key in claim.keys}
+        keys |= {key for claim in claims for key in claim.keys or ()}
     return keys
 
 
@@ -127,7 +128,7 @@ def _evidence(store: Store, stages: Iterable[tuple[str, str]]) -> set[str]:
     for role, key in stages:
         artifact = store.find(key) if role.endswith(SCORES) else None
         if artifact is not None:
-            found |= {key, artifact.inputs["upstream"]["scored"]}
+            found |= {key, artifact.scored or key}
     return found
 
 
@@ -151,7 +152,11 @@ def _leftovers(store: Store) -> Iterator[tuple[str, Path, str | None]]:
         yield TRACE if store.has(path.stem) else WORK, path, path.stem
     for path in sorted((runs / "status" / "stages").glob("*")):
         yield TRACE, path, path.stem
-    if not any(claim.live for claim in store.claims()):
+    claims = store.claims()
+    for claim in claims:
+        if claim.owner is None and not claim.live:
+            yield TRACE, runs / "locks" / f"{claim.name}.claim", None
+    if not any(claim.live for claim in claims):
         for path in sorted((runs / "records").glob("*/.*")):
             yield TRACE, path, None
 
@@ -173,7 +178,7 @@ def _delete(store: Store, item: Item) -> bool:
 
 def _remove(path: Path) -> bool:
     with writing(path):
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)

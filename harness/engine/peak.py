@@ -70,5 +70,6 @@ def _started_cuda() -> Any:
 
 
 def _high_water_mark() -> float:
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
+    lines = (line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    line = next(lines, None)
+    return int(line.split()[1]) / 1024 if line else psutil.Process().memory_info().rss / 2**20

@@ -17,11 +17,10 @@ from uuid import uuid4
 
 import psutil
 
-from harness.common.files import read_bytes
-from harness.common.text import parse_json, printable
+from harness.common.text import printable
 from harness.contract.errors import StoreError, WsssError
+from harness.engine.disk import read_json, write_atomically
 from harness.engine.stages import report_path
-from harness.engine.store import write_atomically
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 WRITE_EACH = 1.0
 LINE_EACH = 30.0
 MOST_LINES = 40
-LARGEST = 2**26
-"""Bytes that a status file may have."""
 
 log = logging.getLogger(__name__)
 
@@ -187,8 +184,7 @@ def _statuses(runs: Path) -> Iterator[tuple[Path, Sweep]]:
 
     for path in sorted((runs / "status").glob("*.json")):
         try:
-            content = parse_json(read_bytes(path, error=StoreError, limit=LARGEST), where=str(path), error=StoreError)
-            yield path, _sweeps().validate_python(content)
+            yield path, _sweeps().validate_python(read_json(path))
         except StoreError as error:
             if os.path.lexists(path):  # else another run has just taken it away
                 log.warning("%s (not shown)", error)
@@ -253,7 +249,7 @@ def duration(seconds: float) -> str:
 
 def _share(report: Path) -> float:
     try:
-        progress = parse_json(read_bytes(report, error=StoreError, limit=LARGEST), where=str(report), error=StoreError)
+        progress = read_json(report)
         return float(min(progress["done"] / max(progress["total"], 1), 1.0))
     except (StoreError, ValueError, OverflowError, KeyError, TypeError):
         return 0.0

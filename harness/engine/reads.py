@@ -7,13 +7,18 @@ depends on caches and on where a killed training resumed.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from harness.common.files import read_bytes
+from harness.common.text import parse_json
+from harness.contract.errors import StoreError
 from harness.data.views import Meter
+from harness.engine.disk import write_atomically
 
 
 class ReadLog(Meter):
@@ -78,15 +83,33 @@ def total(meters: Iterable[Mapping[str, list[str]]]) -> dict[str, dict[str, int]
     return {kind: {"reads": reads[kind], "images": len(images[kind])} for kind in sorted(reads)}
 
 
+def mend(path: Path) -> bool:
+    """Cut off a last line that a kill cut short; ``False`` when the file is damaged in any other way."""
+    if not os.path.lexists(path):
+        return True
+    try:
+        data = read_bytes(path, error=StoreError)
+        whole = data[: data.rfind(b"\n") + 1]
+        if whole != data:
+            write_atomically(path, whole)
+        _lines(path)
+    except StoreError:
+        return False
+    return True
+
+
 def _lines(path: Path) -> list[tuple[str, str]]:
-    """The pairs in the file; a last line cut short by a kill is left out."""
-    if not path.exists():
+    """The pairs in the file, if there is one; a last line that another process is writing is left out.
+
+    Raises:
+        StoreError: The file is damaged.
+    """
+    if not os.path.lexists(path):
         return []
     pairs = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            kind, image_id = json.loads(line)
-        except ValueError:
-            continue
-        pairs.append((str(kind), str(image_id)))
+    for number, line in enumerate(read_bytes(path, error=StoreError).split(b"\n")[:-1], start=1):
+        pair = parse_json(line, where=f"{path}: line {number}", error=StoreError)
+        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+            raise StoreError(f"{path}: line {number}: is no pair of a kind and an image")
+        pairs.append((pair[0], pair[1]))
     return pairs

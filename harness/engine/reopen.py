@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contract.errors import ConfigError, DataError
+from harness.common.files import read_text
+from harness.contract.errors import ConfigError, DataError, StoreError
+from harness.engine.disk import read_json, write_atomically
 from harness.engine.keys import SPLITS, dataset_info, digest
-from harness.engine.store import Store, write_atomically
+from harness.engine.store import Store
 
 if TYPE_CHECKING:
     from harness.contract.interfaces import Dataset
@@ -26,8 +28,10 @@ def note_dataset(store: Store, fingerprint: str, config: DatasetConfig) -> None:
         StoreError: The runs folder cannot be written.
     """
     path, text = _note(store, fingerprint), config.model_dump_json() + "\n"
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        write_atomically(path, text)
+    with suppress(StoreError):
+        if read_text(path, error=StoreError) == text:
+            return
+    write_atomically(path, text)
 
 
 def _note(store: Store, fingerprint: str) -> Path:
@@ -100,7 +104,10 @@ def _source(record: RunRecord, store: Store, config: DatasetConfig | None) -> tu
         return config.name, config.params, "--config: dataset"
     path = _note(store, record.fingerprint)
     try:
-        noted = json.loads(path.read_text(encoding="utf-8"))
-        return noted["name"], noted["params"], str(path)
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ConfigError(f"{path}: no note of the data set; name the benchmark's file with --config") from None
+        noted = read_json(path)
+        name, params = noted["name"], noted["params"]
+    except (StoreError, KeyError, TypeError, IndexError):
+        name, params = None, None
+    if not isinstance(name, str) or not isinstance(params, dict):
+        raise ConfigError(f"{path}: no note of the data set; name the benchmark's file with --config")
+    return name, params, str(path)

@@ -11,14 +11,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.common.files import file_sha256
-from harness.contract.errors import DataError, WsssError
+from harness.common.files import file_sha256, read_bytes
+from harness.contract.errors import DataError, StoreError, WsssError
 from harness.contract.run_record import Access, Failure, PluginInfo, RunRecord, Score, StageInfo
+from harness.engine.disk import read_json, write_atomically, writing
 from harness.engine.environment import merged
 from harness.engine.keys import public_protocol
 from harness.engine.reads import total
 from harness.engine.rows import plugin_source
-from harness.engine.store import Store, write_atomically, writing
+from harness.engine.store import Store
 from harness.engine.work import CONFUSIONS, SUMMARY
 from harness.scoring.record_file import read_record
 
@@ -71,8 +72,7 @@ class Records:
         scores, summaries = {}, {}
         for name, key in _scores(cell).items():
             folder = self._store.folder(key)
-            summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
-            data = (folder / CONFUSIONS).read_bytes()
+            summary, data = read_json(folder / SUMMARY), read_bytes(folder / CONFUSIONS, error=StoreError)
             file = f"{cell.stem}.{name}.npz"
             write_atomically(self.folder / file, data)
             sha256 = hashlib.sha256(data).hexdigest()

@@ -115,6 +115,12 @@ class _Runner:
                 self._finish(key, "cached")
             else:
                 self._need(key)
+        for key in self._untold(cell):
+            self._need(key)
+
+    def _untold(self, cell: Cell) -> list[str]:
+        """Stages whose artifact is gone though their scores are there: a record tells what each of them read."""
+        return [key for _, key in cell.stages if self.store.find(key) is None]
 
     def _need(self, key: str) -> None:
         """Queue a stage and what it lacks; an artifact that is there ends the descent."""
@@ -224,8 +230,8 @@ class _Runner:
 
     def _close_cells(self) -> None:
         """Write the record of every cell whose scores are there."""
-        for cell in [cell for cell in self.open_cells if self.done.issuperset(cell.targets)]:
-            damaged = [key for key in cell.targets if self.store.open(key) is None]
+        for cell in [cell for cell in self.open_cells if all(self._behind(key) for _, key in cell.stages)]:
+            damaged = [key for key in cell.targets if self.store.open(key) is None] + self._untold(cell)
             if damaged:
                 self.done.difference_update(damaged)
                 for key in damaged:

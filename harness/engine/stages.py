@@ -17,7 +17,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +28,7 @@ from harness.contract.errors import StoreError, WsssError
 from harness.contract.shared import CLASSIFIER
 from harness.engine import group
 from harness.engine.context import StageContext
+from harness.engine.disk import explain, require_regular, writing
 from harness.engine.environment import environment
 from harness.engine.executors import worker_threads
 from harness.engine.keys import as_given, derive_seed
@@ -35,9 +36,9 @@ from harness.engine.memory import REMEDY, wants_memory
 from harness.engine.peak import PeakMemory
 from harness.engine.plan import StageSpec
 from harness.engine.processes import is_worker
-from harness.engine.reads import ReadLog
+from harness.engine.reads import ReadLog, mend
 from harness.engine.reopen import hold_to
-from harness.engine.store import Artifact, Store, explain, writing
+from harness.engine.store import Artifact, Store
 from harness.engine.work import RUN, Stage
 from harness.engine.worker import retire
 
@@ -135,6 +136,8 @@ def _compute(job: Job, store: Store) -> Result:
     with writing(log):
         report.parent.mkdir(parents=True, exist_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
+    require_regular(log)
+    _forget_damaged(job, store)
     built = store.build(spec.key)
     try:
         with _logged(log) as file:
@@ -148,8 +151,18 @@ def _compute(job: Job, store: Store) -> Result:
                 retire()
                 return Result("failed", error=_failure(error))
     finally:
-        report.unlink(missing_ok=True)
+        with suppress(OSError):
+            report.unlink(missing_ok=True)
     return Result("done", artifact.seconds, artifact.peak_mib)
+
+
+def _forget_damaged(job: Job, store: Store) -> None:
+    """Begin a stage from the start when it is unknown what its interrupted attempt had read."""
+    reads = _reads_path(job)
+    if not mend(reads):
+        with writing(reads):
+            shutil.rmtree(reads) if reads.is_dir() and not reads.is_symlink() else reads.unlink()
+        shutil.rmtree(store.work(job.spec.key), ignore_errors=True)
 
 
 def _measured(job: Job, store: Store, built: Path) -> Artifact:
@@ -219,7 +232,11 @@ def _context(job: Job, store: Store, out: Path, *, report: Path | None = None) -
 
 
 def _read_log(job: Job) -> ReadLog:
-    return ReadLog(job.runs / "work" / f"{job.spec.key}.reads")
+    return ReadLog(_reads_path(job))
+
+
+def _reads_path(job: Job) -> Path:
+    return job.runs / "work" / f"{job.spec.key}.reads"
 
 
 def _keep_events(work: Path, folder: Path) -> None:

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -17,23 +16,23 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import filelock
 
+from harness.common.files import file_sha256
 from harness.contract.errors import StoreError
-from harness.engine.keys import digest, file_sha256
+from harness.engine.disk import read_json, sync, write_atomically, writing
+from harness.engine.keys import digest
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 VERSION = 1
 MANIFEST = "artifact.json"
-SYNC_EACH = 64
-"""Up to this many files are synced one by one; larger artifacts rely on one sync of the system and on checksums."""
-
-_FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
-_DENIED = {errno.EROFS: "the file system is read-only", errno.EACCES: "no permission", errno.EPERM: "no permission"}
-
 log = logging.getLogger(__name__)
 
 
@@ -69,20 +68,35 @@ class Artifact:
         """Bytes of all files."""
         return sum(entry["size"] for entry in self.files.values())
 
+    @property
+    def scored(self) -> str | None:
+        """Key of the label maps that a score was counted from; ``None`` when it is no score."""
+        upstream = self.inputs.get("upstream")
+        return upstream.get("scored") if isinstance(upstream, Mapping) else None
+
 
 @dataclass(frozen=True)
 class Claim:
     """Keys that a run needs or will need.
 
     Attributes:
-        owner: Folder of the run's records.
+        owner: Folder of the run's records; ``None`` when the file is damaged.
+        keys: ``None`` when the file is damaged.
         live: Whether the run is under way; a run that was killed leaves its claim behind.
     """
 
     name: str
-    owner: str
-    keys: frozenset[str]
+    owner: str | None
+    keys: frozenset[str] | None
     live: bool
+
+    def needs(self, key: str) -> bool:
+        """Whether the run needs an artifact.
+
+        A damaged claim keeps everything while its run is under way, since nobody knows what that needs; the damaged
+        claim of a dead run is none.
+        """
+        return self.live if self.keys is None else key in self.keys
 
 
 class Store:
@@ -143,13 +157,19 @@ class Store:
         """Claims of runs that are under way, and of those that were interrupted."""
         found = []
         for path in sorted((self.runs / "locks").glob("*.claim")):
-            try:
-                content = json.loads(path.read_text(encoding="utf-8"))
-            except FileNotFoundError:
-                continue
-            with self.lock(path.stem) as free:
-                found.append(Claim(path.stem, content["owner"], frozenset(content["keys"]), live=not free))
+            owner, keys = _claimed(path)
+            live = self._held(path.stem)
+            if os.path.lexists(path):  # else its run has just ended well
+                found.append(Claim(path.stem, owner, keys, live))
         return found
+
+    def _held(self, name: str) -> bool:
+        """Whether another process holds a lock; where none can be taken nobody knows, and it counts as held."""
+        try:
+            with self.lock(name) as free:
+                return not free
+        except StoreError:
+            return True
 
     def discard(self, key: str) -> bool:
         """Delete the artifact of ``key``; ``False`` when it is in use or claimed by a live run."""
@@ -157,7 +177,7 @@ class Store:
             if not mine:
                 return False
             with self._gate():
-                if any(key in claim.keys for claim in self.claims() if claim.live):
+                if any(claim.live and claim.needs(key) for claim in self.claims()):
                     return False
                 folder = self.folder(key)
                 gone = folder.with_name(f".{key}-{uuid4().hex[:8]}")
@@ -173,12 +193,10 @@ class Store:
     def find(self, key: str) -> Artifact | None:
         """The artifact of ``key`` if its manifest is sound; files are not read."""
         try:
-            text = (self.folder(key) / MANIFEST).read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError):
+            content = read_json(self.folder(key) / MANIFEST)
+        except StoreError:
             return None
-        except (OSError, UnicodeDecodeError):
-            return None
-        return _parse(text, key)
+        return _parse(content, key)
 
     def open(self, key: str, *, held: bool = False) -> Artifact | None:
         """The artifact of ``key`` after its content was verified; a damaged one is set aside and ``None`` returned.
@@ -190,11 +208,11 @@ class Store:
         artifact = self.find(key)
         if artifact is not None and self._sound(artifact):
             return artifact
-        if self.folder(key).exists():
+        if os.path.lexists(self.folder(key)):
             if held:
                 self._set_aside(key)
             else:
-                with self.lock(key) as mine:
+                with suppress(StoreError), self.lock(key) as mine:  # where nothing can be written it stays where it is
                     if mine and ((artifact := self.find(key)) is None or not self._sound(artifact)):
                         self._set_aside(key)
         return None
@@ -202,11 +220,12 @@ class Store:
     def build(self, key: str) -> Path:
         """A fresh folder to build the artifact of ``key`` in; call it with the lock held."""
         folder = self.folder(key)
+        with writing(self.work(key)):
+            self.work(key).mkdir(parents=True, exist_ok=True)
         with writing(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             for stale in folder.parent.glob(f".{key}-*"):
                 shutil.rmtree(stale, ignore_errors=True)
-            self.work(key).mkdir(parents=True, exist_ok=True)
             fresh = folder.parent / f".{key}-{uuid4().hex[:8]}"
             fresh.mkdir()
         return fresh
@@ -225,7 +244,10 @@ class Store:
             with writing(built):
                 paths = sorted(path for path in built.rglob("*") if path.is_file())
                 files = {
-                    path.relative_to(built).as_posix(): {"sha256": file_sha256(path), "size": path.stat().st_size}
+                    path.relative_to(built).as_posix(): {
+                        "sha256": file_sha256(path, error=StoreError),
+                        "size": path.stat().st_size,
+                    }
                     for path in paths
                 }
                 artifact = describe(files)
@@ -234,9 +256,9 @@ class Store:
                     del content["peak_gpu_mib"]
                 manifest = built / MANIFEST
                 manifest.write_text(json.dumps({**content, "sha256": digest(content)}), encoding="utf-8")
-                _sync([*paths, manifest])
+                sync([*paths, manifest])
                 built.rename(self.folder(artifact.key))
-                _sync([self.folder(artifact.key).parent])
+                sync([self.folder(artifact.key).parent])
         except BaseException:
             shutil.rmtree(built, ignore_errors=True)
             raise
@@ -279,9 +301,9 @@ class Store:
                 state = _state(path)
                 if self._verified.get(path) == state:
                     continue
-                if state[0] != entry["size"] or file_sha256(path) != entry["sha256"]:
+                if state[0] != entry["size"] or file_sha256(path, error=StoreError) != entry["sha256"]:
                     return False
-            except OSError:
+            except (OSError, ValueError, StoreError):
                 return False
             self._verified[path] = state
         return True
@@ -298,64 +320,40 @@ class Store:
         log.warning("damaged artifact %s: moved to %s, it will be computed again", key[:12], aside)
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn what the file system refuses into one ``StoreError`` sentence."""
+def _claimed(path: Path) -> tuple[str | None, frozenset[str] | None]:
+    """Owner and keys of a claim; ``None`` both when it is damaged."""
     try:
-        yield
-    except OSError as error:
-        reason = explain(error) or (error.strerror or str(error)).lower()
-        raise StoreError(f"{path}: cannot be written, {reason}") from error
+        content = read_json(path)
+        owner, keys = content["owner"], content["keys"]
+        return str(owner), frozenset(str(key) for key in keys)
+    except (StoreError, KeyError, TypeError, IndexError):
+        return None, None
 
 
-def explain(error: OSError) -> str | None:
-    """Why nothing can be written any more, or ``None`` when the error is of another kind."""
-    return _FULL.get(error.errno or 0) or _DENIED.get(error.errno or 0)
+def _parse(content: Any, key: str) -> Artifact | None:
+    """The manifest, or ``None`` when it is damaged, of another shape, of another key or of another version."""
+    from pydantic import ValidationError
 
-
-def write_atomically(path: Path, data: str | bytes) -> None:
-    """Write a file under a temporary name, sync it and rename it.
-
-    Raises:
-        StoreError: The disk is full or read-only; no part of the file remains.
-    """
-    content = data.encode() if isinstance(data, str) else data
-    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-    with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(content)
-            _sync([temporary])
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-
-
-def _parse(text: str, key: str) -> Artifact | None:
-    """The manifest, or ``None`` when it is damaged, of another key or of another version."""
     try:
-        content = json.loads(text)
         recorded = content.pop("sha256")
         artifact = Artifact(**content)
-    except (ValueError, TypeError, KeyError, AttributeError):
+        _shape().validate_python(content)
+    except (ValidationError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    entries = artifact.files.values()
+    if not all(isinstance(each.get("size"), int) and isinstance(each.get("sha256"), str) for each in entries):
         return None
     sound = artifact.key == key and artifact.version == VERSION and digest(content) == recorded
     return artifact if sound else None
 
 
+@cache
+def _shape() -> TypeAdapter[Artifact]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Artifact)
+
+
 def _state(path: Path) -> tuple[int, int]:
     state = path.stat()
     return state.st_size, state.st_mtime_ns
-
-
-def _sync(paths: list[Path]) -> None:
-    if len(paths) > SYNC_EACH:
-        os.sync()
-        return
-    for path in paths:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -23,15 +23,15 @@ def stored_labels(store: Store, record: RunRecord, score: str) -> LabelReader | 
     artifact = None if counted is None else store.find(counted)
     if artifact is None:
         return None
-    labels = artifact.inputs["upstream"]["scored"]
-    return LabelReader(store.folder(labels)) if store.open(labels) else None
+    labels = artifact.scored
+    return LabelReader(store.folder(labels)) if labels is not None and store.open(labels) else None
 
 
 def _role(record: RunRecord, score: str) -> str:
     """Name of the stage that counted ``score``."""
     if score == "val":
         return "score predictions"
-    number = int(score.removeprefix("pseudo_r")) if score != "pseudo" else len(record.rounds)
+    number = score.removeprefix("pseudo_r") if score != "pseudo" else len(record.rounds)
     return f"r{number}/score labels"
 
 

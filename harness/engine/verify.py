@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from harness.common.files import file_problem, file_sha256
 from harness.contract.arrays import IGNORE
 from harness.contract.errors import DataError
+from harness.engine.disk import write_atomically, writing
 from harness.engine.keys import fingerprint_of, is_key_of
 from harness.engine.reads import total
-from harness.engine.store import Store, write_atomically, writing
+from harness.engine.store import Store
 from harness.engine.stored import stored_labels
 from harness.engine.work import sweep_scores
 

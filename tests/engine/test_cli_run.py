@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from toy import PLUGIN, records
@@ -50,6 +51,46 @@ def test_a_failed_cell_ends_with_code_3(wsss, write_config, tmp_path):
     code, output = wsss("run", config, "--plugin", PLUGIN, "--runs", tmp_path / "r", "--jobs", "1", "--no-table")
     assert code == 3
     assert "bad--net--s0: failed (r1/generate fill: ValueError: deliberate failure)" in output
+
+
+def test_a_failure_is_printed_once_with_its_log_and_a_record(wsss, write_config, tmp_path):
+    rows = [{"name": name, "method": "fill", "params": {"mode": "raise"}} for name in ("one", "two")]
+    runs = tmp_path / "r"
+    code, output = wsss("run", write_config(methods=rows), "--plugin", PLUGIN, "--runs", runs, "--jobs", "1")
+    assert code == 3
+    told = [line.strip() for line in output.splitlines() if line.startswith(("failed: ", "  log: ", "  record: "))]
+    assert len(told) == 3, output
+    assert told[0] == "failed: one--net--s0 and 1 more: r1/generate fill: ValueError: deliberate failure"
+    log, record = (Path(line.partition(": ")[2]) for line in told[1:])
+    assert "Traceback" in log.read_text()
+    assert record in list(runs.glob("records/*/one--net--s0.json"))
+
+
+def test_each_sweep_is_shown_until_it_is_repeated(wsss, write_config, tmp_path):
+    config, runs = write_config(), tmp_path / "runs"
+
+    def run(*options):
+        code, output = wsss("run", config, "--plugin", PLUGIN, "--runs", runs, "--jobs", "1", "--no-table", *options)
+        assert code == 0, output
+        return [line.partition(" (")[0] for line in wsss("status", "--runs", runs)[1].splitlines()]
+
+    assert run("--methods", "fill") == ["toy: 1 ok"]
+    assert run("--methods", "fill", "-o", "dataset.params.train=3") == ["toy: 1 ok", "toy: 1 ok"]
+    assert run("--methods", "learnt") == ["toy: 1 ok"] * 3
+    assert run("--methods", "fill,learnt") == ["toy: 2 ok", "toy: 1 ok"], "it tells of both that were run alone"
+
+
+def test_a_plan_says_as_much_of_the_time_as_is_known(wsss, write_config, tmp_path):
+    common = (write_config(), "--plugin", PLUGIN, "--runs", tmp_path / "runs")
+    output = wsss("plan", *common, "--methods", "fill")[1]
+    assert "expected time unknown" in output
+    assert "0 s" not in output
+    wsss("run", *common, "--methods", "fill", "--jobs", "1", "--no-table")
+    assert re.search(r"0 to compute .*; nothing to compute", wsss("plan", *common, "--methods", "fill")[1])
+    output = wsss("plan", *common, "--methods", "fill,learnt", "--seeds", "1")[1]
+    assert re.search(r"expected at least \d+ s one after another", output), output
+    output = wsss("plan", *common, "--methods", "fill", "--seeds", "1")[1]
+    assert re.search(r"expected \d+ s one after another", output), output
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ import pytest
 from toy import Inline, flip_byte, make_plan, records, run_toy, without_measurements
 
 from harness.contract.run_record import RunRecord
+from harness.engine.forecast import forecast
+from harness.engine.store import Store
 from harness.leaderboard.board import build_board
 from harness.leaderboard.loading import load_runs
 
@@ -179,3 +181,19 @@ def test_event_files_of_a_training_outlive_its_work_folder(write_config, tmp_pat
     (kept,) = (tmp_path / "runs" / "tensorboard").rglob("events.*")
     assert (kept.read_text(), kept.parent.name) == ("losses", f"segmenter-toy-{key[:12]}")
     assert not event.exists()
+
+
+def test_a_record_is_written_only_when_every_stage_can_tell_what_it_read(write_config, tmp_path, counter):
+    plan, manager = make_plan(write_config(methods=["learnt"]))
+    run_toy(plan, manager, tmp_path / "runs", executor=Inline)
+    before = records(tmp_path / "runs")
+    counted = len(counter())
+    for path in (tmp_path / "runs" / "records").glob("*/*.json"):
+        path.unlink()
+    store = Store(tmp_path / "runs")
+    learn = next(artifact for artifact in store.artifacts() if artifact.name == "learn")
+    shutil.rmtree(store.folder(learn.key))
+    assert forecast(plan, store, manager, tflops=1.0).missing == 1
+    run_toy(plan, manager, tmp_path / "runs", executor=Inline)
+    assert without_measurements(records(tmp_path / "runs")) == without_measurements(before)
+    assert len(counter()) == counted + 1

@@ -10,8 +10,9 @@ from toy import flip_byte
 
 from harness.contract import StoreError
 from harness.engine import store as store_module
+from harness.engine.disk import write_atomically
 from harness.engine.keys import file_sha256
-from harness.engine.store import MANIFEST, Artifact, Store, write_atomically
+from harness.engine.store import MANIFEST, Artifact, Store
 
 KEY = "ab" + "0" * 62
 
@@ -81,7 +82,7 @@ def test_content_is_read_once_a_process(store, monkeypatch):
     publish(store)
     reader = Store(store.runs)
     read = []
-    monkeypatch.setattr(store_module, "file_sha256", lambda path: read.append(path) or file_sha256(path))
+    monkeypatch.setattr(store_module, "file_sha256", lambda path, **options: read.append(path) or file_sha256(path))
     assert reader.open(KEY)
     assert reader.open(KEY)
     assert len(read) == 1
@@ -117,7 +118,8 @@ def test_an_unwritable_store_is_one_sentence_and_leaves_nothing(store, monkeypat
     with store.lock(KEY):
         built = store.build(KEY)
         (built / "file").write_text("x")
-        monkeypatch.setattr(store_module, "_sync", fail)
+        monkeypatch.setattr(store_module, "sync", fail)
+        monkeypatch.setattr("harness.engine.disk.sync", fail)
         with pytest.raises(StoreError, match=words):
             store.publish(built, lambda files: Artifact(KEY, "n", "k", {}, files, 0.0, 0.0, "cpu"))
     assert not built.exists()
