@@ -62,6 +62,8 @@ def reason(path: Path | str, error: OSError | ValueError) -> str:
 
     A ``ValueError`` is what Python raises for a path that holds a NUL byte.
     """
+    if isinstance(error, UnicodeError):
+        return "no such file, the path is no valid Unicode"
     if not isinstance(error, OSError):
         return "no such file, a path cannot hold a NUL byte"
     if error.errno == errno.ENOENT and Path(path).is_symlink():

@@ -126,8 +126,8 @@ def _categories(entries: list[Any], where: str) -> Iterator[tuple[int, str]]:
     for index, entry in enumerate(entries):
         try:
             number, name = _whole(entry, "id"), _get(entry, "name")
-            if not isinstance(name, str) or not name.strip():
-                raise ValueError(f"name: text is needed, got {shown(name)}")
+            if not isinstance(name, str) or not name.strip() or printable(name) != name:
+                raise ValueError(f"name: text on one line is needed, got {shown(name)}")
         except ValueError as error:
             raise DataError(f"{where}: categories.{index}: {error}") from None
         found.append((number, name))
@@ -263,7 +263,7 @@ def _file_name(value: Any) -> PurePosixPath:
     if not isinstance(value, str):
         raise ValueError(f"file_name: text is needed, got {shown(value)}")
     path = PurePosixPath(value)
-    if not path.name or path.is_absolute() or ".." in path.parts or "\0" in value:
+    if not path.name or path.is_absolute() or ".." in path.parts or printable(value) != value:
         raise ValueError(f"file_name: a file below the image folder is needed, got {shown(value)}")
     return path
 

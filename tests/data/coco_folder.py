@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from harness.contract import MASKS, ConfigError, DataError
+from harness.data.check import check
+from harness.data.coco import CocoDataset
 from harness.data.params import CocoParams
+from harness.engine.keys import data_for_key
 
 H, W = 12, 16
 CATEGORIES = {1: "person", 3: "car", 13: "stop sign", 17: "cat", 22: "elephant", 90: "toothbrush"}
@@ -92,3 +97,18 @@ class CocoFolder:
             "val_images": "val2014",
         }
         return CocoParams.model_validate(base | changes)
+
+
+def planned(coco: CocoFolder, **params: Any) -> str:
+    """What planning says: it makes the data set and asks for the digests of all that is declared."""
+    with pytest.raises((DataError, ConfigError)) as caught:
+        data_for_key(CocoDataset(coco.params(**params)), "train", (MASKS,))
+    return str(caught.value)
+
+
+def checked(coco: CocoFolder, **params: Any) -> list[str]:
+    """Defects that the check finds."""
+    try:
+        return [defect.message for defect in check(CocoDataset.lenient(coco.params(**params))).defects]
+    except (DataError, ConfigError) as error:
+        return [str(error)]
