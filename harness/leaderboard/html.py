@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from harness.common.text import one_line
 from harness.leaderboard import columns, html_claims, html_images, html_pairs, html_plots, html_rows, html_settings
 from harness.leaderboard.frame import Board, Row
 from harness.leaderboard.seeds import names_of
@@ -151,6 +153,7 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -160,9 +163,14 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
+def _shown(value: object) -> object:
+    """A text without control characters; what is laid out already passes."""
+    return one_line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def _breakable(name: str) -> Markup:
-    """A name that may go on in the next line after an underscore."""
-    return Markup("_<wbr>").join(name.split("_"))
+    """A name that may go on in the next line between its words (``a_b``, ``a+b``, ``a.b``), and nowhere inside one."""
+    return Markup("<wbr>").join(re.split(r"(?<=[_+])(?=[^_+])|(?<=\.)(?=[A-Za-z])", one_line(name)))
 
 
 def _text(name: str) -> Markup:

@@ -19,7 +19,9 @@ ZERO_GAP = 46
 LETTER = 6.3
 """Pixels that a letter of a name takes, for the placing of names."""
 
-_SHAPES = ("circle", "square", "diamond", "up", "down", "cross")
+_SHAPES = ("circle", "square", "diamond", "up", "down", "plus")
+_COLOURS = 5
+"""Of kinds of supervision; the sixth, grey, is that of no supervision."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +88,26 @@ class CostAxis:
 
 
 def series_of(rows: Iterable[Row]) -> dict[str, Series]:
-    """A colour and a shape for each kind of supervision, shares of images left aside; the sixth stands for the rest."""
+    """A colour and a shape for each kind of supervision, shares of images left aside; thirty of them are all different.
+
+    Rows without supervision have a shape and a colour that no kind has.
+    """
     kinds = sorted({kind_of(row) for row in rows}, key=lambda kind: (kind == "none", kind))
-    plain = {kind: number for number, kind in enumerate([k for k in kinds if k != "none"], start=1)}
     return {
-        kind: Series(6, "cross", "no supervision") if kind == "none" else _series(min(plain[kind], 6), kind)
-        for kind in kinds
+        kind: Series(_COLOURS + 1, "cross", "no supervision") if kind == "none" else _series(place, kind)
+        for place, kind in enumerate(kinds)
     }
 
 
-def _series(number: int, kind: str) -> Series:
+def _series(place: int, kind: str) -> Series:
+    parts = [_words(part.strip()) for part in kind.split("+")]
+    return Series(place % _COLOURS + 1, _SHAPES[place % len(_SHAPES)], " and ".join(parts))
+
+
+def _words(need: str) -> str:
     names = {"I": "tags", "B": "boxes", "S": "saliency", "P": "points", "F": "pixel masks"}
-    parts = [names.get(part.strip(), part.strip()) for part in kind.split("+")]
-    return Series(number, _SHAPES[number - 1], " and ".join(parts))
+    plain = need.removesuffix("(aux)")
+    return names.get(plain, plain) + (" of other images" if plain != need else "")
 
 
 def kind_of(row: Row) -> str:

@@ -230,8 +230,8 @@ def _fingerprint(row: Row) -> Cell:
 
 
 def _val(row: Row, *, scale: Scale, ceiling: float | None) -> Cell:
-    if row.val_miou is None:
-        return Cell(text.status(row), style="failure")
+    if row.val_miou is None:  # a row of labels alone is sound without it
+        return Cell("—") if row.status == "ok" else Cell(text.status(row), style="failure")
     cell = _interval(row.val_miou, row.val_miou_low, row.val_miou_high, scale, seeds_of(row), ceiling)
     return cell if row.status == "ok" else _marked(cell, row)
 

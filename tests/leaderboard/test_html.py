@@ -12,7 +12,7 @@ from harness.leaderboard import build_board, load_runs
 from harness.leaderboard.frame import ClaimAnswer
 from harness.leaderboard.html import page_of, to_html
 from harness.leaderboard.html_claims import verdict_on
-from harness.leaderboard.html_plots import place_labels
+from harness.leaderboard.html_plots import place_labels, series_of
 from harness.leaderboard.html_rows import Scale
 from harness.leaderboard.panels import Gallery, Panel, RowMap
 
@@ -278,3 +278,27 @@ def test_differences_have_a_sign_unless_they_round_to_zero(value, text):
     from harness.leaderboard.html_claims import signed
 
     assert signed(value) == text
+
+
+def test_no_kind_of_supervision_shares_a_marker_with_another_or_with_none(records):
+    records.add("cam")
+    (plain,) = build_board(load_runs(records.runs)).rows
+    kinds = ["none", "I", "I+S", "B", "B+F18%", "F", "P", "S", "B+B(aux)+F(aux)", "I+B", "I+P", "F10%+S"]
+    series = series_of([plain.model_copy(update={"supervision": kind}) for kind in kinds])
+    assert len({(one.shape, one.number) for one in series.values()}) == len(series) == len(kinds)
+    alone = series["none"]
+    assert all(one.shape != alone.shape and one.number != alone.number for one in series.values() if one is not alone)
+
+
+def test_a_sound_row_of_labels_alone_is_no_failure_in_the_table(records):
+    records.add("full")
+    records.add("labels", scores=("pseudo",))
+    rows = {view.name: view for view in page_of(build_board(load_runs(records.runs))).rows}
+    assert [(cell.text, cell.style) for cell in rows["labels"].cells][2] == ("—", "")
+
+
+def test_control_characters_of_names_do_not_reach_the_page(records):
+    records.add("a\x1b[31m", backbone="b\u202eevil")
+    text = to_html(build_board(load_runs(records.runs)))
+    assert not set(text) & {"\x1b", "\u202e"}
+    assert "b\\u202eevil" in text

@@ -1,10 +1,10 @@
 """The HTML page in a real browser: `pytest -m browser`; needs chromium and its driver, and the package selenium."""
 
 import json
-import shutil
 
 import pytest
 from html_board import make_board
+from html_browser import open_browser, size
 
 from harness.leaderboard.html import to_html
 
@@ -13,17 +13,7 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def driver():
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or "chromium"
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    browser = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver") or "chromedriver"))
-    yield browser
-    browser.quit()
+    yield from open_browser()
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +35,6 @@ def page(driver, address):
     events = [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
     asked = {event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"}
     assert {url for url in asked if not url.startswith("data:")} <= {address}, "no request leaves the page"
-
-
-def size(width):
-    return {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
 
 
 def methods(page):
