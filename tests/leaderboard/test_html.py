@@ -43,7 +43,8 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if not self.open or self.open[-1] not in ("script", "style"):
-            self.words.append(data)
+            goes_on = self.elements and self.elements[-1][0] == "wbr" and self.words
+            self.words.append((self.words.pop() if goes_on else "") + data)
 
     @property
     def text(self):
