@@ -7,10 +7,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from harness.data.annotations import JsonAnnotations
+from harness.data.images import read_plane
 from harness.data.load import expand_env, load_yaml, validate
 from harness.data.params import CityscapesParams, CocoParams, VocParams
 from harness.data.prepare import NAMES
@@ -36,14 +39,23 @@ def test_the_annotations_without_xml_are_read(tmp_path: Path) -> None:
     assert JsonAnnotations(path).read("a").boxes == (("cat", 2, 1, 8, 7),)
 
 
+def test_the_script_for_masks_in_colour_makes_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "SegmentationClass").mkdir()
+    colours = np.array([[[0, 0, 0], [64, 0, 0], [224, 224, 192], [1, 2, 3]]], dtype=np.uint8)
+    Image.fromarray(colours).save(tmp_path / "SegmentationClass" / "a.png")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block("python"), "docs/datasets.md", "exec"), {})
+    assert read_plane(tmp_path / "SegmentationClass" / "a.png").tolist() == [[0, 8, 255, 254]]
+
+
 def test_every_prepared_data_set_is_in_the_table_and_every_override_is_a_field() -> None:
     for name in NAMES:
         assert f"| `{name}` |" in PAGE
         assert (ROOT / "configs" / "datasets" / f"{name}.yaml").is_file()
     known: set[str] = set().union(*(model.model_fields for model in (VocParams, CocoParams, CityscapesParams)))
     found = re.findall(r"-o dataset\.params\.(\w+)=", PAGE)
-    assert len(found) == 3
-    assert set(found) <= known
+    assert len(found) == 4
+    assert set(found) - {"KEY"} <= known
 
 
 @pytest.mark.parametrize("name", NAMES)
