@@ -10,6 +10,7 @@ import pluggy
 from harness.contract import PluginError
 from harness.contract.hookspecs import PROJECT
 from harness.contract.records import AnyRecord
+from harness.plugins._interrupts import of_user
 from harness.plugins._records import HOOKS, OBSERVERS, check_record, did_you_mean
 from harness.plugins._sources import Candidate
 
@@ -21,13 +22,15 @@ def imported(candidate: Candidate) -> object:
     """The module or object with the hooks.
 
     Raises:
-        PluginError: The import fails, or ends the process by ``SystemExit``.
+        PluginError: The import fails, in whatever way but the user's Ctrl-C.
     """
     try:
         return candidate.load()
     except PluginError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if of_user(error):
+            raise
         raise PluginError(f"import failed: {type(error).__name__}: {sentence(error)}") from error
 
 
@@ -77,7 +80,9 @@ def collect(manager: pluggy.PluginManager, plugin: object) -> tuple[list[tuple[s
                     found.append((kind, check_record(kind, record)))
             except PluginError as error:
                 failure = failure or error
-            except (Exception, SystemExit) as error:
+            except BaseException as error:
+                if of_user(error):
+                    raise
                 wrapped = PluginError(f"hook {hook_name} raised {type(error).__name__}: {sentence(error)}")
                 wrapped.__cause__ = error
                 failure = failure or wrapped

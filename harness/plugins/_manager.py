@@ -19,6 +19,7 @@ from harness.contract import MethodRecord, Need, PluginError, SharedStage, hooks
 from harness.contract.hookspecs import PROJECT
 from harness.contract.records import AnyRecord
 from harness.plugins._hooks import collect, imported, names, register, sentence
+from harness.plugins._interrupts import of_user, watching
 from harness.plugins._params import (
     Component,
     build_params,
@@ -102,7 +103,7 @@ class PluginManager:
             PluginError: A plugin is faulty and ``strict`` is set.
         """
         self.spec = PluginSpec(
-            tuple(str(Path(file).resolve()) for file in plugin_files),
+            tuple(os.path.realpath(file) for file in plugin_files),
             None if config_dir is None else str(Path(config_dir).resolve()),
             env,
             tuple(builtins),
@@ -114,7 +115,7 @@ class PluginManager:
         self._silenced: set[str] = set()
         self._pluggy = pluggy.PluginManager(PROJECT)
         self._pluggy.add_hookspecs(hookspecs)
-        with redirect_stdout(sys.stderr):  # what a plugin prints must not end up in --json
+        with watching(), redirect_stdout(sys.stderr):  # what a plugin prints must not end up in --json
             for candidate in discover(self.spec):
                 self._load(candidate)
 
@@ -203,8 +204,11 @@ class PluginManager:
         hook: pluggy.HookCaller = getattr(self._pluggy.hook, event_name)
         for implementation in reversed(hook.get_hookimpls()):
             try:
-                implementation.function(*(event[name] for name in implementation.argnames))
-            except (Exception, SystemExit) as error:
+                with watching():
+                    implementation.function(*(event[name] for name in implementation.argnames))
+            except BaseException as error:
+                if of_user(error):
+                    raise
                 self._log_once(implementation.plugin_name, event_name, error)
 
     def _log_once(self, plugin: str, event_name: str, error: BaseException) -> None:
@@ -235,7 +239,9 @@ class PluginManager:
             if failure is not None:
                 raise failure
             self._refuse_duplicates(state, records)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if of_user(error):
+                raise
             if plugin is not None and self._pluggy.is_registered(plugin):
                 self._pluggy.unregister(plugin)
             self._quarantine(state, candidate.module, error)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from harness.common.text import DEPTH, DIGITS
 from harness.contract import ConfigError, MethodRecord, Need, PluginError, Round, SharedStage, WsssError
 from harness.contract.records import AnyRecord, GeneratorRecord, Lazy, RefinerRecord, SegmenterRecord
+from harness.plugins._interrupts import of_user, watching
 from harness.plugins._records import did_you_mean, is_needs, is_pydantic, is_rounds, is_uses, kind_of
 from harness.plugins._sources import owner_of
 
@@ -48,10 +49,13 @@ def resolve(lazy: Lazy) -> Callable[..., Any]:
         return lazy
     module, _, attribute = lazy.partition(":")
     try:
-        target: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            target = getattr(target, part)
-    except Exception as error:
+        with watching():
+            target: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                target = getattr(target, part)
+    except BaseException as error:
+        if of_user(error):
+            raise
         raise PluginError(
             f"plugin {owner_of(module)}: cannot import {lazy!r}: {type(error).__name__}: {error}"
         ) from error
@@ -88,7 +92,8 @@ def build_params(record: AnyRecord, mapping: Mapping[str, Any], *, where: str) -
         if problem := _odd_number(value):
             raise ConfigError(f"{prefix}: parameter {name!r}: {problem}")
     try:
-        return _adapter(record.params).validate_json(to_json(dict(mapping)), strict=True, extra="forbid")
+        with watching():
+            return _adapter(record.params).validate_json(to_json(dict(mapping)), strict=True, extra="forbid")
     except ValidationError as error:
         raise ConfigError(f"{prefix}: {_first_error(error.errors())}") from None
     except PydanticSerializationError as error:
@@ -97,7 +102,9 @@ def build_params(record: AnyRecord, mapping: Mapping[str, Any], *, where: str) -
         raise ConfigError(f"{prefix}: {error}") from error
     except WsssError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if of_user(error):
+            raise
         raise PluginError(f"{prefix}: {_owner(record.params)}: {type(error).__name__}: {error}") from error
 
 
@@ -201,10 +208,13 @@ def _evaluated(record: Any, field: str, params: Any, check: Callable[[object], b
         return value
     where = f"plugin {_owner(value)}: {field} of {kind_of(record)} {record.name!r}"
     try:
-        result = value(params)
+        with watching():
+            result = value(params)
     except ConfigError as error:
         raise ConfigError(f"{kind_of(record)} {record.name!r}: {error}") from error
-    except Exception as error:
+    except BaseException as error:
+        if of_user(error):
+            raise
         raise PluginError(f"{where} raised {type(error).__name__}: {error}") from error
     if not check(result):
         raise PluginError(f"{where} must return {wanted}, got {result!r}")

@@ -10,6 +10,7 @@ import hashlib
 import importlib.machinery
 import importlib.metadata
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ from types import ModuleType
 from typing import Literal
 
 from harness import __version__
+from harness.common.files import file_problem
 from harness.contract import ConfigError, PluginError
+from harness.plugins._interrupts import of_user
 from harness.plugins._records import did_you_mean
 
 GROUP = "wsss"
@@ -84,7 +87,7 @@ def discover(spec: PluginSpec) -> Iterator[Candidate]:
     """Yield candidates in load order: built-ins, entry points, ``wsss_plugin.py``, files.
 
     Raises:
-        ConfigError: A plugin file that was named explicitly does not exist.
+        ConfigError: A plugin file that was named explicitly does not exist, or is no regular file.
     """
     for module in spec.builtins:
         yield Candidate(module, "builtin", partial(import_module, module), DISTRIBUTION, __version__, module)
@@ -93,8 +96,8 @@ def discover(spec: PluginSpec) -> Iterator[Candidate]:
     if beside is not None and beside.is_file():
         yield _file_candidate(beside)
     for name in spec.files:
-        if not Path(name).is_file():
-            raise ConfigError(f"plugin file {name}: no such file")
+        if problem := file_problem(name):
+            raise ConfigError(f"plugin file {name}: {problem}")
         if beside is None or not beside.is_file() or not beside.samefile(name):
             yield _file_candidate(Path(name))
 
@@ -107,7 +110,9 @@ def module_file(module: str | None) -> str | None:
         return getattr(sys.modules[module], "__file__", None)
     try:
         found = importlib.util.find_spec(module)
-    except (Exception, SystemExit):  # looking for a.b imports a, which is the plugin's code
+    except BaseException as error:  # looking for a.b imports a, which is the plugin's code
+        if of_user(error):
+            raise
         return None
     return found.origin if found is not None and found.has_location else None
 
@@ -197,7 +202,7 @@ class _FromSource(importlib.machinery.SourceFileLoader):
 
 
 def _file_candidate(path: Path) -> Candidate:
-    path = path.resolve()
+    path = Path(os.path.realpath(path))
     stem = "".join(char if char.isalnum() else "_" for char in path.stem)
     module = f"{_FILE_PREFIX}{stem}_{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
     return Candidate(path.stem, "file", partial(_import_file, module, path), module=module, file=str(path))

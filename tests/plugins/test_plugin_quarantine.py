@@ -37,6 +37,21 @@ BROKEN = {
     "failing import": ("import not_installed_anywhere", "import failed: ModuleNotFoundError: No module named"),
     "syntax error": ("def broken(:", "import failed: SyntaxError"),
     "exit at import": ("raise SystemExit(3)", "import failed: SystemExit: 3"),
+    "interrupt at import": ("raise KeyboardInterrupt", "import failed: KeyboardInterrupt"),
+    "generator exit at import": ("raise GeneratorExit('early')", "import failed: GeneratorExit: early"),
+    "an exception of no common kind": ("class Odd(BaseException): pass\nraise Odd", "import failed: Odd"),
+    "interrupt in a hook": (
+        "@hookimpl\ndef wsss_methods():\n    raise KeyboardInterrupt\n    yield",
+        "hook wsss_methods raised KeyboardInterrupt",
+    ),
+    "generator exit in a hook": (
+        "@hookimpl\ndef wsss_methods():\n    raise GeneratorExit\n    yield",
+        "hook wsss_methods raised GeneratorExit",
+    ),
+    "exit in a hook": (
+        "import sys\n@hookimpl\ndef wsss_methods():\n    sys.exit('bye')\n    yield",
+        "hook wsss_methods raised SystemExit: bye",
+    ),
     "error that cannot be printed": (
         "class E(Exception):\n    def __str__(self):\n        raise ValueError\nraise E",
         "import failed: E: (its message cannot be printed)",
