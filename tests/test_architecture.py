@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "testing": {"contract", "data", "engine", "maps", "modelling", "scoring", "plugins"},
     "leaderboard": {"contract", "scoring", "plugins"},
     "engine": {"contract", "plugins", "data", "maps", "modelling", "scoring"},
-    "cli": {"contract", "plugins", "data", "scoring", "engine", "leaderboard", "testing"},
+    "cli": {"contract", "plugins", "data", "modelling", "scoring", "engine", "leaderboard", "testing"},
 }
 PUBLIC = {"contract", "maps", "modelling", "data", "scoring", "testing"}
 

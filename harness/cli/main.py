@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from harness import __version__
-from harness.cli import compare, configs, datasets, doctor, leaderboard, plugins, run, store, verify
+from harness.cli import compare, configs, datasets, doctor, leaderboard, plugins, run, store, verify, weights
 from harness.cli.console import print_error
 from harness.contract import WsssError
 
@@ -92,6 +92,7 @@ verify.register(app)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(store.app, name="store")
+app.add_typer(weights.app, name="weights")
 configs.register(app)
 doctor.register(app)
 

@@ -11,7 +11,7 @@ import dataclasses
 import difflib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
@@ -42,7 +42,9 @@ def load_yaml(path: Path | str) -> dict[str, Any]:
     return value
 
 
-def expand_env(value: Any, *, where: str, field: str = "") -> Any:
+def expand_env(
+    value: Any, *, where: str, field: str = "", hint: Callable[[str, str], str] = lambda name, text: ""
+) -> Any:
     """Replace ``${NAME}`` and ``${NAME:-default}`` in every string of ``value``.
 
     A variable that is set to nothing counts as unset.
@@ -51,14 +53,15 @@ def expand_env(value: Any, *, where: str, field: str = "") -> Any:
         value: Nested mappings, lists and scalars.
         where: File that the value came from, for messages.
         field: Dotted path of ``value`` in that file.
+        hint: Called with the name of a variable that is not set and the text that needs it; ends the sentence.
 
     Raises:
         ConfigError: A variable without default is unset; names variable, file and field.
     """
     if isinstance(value, Mapping):
-        return {key: expand_env(item, where=where, field=_join(field, key)) for key, item in value.items()}
+        return {key: expand_env(item, where=where, field=_join(field, key), hint=hint) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [expand_env(item, where=where, field=_join(field, i)) for i, item in enumerate(value)]
+        return [expand_env(item, where=where, field=_join(field, i), hint=hint) for i, item in enumerate(value)]
     if not isinstance(value, str):
         return value
 
@@ -66,7 +69,7 @@ def expand_env(value: Any, *, where: str, field: str = "") -> Any:
         name, default = match.groups()
         found = os.environ.get(name) or default
         if found is None:
-            raise ConfigError(f"{where}: {field or 'value'}: environment variable {name} is not set")
+            raise ConfigError(f"{where}: {field or 'value'}: environment variable {name} is not set{hint(name, value)}")
         return found
 
     return _VARIABLE.sub(replace, value)

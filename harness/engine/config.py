@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr,
 from harness.contract.errors import ConfigError
 from harness.contract.protocol import Protocol
 from harness.data.load import apply_overrides, expand_env, load_yaml, validate
+from harness.engine.catalogue import unset
 from harness.engine.segmenter_file import segmenter_config_sha256
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$"
@@ -164,7 +165,7 @@ def load_benchmark(
     raw["backbones"] = _select(raw.get("backbones"), backbones, known.get("backbone", ()), "backbones", where)
     if seeds is not None:
         raw["seeds"] = list(seeds)
-    benchmark = validate(Benchmark, expand_env(raw, where=where), where=where)
+    benchmark = validate(Benchmark, expand_env(raw, where=where, hint=unset), where=where)
     _unique(benchmark, where)
     benchmark = benchmark.model_copy(update={"protocol": _with_hashes(benchmark.protocol, path)})
     benchmark._path = path

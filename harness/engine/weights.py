@@ -7,6 +7,7 @@ from pathlib import Path
 from harness.common.files import file_problem
 from harness.common.text import printable
 from harness.contract.errors import ConfigError
+from harness.engine.catalogue import hint
 from harness.engine.keys import file_sha256
 from harness.modelling.sources import check_format, check_sha256, find_download, is_address, local_path
 
@@ -33,7 +34,7 @@ def find_weights(source: str, sha256: str | None, *, base: Path, where: str) -> 
             return download.url, download.sha256
         path = base / local_path(source)
         if problem := file_problem(path):
-            raise ConfigError(f"{printable(path)}: {problem}")
+            raise ConfigError(f"{printable(path)}: {problem}{hint(path.name)}")
         check_format(path)
         if sha256 is not None:
             check_sha256(path, sha256)

@@ -76,6 +76,11 @@ def is_address(source: str) -> bool:
     return "://" in source and not source.startswith("file://")
 
 
+def is_pinned(url: str) -> bool:
+    """Whether the file name at the end of ``url`` carries the first digits of the file's SHA-256."""
+    return _PINNED.search(urlparse(url).path) is not None
+
+
 def local_path(source: str) -> Path:
     """The path that ``source`` is, ``file://`` and ``~`` included."""
     return Path(url2pathname(urlparse(source).path) if source.startswith("file://") else source).expanduser()

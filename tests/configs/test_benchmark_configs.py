@@ -14,13 +14,14 @@ import pytest
 from typer.testing import CliRunner
 
 from harness.cli.main import app
+from harness.contract import ConfigError
 from harness.contract.interfaces import Executor
 from harness.engine.config import Benchmark, load_benchmark
 from harness.engine.estimate import estimate
 from harness.engine.plan import build_plan
 from harness.engine.progress import Board
 from harness.engine.results import Records
-from harness.engine.rows import resolve_rows
+from harness.engine.rows import resolve_backbones, resolve_rows
 from harness.engine.runner import run_plan
 from harness.engine.store import Store
 from harness.modelling.backbones import use_records
@@ -130,6 +131,16 @@ def test_a_benchmark_is_planned_with_all_classes_of_its_data(load: Callable[...,
     assert {split: plan.dataset.images[split] for split in ("train", "val")} == {"train": 4, "val": 2}
 
 
+@pytest.mark.parametrize("name", [name for name in ALL if "WSSS_WEIGHTS" not in (FOLDER / f"{name}.yaml").read_text()])
+def test_a_benchmark_that_names_no_file_of_weights_is_planned_without_any(
+    load: Callable[..., Benchmark], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv("WSSS_WEIGHTS")
+    for cell in build_plan(load(name), manager()).cells:
+        assert str(cell.backbone.weights).startswith("https://")
+        assert len(str(cell.backbone.weights_sha256)) >= 8
+
+
 def test_a_plan_prints_stages_disk_and_gpu_hours(world: Path, tmp_path: Path) -> None:
     config = str(FOLDER / "voc2012_tags.yaml")
     arguments = ["plan", config, "--runs", str(tmp_path), "--methods", "full,cam,class_conditional", "--seeds", "0"]
@@ -200,3 +211,29 @@ def test_every_row_of_a_benchmark_runs_to_its_numbers(
     assert outcome.exit_code == 0, [path.read_text()[-2000:] for path in tmp_path.rglob("*.log")]
     records = Records(plan, Store(tmp_path), manager())
     assert all(records.current(cell) for cell in plan.cells)
+
+
+PRIVATE = [path for path in sorted(FOLDER.rglob("*.yaml")) if "${WSSS_WEIGHTS}" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", PRIVATE, ids=lambda path: path.stem)
+def test_a_benchmark_without_its_weights_names_file_and_command_and_a_way_without(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("WSSS_DATA", str(tmp_path))
+    monkeypatch.delenv("WSSS_WEIGHTS", raising=False)
+    with pytest.raises(ConfigError, match="WSSS_WEIGHTS is not set: it names the folder of ") as unset:
+        load_benchmark(path)
+    monkeypatch.setenv("WSSS_WEIGHTS", str(tmp_path))
+    with pytest.raises(ConfigError, match="no such file") as absent:
+        resolve_backbones(load_benchmark(path), manager())
+    for text in (str(unset.value), str(absent.value)):
+        assert path.name in text
+        (shown,) = re.findall(r"`wsss weights show (\S+)`", text)
+        (instead,) = re.findall(r"-o '(backbones=\[\S+\])'", text)
+    result = CliRunner().invoke(app, ["weights", "show", shown])
+    assert result.exit_code == 0
+    assert "licence" in result.output
+    monkeypatch.delenv("WSSS_WEIGHTS")
+    (found,) = resolve_backbones(load_benchmark(path, [instead]), manager())
+    assert str(found.weights).startswith("https://")

@@ -5,12 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-from collections.abc import Iterator
-from functools import partial
 from http.client import HTTPException
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 import torch
@@ -39,33 +35,6 @@ def network() -> torch.nn.Module:
 
 def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of weights."""
-    monkeypatch.setenv("WSSS_WEIGHTS", str(tmp_path / "weights"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    return tmp_path / "weights"
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    """A folder and the address that serves it."""
-    served = tmp_path / "served"
-    served.mkdir()
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *args: object) -> None: ...
-
-        def send_header(self, keyword: str, value: str) -> None:
-            longer = keyword == "Content-Length" and "cut" in self.path
-            super().send_header(keyword, str(int(value) + 100) if longer else value)
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(served))) as http:
-        Thread(target=http.serve_forever, daemon=True).start()
-        yield served, f"http://127.0.0.1:{http.server_port}"
-        http.shutdown()
 
 
 @pytest.mark.parametrize("legacy", [False, True])
