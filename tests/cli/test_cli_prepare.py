@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,18 @@ def test_what_is_missing_is_one_sentence_a_file_and_exit_2(tmp_path: Path) -> No
     assert "SegmentationClassAug" in result.stdout
     assert "waiting" in result.stdout
     assert "ready" not in result.stdout
+
+
+def test_an_archive_that_is_refused_is_one_sentence_and_exit_2(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "gtFine_trainvaltest.zip", "w") as packed:
+        packed.writestr("gtFine/train/a", "a")
+        packed.writestr("gtFine/../../evil", "e")
+    result = run("cityscapes", "--root", str(tmp_path))
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 2)
+    assert result.stderr.startswith(
+        f"error: {tmp_path}/gtFine_trainvaltest.zip: holds gtFine/../../evil, which leads out"
+    )
+    assert not (tmp_path / "cityscapes").exists()
 
 
 def test_bad_usage_is_one_sentence_and_exit_2(tmp_path: Path) -> None:

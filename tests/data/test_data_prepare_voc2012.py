@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,16 @@ def test_a_list_that_is_not_the_customary_one_is_written_again(data: Published) 
         assert path.read_bytes() == published.lines(published.TRAIN_AUG)
 
 
+def test_lists_that_are_no_text_are_written_again_or_named(data: Published) -> None:
+    data.prepare()
+    folder = data.voc / "ImageSets" / "Segmentation"
+    (folder / "train_aug.txt").write_bytes(b"\xff\xfe")
+    assert data.prepare()["train_aug.txt"].state == "done now"
+    (folder / "val.txt").write_bytes(b"\xff\xfe")
+    outcome = data.prepare()["train_aug.txt"]
+    assert (outcome.state, outcome.text) == ("failed", f"{folder / 'val.txt'}: is not UTF-8 text (byte 0)")
+
+
 def test_wrong_counts_and_other_ids_are_told(data: Published) -> None:
     outcomes = data.prepare(lists=LISTS)
     assert "train.txt: 2 ids, but 1464 are customary" in outcomes["train_aug.txt"].text
@@ -200,6 +211,11 @@ def test_a_damaged_mat_file_is_named(tmp_path: Path) -> None:
         path.write_bytes(content)
         with pytest.raises(DataError, match=r"x\.mat: damaged or no mask of SBD"):
             read_sbd(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(DataError, match=r"x\.mat: is a pipe, a file is needed; move .* away"):
+        read_sbd(path)
+    path.unlink()
     path.write_bytes(published.sbd_mat(np.full((3, 4), 21, np.uint8)))
     with pytest.raises(DataError, match="ids 0 to 20"):
         read_sbd(path)

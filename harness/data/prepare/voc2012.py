@@ -127,7 +127,10 @@ class _Job:
         """Whether the lists are there and the customary ones, ``train_aug.txt`` in order."""
         if not all(self._list(name).is_file() for name in self._lists.counts):
             return None
-        ids = {name: read_text(self._list(name), error=DataError).split() for name in self._lists.counts}
+        try:
+            ids = {name: read_text(self._list(name), error=DataError).split() for name in self._lists.counts}
+        except DataError:  # no text: train_aug.txt is written again, of the others that step says so
+            return None
         wrong = any(self._lists.problem(name, found) for name, found in ids.items())
         ordered = ids["train_aug"] == sorted(ids["train_aug"])
         return f"{len(ids['train_aug']):,} ids" if ordered and not wrong else None
