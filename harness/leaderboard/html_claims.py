@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.leaderboard import columns as text
 from harness.leaderboard.frame import Board, ClaimAnswer, ReportedNumber, Row
-from harness.leaderboard.reported import kind_of, measured_like, plain, reported_protocol, split_confirmed
+from harness.leaderboard.reported import kind_of, measured_like, plain, reported_settings, split_confirmed
 from harness.leaderboard.seeds import names_of
 
 _KINDS = {"holds": "good", "does not hold": "bad", "unresolved": "unsure", "not comparable": "none"}
@@ -127,7 +127,7 @@ def _reported(index: int, row: Row, number: ReportedNumber) -> ReportedView:
         verdict=verdict,
         reason=reason,
         kind=kind,
-        protocol=reported_protocol(number),
+        protocol=reported_settings(number),
         source=number.source,
     )
 

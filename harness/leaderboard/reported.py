@@ -96,9 +96,14 @@ def reported_protocol(number: ReportedNumber) -> str:
 
     A number that is not of predictions on validation images begins with its metric.
     """
+    metric = "" if kind_of(number) == "val" else f"{number.metric}, "
+    return f"{metric}{reported_settings(number)}"
+
+
+def reported_settings(number: ReportedNumber) -> str:
+    """The same without the metric, for a place that names it anyway."""
     crf = {True: "CRF", False: "no CRF", None: None}[number.crf]
-    metric = None if kind_of(number) == "val" else number.metric
-    parts = (metric, reported_images(number), number.backbone, number.init, crf)
+    parts = (reported_images(number), number.backbone, number.init, crf)
     return ", ".join(part for part in parts if part)
 
 

@@ -1,5 +1,7 @@
 """A measured number stands beside a reported one of the same kind only, under its own name."""
 
+from pathlib import Path
+
 import pytest
 
 from harness.leaderboard import build_board, load_runs
@@ -9,6 +11,9 @@ from harness.leaderboard.html_claims import reported_of
 from harness.leaderboard.html_rows import table_of
 from harness.leaderboard.render import to_csv, to_markdown
 from harness.leaderboard.reported import closest_reported, kind_of, measured_like
+from harness.leaderboard.schema import read_board
+
+ROOT = Path(__file__).parents[2]
 
 
 def number(metric, split, value=0.7, **fields):
@@ -80,3 +85,21 @@ def test_the_column_of_reported_numbers_prefers_predictions_on_validation_images
     assert named in to_csv(board)
     cells = [cell.sub for row in table_of(board).rows for cell in row.cells if row.name == "labels"]
     assert named in cells
+
+
+@pytest.mark.parametrize(
+    ("table", "method", "measured"),
+    [
+        ("demo", "label_uncertainty", "60.4"),
+        ("voc_animals_quick", "label_uncertainty", "37.5"),
+        ("weizmann_horse_boxes", "label_uncertainty", "79.0"),
+    ],
+)
+def test_committed_tables_set_predictions_beside_reported_validation_numbers(table, method, measured):
+    board = read_board((ROOT / "leaderboards" / table / f"{table}.json").read_text(encoding="utf-8"))
+    views = [view for view in reported_of(board.rows) if view.method == method]
+    assert {(view.metric, view.measured_name, view.measured[:4]) for view in views} == {
+        ("val mIoU", "val mIoU", measured)
+    }
+    page = (ROOT / "leaderboards" / table / f"{table}.html").read_text(encoding="utf-8")
+    assert f"{views[0].measured}<small>val mIoU</small>" in page
