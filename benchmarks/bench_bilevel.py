@@ -28,10 +28,11 @@ from harness.contract import Box
 from harness.modelling import mm
 from harness.modelling.backbones import backbone_config, find_backbone
 from harness.modelling.preprocess import Uint8Preprocessor
+from harness.testing import fake_context
 from wsss_bilevel_box.auxiliary import cached_planes, make_generator
 from wsss_bilevel_box.compose import box_mask, classes_in_order, compose
 from wsss_bilevel_box.labels import Rules, pseudo_labels
-from wsss_bilevel_box.learning import Probability, Schedule, fit
+from wsss_bilevel_box.learning import Fitting, Probability, Schedule, fit
 from wsss_bilevel_box.network import MaskGenerator, assemble
 from wsss_bilevel_box.pairs import PairStream, Scene, on_canvas
 
@@ -181,7 +182,7 @@ def teach(segmenter, drawn, count):
 def steps(generator, stream, probability, count):
     """Some steps of training."""
     with tempfile.TemporaryDirectory() as work:
-        fit(generator, stream, Schedule(count, 4, 1e-3), work=Path(work), device="cpu", probability=probability)
+        fit(Fitting(generator, probability), stream, Schedule(count, 4, 1e-3), fake_context(Path(work)), seed=0)
 
 
 @torch.inference_mode()

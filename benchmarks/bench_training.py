@@ -26,13 +26,16 @@ import torch
 
 warnings.simplefilter("ignore")
 
+from mmengine.runner import Runner  # noqa: E402
+
 from harness.contract.protocol import AugmentSettings, BackboneSettings, OptimSettings, SegmenterSettings  # noqa: E402
 from harness.modelling import mm  # noqa: E402
 from harness.modelling.dataset import TrainingSet  # noqa: E402
 from harness.modelling.preprocess import MEAN, STD  # noqa: E402
 from harness.modelling.sampler import ShuffleStream, StreamLoader  # noqa: E402
 from harness.modelling.segmenter import build_config, initial_model  # noqa: E402
-from harness.modelling.training import train  # noqa: E402
+from harness.modelling.training import fit  # noqa: E402
+from harness.testing import fake_context  # noqa: E402
 
 THREADS, CLASSES, IMAGES, SIZE, CROP, BATCH = 2, 21, 32, (375, 500), 225, 8
 AT_MOST_OF_STOCK, AT_MOST_OF_HAND, LOSS_TOLERANCE = 0.8, 1.05, 0.25
@@ -81,16 +84,9 @@ class Bench:
 
     def harness(self, work):
         model, losses = self.model(), []
-        original = model.parse_losses
-
-        def noted(values):
-            loss, logged = original(values)
-            losses.append(loss.detach())
-            return loss, logged
-
-        model.parse_losses = noted
+        model.register_forward_hook(lambda model, inputs, found: losses.append(found["decode.loss_ce"].detach()))
         begin = time.perf_counter()
-        train(model, self.dataset(), self.optim, work=work, device="cpu", seed=0, threads=THREADS)
+        fit(model, self.dataset(), self.optim, fake_context(work, threads=THREADS))
         return time.perf_counter() - begin, torch.stack(losses).tolist()
 
     def hand(self, work):
@@ -144,7 +140,7 @@ class Bench:
         }
         total = self.optim.iterations
         begin = time.perf_counter()
-        runner = mm.Runner.from_cfg(
+        runner = Runner.from_cfg(
             mm.Config(
                 {
                     "model": model,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from harness.engine.config import Benchmark, load_benchmark
-    from harness.engine.keys import derive_seed, fingerprint, stage_key
+    from harness.engine.keys import fingerprint, stage_key
     from harness.engine.plan import Plan, build_plan
     from harness.engine.runner import Outcome, run_plan
     from harness.engine.store import Artifact, Store
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _HOMES = {
     "Benchmark": "config",
     "load_benchmark": "config",
-    "derive_seed": "keys",
     "fingerprint": "keys",
     "stage_key": "keys",
     "Plan": "plan",
@@ -36,7 +35,6 @@ __all__ = [
     "Plan",
     "Store",
     "build_plan",
-    "derive_seed",
     "fingerprint",
     "load_benchmark",
     "run_plan",

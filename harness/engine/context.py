@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.common.seeds import derive_seed
 from harness.contract.errors import PluginError
 from harness.contract.interfaces import PreviousRound
 from harness.engine.group import local_rank
-from harness.engine.keys import derive_seed
 
 if TYPE_CHECKING:
     import numpy as np

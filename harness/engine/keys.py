@@ -79,11 +79,6 @@ def is_key_of(key: str, inputs: Mapping[str, Any]) -> bool:
     return any(stage_key(inputs, version) == key for version in range(1, KEY_VERSION + 1))
 
 
-def derive_seed(seed: int, axis: str) -> int:
-    """A 31-bit seed from the run's seed and an axis such as ``"init"``: alike for every method."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{axis}".encode()).digest()[:4], "big") >> 1
-
-
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content."""
     with path.open("rb") as file:

@@ -23,6 +23,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from harness.common.seeds import derive_seed
 from harness.common.text import printable
 from harness.contract.errors import StoreError, WsssError
 from harness.contract.shared import CLASSIFIER
@@ -31,7 +32,7 @@ from harness.engine.context import StageContext
 from harness.engine.disk import explain, require_regular, writing
 from harness.engine.environment import environment
 from harness.engine.executors import worker_threads
-from harness.engine.keys import as_given, derive_seed
+from harness.engine.keys import as_given
 from harness.engine.memory import REMEDY, wants_memory
 from harness.engine.peak import PeakMemory
 from harness.engine.plan import StageSpec

@@ -5,35 +5,59 @@ The only package that touches mmengine and mmseg. Importing it imports neither; 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from harness.common.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from harness.modelling.classifier import CamClassifier, load_classifier
+    from harness.modelling import mm
+    from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone
+    from harness.modelling.classifier import (
+        CamClassifier,
+        build_classifier,
+        classifier_config,
+        load_classifier,
+        save_classifier,
+    )
+    from harness.modelling.dataset import Sample, TrainingSet, Views, multi_hot, tagged_images
     from harness.modelling.inference import load_segmenter, predict, predict_probabilities
+    from harness.modelling.mm import MODELS
+    from harness.modelling.networks import save_network, seeded, seeded_model
+    from harness.modelling.preprocess import Uint8Preprocessor
+    from harness.modelling.stages import train_segmenter
+    from harness.modelling.training import Recipe, fit, parameter_groups, poly_rate, train
     from harness.modelling.weights import load_weights
 
-_HOMES = {
-    "CamClassifier": "harness.modelling.classifier",
-    "load_classifier": "harness.modelling.classifier",
-    "load_segmenter": "harness.modelling.inference",
-    "load_weights": "harness.modelling.weights",
-    "predict": "harness.modelling.inference",
-    "predict_probabilities": "harness.modelling.inference",
-}
-
 __all__ = [
+    "FROM_CONFIG",
+    "MODELS",
     "CamClassifier",
+    "Recipe",
+    "Sample",
+    "TrainingSet",
+    "Uint8Preprocessor",
+    "Views",
+    "backbone_config",
+    "build_classifier",
+    "classifier_config",
+    "find_backbone",
+    "fit",
     "load_classifier",
     "load_segmenter",
     "load_weights",
+    "mm",
+    "multi_hot",
+    "parameter_groups",
+    "poly_rate",
     "predict",
     "predict_probabilities",
+    "save_classifier",
+    "save_network",
+    "seeded",
+    "seeded_model",
+    "tagged_images",
+    "train",
+    "train_segmenter",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Load a public name from its module."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__, __dir__ = lazy_face(__name__)

@@ -8,7 +8,7 @@ arXiv 1512.04150, with the convolution before the pooling, which is the same net
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,12 @@ from harness.contract.errors import ConfigError, StoreError
 from harness.modelling import preprocess
 from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone
 from harness.modelling.mm import MODELS, BaseModel, build, fuse_conv_bn, place
+from harness.modelling.networks import CURVE, save_network, seeded
 from harness.modelling.probe import check_backbone
+from harness.modelling.weights import load_weights
 
 if TYPE_CHECKING:
+    from harness.contract import Context
     from harness.contract.protocol import BackboneSettings, ClassifierSettings
 
 WEIGHTS = "classifier.pth"
@@ -69,13 +72,21 @@ class CamClassifier(BaseModel):
         """(B, 3, h, w) normalised float32 -> (B, C, h', w') float32 >= 0; channel i is class i + 1."""
         return functional.relu(self.head(self._joined(x)))
 
+    def losses(self, images: Tensor, tags: Tensor) -> dict[str, Tensor]:
+        """What training minimises, by name; a method that trains with a loss of its own overrides this.
+
+        Args:
+            images: (B, 3, h, w) normalised float32.
+            tags: (B, C) float32 multi-hot; column i is class i + 1.
+        """
+        return {"loss_cls": functional.multilabel_soft_margin_loss(self.forward_logits(images), tags)}
+
     def forward(self, inputs: Tensor, data_samples: Tensor | None = None, mode: str = "tensor") -> Any:
-        """Logits, or with ``mode="loss"`` the loss against (B, C) multi-hot float32 tags."""
-        logits = self.forward_logits(inputs)
+        """Logits, or with ``mode="loss"`` the losses against (B, C) multi-hot float32 tags."""
         if mode != "loss":
-            return logits
+            return self.forward_logits(inputs)
         assert data_samples is not None
-        return {"loss_cls": functional.multilabel_soft_margin_loss(logits, data_samples)}
+        return self.losses(inputs, data_samples)
 
     def _joined(self, x: Tensor) -> Tensor:
         levels = self.features(x)
@@ -86,6 +97,28 @@ class CamClassifier(BaseModel):
         return torch.cat(
             [functional.interpolate(f, size=size, mode="bilinear", align_corners=False) for f in chosen], dim=1
         )
+
+
+def build_classifier(ctx: Context, network: type[CamClassifier] = CamClassifier, **own: Any) -> CamClassifier:
+    """A classifier on the protocol's backbone with its initial weights, ready for ``fit``.
+
+    Whatever ``network`` shares with the protocol's classifier starts from the same numbers.
+
+    Args:
+        ctx: The stage's context, with the sections ``classifier`` and ``backbone``.
+        network: A subclass, for example with ``losses`` of its own.
+        own: Further arguments of that class.
+
+    Raises:
+        ConfigError: The backbone comes from a segmenter configuration, or its weights cannot be read.
+    """
+    settings, backbone = ctx.settings["classifier"], ctx.settings["backbone"]
+    config = classifier_config(settings, backbone, ctx.num_classes)
+    del config["type"]
+    model = seeded(lambda: network(**config, **own), ctx.seed("init"))
+    if backbone.weights is not None:
+        load_weights(model.get_submodule("backbone"), backbone.weights, backbone.weights_sha256)
+    return model
 
 
 def classifier_config(settings: ClassifierSettings, backbone: BackboneSettings, num_classes: int) -> dict[str, Any]:
@@ -113,11 +146,27 @@ def classifier_config(settings: ClassifierSettings, backbone: BackboneSettings, 
     }
 
 
-def load_classifier(folder: Path, device: str = "cpu") -> CamClassifier:
-    """The trained classifier in ``folder``, in evaluation mode, with BatchNorm folded into the convolutions.
+def save_classifier(state: Mapping[str, Tensor], ctx: Context, *, curve: Any = ()) -> None:
+    """Write what ``load_classifier`` reads into ``ctx.out``.
 
-    Folding gives the same maps up to rounding and takes about a third off the time on a CPU; it is for inference, not
-    for training on.
+    Args:
+        state: Weights of a classifier, or of a network that holds one: what is neither backbone nor head is left out.
+        ctx: The stage's context.
+        curve: Whatever of the training is to be kept beside it, as JSON.
+    """
+    kept = {name: value for name, value in state.items() if name.startswith(("backbone.", "head."))}
+    config = classifier_config(ctx.settings["classifier"], ctx.settings["backbone"], ctx.num_classes)
+    save_network(ctx.out, kept, weights=WEIGHTS, configs={CONFIG: config, CURVE: curve})
+
+
+def load_classifier(folder: Path, device: str = "cpu", *, fold: bool = True) -> CamClassifier:
+    """The trained classifier in ``folder``, in evaluation mode.
+
+    Args:
+        folder: Artifact of a stage that called ``save_classifier``.
+        device: Where to compute.
+        fold: Fold BatchNorm into the convolutions. This gives the same maps up to rounding and takes about a third
+            off the time on a CPU; a network to train on must not be folded.
 
     Raises:
         StoreError: The folder holds no classifier.
@@ -130,7 +179,8 @@ def load_classifier(folder: Path, device: str = "cpu") -> CamClassifier:
     model = build(cfg)
     assert isinstance(model, CamClassifier)
     model.load_state_dict(state)
-    fuse_conv_bn(model)
+    if fold:
+        fuse_conv_bn(model)
     place(model, device)
     model.eval()
     return model

@@ -17,6 +17,7 @@ from harness.contract.errors import DataError
 from harness.modelling.augment import augment, draw, shrink
 
 if TYPE_CHECKING:
+    from harness.contract import Context, View
     from harness.contract.arrays import Image, Mask
     from harness.contract.protocol import AugmentSettings
 
@@ -128,3 +129,47 @@ class TrainingSet(Dataset[Sample]):
                 raise DataError(f"label of image {image_id!r} is {m.shape}, the image is {image.shape[:2]}")
         small, reduced = shrink(image, maps, self.settings)
         return _Decoded(small, reduced, max(image.shape[:2]))
+
+
+class Views:
+    """Several augmented views of each sample of ``dataset``; in a batch those of one image lie next to each other."""
+
+    def __init__(self, dataset: TrainingSet, views: int) -> None:
+        self.dataset, self.views = dataset, views
+        self.ids = dataset.ids
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def sample(self, position: int, index: int) -> list[Sample]:
+        """Item ``index`` as it is seen at ``position`` of the stream: one draw of the augmentation per view."""
+        return [self.dataset.sample(position * self.views + view, index) for view in range(self.views)]
+
+    def collate(self, samples: Sequence[list[Sample]]) -> dict[str, Any]:
+        """Samples as one batch of ``len(samples) * views`` rows."""
+        return self.dataset.collate([view for views in samples for view in views])
+
+
+def tagged_images(view: View, ctx: Context, *, axis: str = "augment") -> TrainingSet:
+    """The training images with their tags under the classifier's augmentation; without tags all classes are absent.
+
+    Raises:
+        DataError: An image has a tag that is no foreground class.
+    """
+    settings, tags = ctx.settings["classifier"].augment, multi_hot(view, ctx.num_classes)
+    return TrainingSet(view.ids, view.image, settings=settings, seed=ctx.seed(axis), tags=tags)
+
+
+def multi_hot(view: View, num_classes: int) -> npt.NDArray[np.float32]:
+    """(N, C) float32 tags in the order of ``view.ids``; column i is class i + 1.
+
+    Raises:
+        DataError: An image has a tag that is no foreground class.
+    """
+    tags = np.zeros((len(view.ids), num_classes - 1), dtype=np.float32)
+    for row, image_id in enumerate(view.ids):
+        for cls in view.tags(image_id):
+            if not 1 <= cls < num_classes:
+                raise DataError(f"image {image_id!r} is tagged with class {cls}, foreground is 1..{num_classes - 1}")
+            tags[row, cls - 1] = 1.0
+    return tags

@@ -31,12 +31,9 @@ with quiet():
     from mmcv.cnn import build_norm_layer, fuse_conv_bn
     from mmengine.config import Config
     from mmengine.dist import get_dist_info, get_rank
-    from mmengine.hooks import Hook
-    from mmengine.logging import MMLogger
-    from mmengine.model import BaseDataPreprocessor, BaseModel, BaseModule, MMDistributedDataParallel
-    from mmengine.optim import AmpOptimWrapper, OptimWrapper
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.model import BaseDataPreprocessor, BaseModel, BaseModule
     from mmengine.registry import DefaultScope
-    from mmengine.runner import Runner
     from mmengine.structures import PixelData
     from mmengine.visualization import Visualizer
     from mmseg.models.backbones import ResNet
@@ -47,18 +44,14 @@ with quiet():
 __all__ = [
     "DATA_SAMPLERS",
     "MODELS",
-    "AmpOptimWrapper",
     "BaseDataPreprocessor",
     "BaseModel",
     "BaseModule",
     "Config",
-    "Hook",
-    "MMDistributedDataParallel",
     "MMLogger",
-    "OptimWrapper",
+    "MessageHub",
     "PixelData",
     "ResNet",
-    "Runner",
     "SegDataSample",
     "Visualizer",
     "build",

@@ -77,14 +77,10 @@ class StreamLoader:
         self._pin = pin
         self._start = 0
 
-    @property
-    def sampler(self) -> StreamLoader:
-        """Itself: mmengine's loop calls ``skip`` on the sampler when it resumes."""
-        return self
-
-    def skip(self, samples: int) -> None:
-        """Start ``samples`` of this process later."""
-        self._start += samples
+    def starting_at(self, iteration: int) -> Iterator[dict[str, Any]]:
+        """The batches from ``iteration`` on, without end; call it once."""
+        self._start = iteration * self.batch_size
+        return iter(self)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         batches = self._batches()

@@ -7,7 +7,6 @@ changes losses, heads and sampler; whatever else it touched is put back.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from harness.contract.errors import ConfigError, PluginError
 from harness.modelling import mm, preprocess
 from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone
 from harness.modelling.mm import Config
+from harness.modelling.networks import seeded_model
 from harness.modelling.probe import check_backbone
 from harness.modelling.weights import load_weights
 
@@ -94,21 +94,6 @@ def initial_model(
     own = model.state_dict()
     shared = {k: v for k, v in common.state_dict().items() if k in own and own[k].shape == v.shape}
     model.load_state_dict({**own, **shared})
-    return model
-
-
-def axis_seed(seed: int, axis: str) -> int:
-    """A 31-bit seed derived from ``seed``."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{axis}".encode()).digest()[:4], "big") >> 1
-
-
-def seeded_model(model_cfg: Any, seed: int) -> nn.Module:
-    """Build a network and its random initial weights; the state of the global generator is left alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = mm.build(model_cfg)
-        with mm.quiet():
-            model.init_weights()  # type: ignore[operator]
     return model
 
 

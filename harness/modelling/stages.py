@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from harness.contract.arrays import IGNORE
 from harness.contract.errors import DataError, PluginError
-from harness.modelling import classifier, inference, mm
-from harness.modelling.classifier import classifier_config, load_classifier
-from harness.modelling.dataset import TrainingSet
+from harness.modelling import inference, mm
+from harness.modelling.classifier import build_classifier, load_classifier, save_classifier
+from harness.modelling.dataset import TrainingSet, tagged_images
 from harness.modelling.inference import predict, predict_probabilities
-from harness.modelling.segmenter import build_config, configure, initial_model, seeded_model
-from harness.modelling.training import train
-from harness.modelling.weights import load_weights
+from harness.modelling.networks import CURVE, save_network
+from harness.modelling.segmenter import build_config, configure, initial_model
+from harness.modelling.training import fit
 
 if TYPE_CHECKING:
     from harness.contract import Context, PseudoLabel, Segmenter, View
     from harness.contract.arrays import Mask
 
 __all__ = ["infer_cams", "predict", "predict_probabilities", "train_classifier", "train_segmenter"]
-
-CURVE = "train.json"
 
 
 class Labels(Protocol):
@@ -40,16 +35,9 @@ class Labels(Protocol):
 
 def train_classifier(params: Mapping[str, Any], view: View, ctx: Context) -> None:
     """Train the protocol's classifier on tags into ``ctx.out``. Images without tags count as all-negative."""
-    settings, backbone = ctx.settings["classifier"], ctx.settings["backbone"]
-    cfg = classifier_config(settings, backbone, ctx.num_classes)
-    model = seeded_model(cfg, ctx.seed("init"))
-    if backbone.weights is not None:
-        load_weights(model.get_submodule("backbone"), backbone.weights, backbone.weights_sha256)
-    dataset = TrainingSet(
-        view.ids, view.image, settings=settings.augment, seed=ctx.seed("augment"), tags=_multi_hot(view, ctx)
-    )
-    curve = _train(model, dataset, settings.optim, ctx)
-    _publish(ctx.out, model, curve, classifier.WEIGHTS, {classifier.CONFIG: cfg})
+    model = build_classifier(ctx)
+    curve = fit(model, tagged_images(view, ctx), ctx.settings["classifier"].optim, ctx)
+    save_classifier(model.state_dict(), ctx, curve=curve)
 
 
 def infer_cams(params: Mapping[str, Any], view: View, ctx: Context) -> None:
@@ -98,36 +86,10 @@ def train_segmenter(
         maps=_training_maps(segmenter, labels, view, ctx),
         extra=segmenter.extra_targets,
     )
-    curve = _train(model, dataset, settings.optim, ctx, sampler=mm.plain(cfg.train_dataloader.sampler))
+    curve = fit(model, dataset, settings.optim, ctx, sampler=mm.plain(cfg.train_dataloader.sampler))
     config = {"model": mm.plain(cfg.model, sync_bn=True), "imports": _foreign_modules(model)}
-    _publish(ctx.out, model, curve, inference.WEIGHTS, {inference.CONFIG: config})
-
-
-def _train(model: nn.Module, dataset: TrainingSet, optim: Any, ctx: Context, **kwargs: Any) -> list[dict[str, float]]:
-    return train(
-        model,
-        dataset,
-        optim,
-        work=ctx.work,
-        device=ctx.device,
-        seed=ctx.seed("train"),
-        threads=ctx.threads,
-        progress=ctx.progress,
-        **kwargs,
-    )
-
-
-def _multi_hot(view: View, ctx: Context) -> npt.NDArray[np.float32]:
-    """(N, C) float32, column i is class i + 1."""
-    tags = np.zeros((len(view.ids), ctx.num_classes - 1), dtype=np.float32)
-    for row, image_id in enumerate(view.ids):
-        for cls in view.tags(image_id):
-            if not 1 <= cls < ctx.num_classes:
-                raise DataError(
-                    f"image {image_id!r} is tagged with class {cls}, foreground is 1..{ctx.num_classes - 1}"
-                )
-            tags[row, cls - 1] = 1.0
-    return tags
+    configs = {inference.CONFIG: config, CURVE: curve}
+    save_network(ctx.out, model.state_dict(), weights=inference.WEIGHTS, configs=configs)
 
 
 def _training_maps(segmenter: Segmenter, labels: Labels, view: View, ctx: Context) -> Callable[[str], list[Mask]]:
@@ -168,12 +130,3 @@ def _foreign_modules(model: nn.Module) -> list[str]:
     modules = {type(part).__module__ for part in model.modules()}
     known = ("torch", "mmseg", "mmcv", "mmengine", "harness")
     return sorted(name for name in modules if name.partition(".")[0] not in known)
-
-
-def _publish(
-    out: Path, model: nn.Module, curve: list[dict[str, float]], weights: str, configs: Mapping[str, Mapping[str, Any]]
-) -> None:
-    state = {key: value.contiguous().cpu() for key, value in model.state_dict().items()}
-    torch.save(state, out / weights)
-    for name, content in {**configs, CURVE: curve}.items():
-        (out / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -1,243 +1,305 @@
-"""Training through mmengine's Runner.
+"""Training: ``fit`` for a network on the protocol's recipe, ``train`` for any loop that a method brings.
 
 What is unusual here:
 
 * The final weights are a function of data, settings and seed alone: augmentation follows the position in the sample
-  stream, dropout the iteration, and a run that was killed and resumed ends with the same bytes.
-* Images stay uint8 until they are on the device and convolutional networks train in channels-last layout.
-* The runner is bare: no pictures, no environment dump, no console log; losses are read from the device once in 50
-  steps, and go to TensorBoard where it is installed.
+  stream, dropout the iteration, and a training that was killed and resumed ends with the same bytes.
+* Images stay uint8 until they are on the device, and convolutional networks train in channels-last layout.
+* Losses are read from the device once in 50 steps, and go to TensorBoard where it is installed.
 * Several processes that torchrun started share every batch; BatchNorm then sees all of it (on GPUs).
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import itertools
-import logging
-import os
-from collections.abc import Callable, Iterator
-from importlib.util import find_spec
-from multiprocessing import get_start_method
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
+from harness.common.seeds import derive_seed
 from harness.contract.errors import ConfigError
 from harness.modelling import mm
-from harness.modelling.hooks import Checkpoint, FrozenNorms, Losses, PolyRate, StepSeeds
-from harness.modelling.mm import (
-    AmpOptimWrapper,
-    MMDistributedDataParallel,
-    MMLogger,
-    OptimWrapper,
-    Runner,
-    Visualizer,
-    decode_head,
-)
+from harness.modelling.distributed import join_group, synchronise_norms, wrapped
+from harness.modelling.mm import BaseModel, MessageHub, get_rank
 from harness.modelling.probe import ONE_VALUE
-from harness.modelling.sampler import StreamLoader
+from harness.modelling.sampler import Batches, StreamLoader
+from harness.modelling.training_state import Checkpoint, LossCurve, Scalars
 
 if TYPE_CHECKING:
     from harness.contract.protocol import OptimSettings
-    from harness.modelling.dataset import TrainingSet
 
-CHECKPOINT = "checkpoint.pth"
-LOG = "train.log"
-TENSORBOARD = "TensorboardVisBackend"
 MOST_LOADERS = 8
+"""Threads that prepare batches beside a GPU; more than these only wait for each other."""
 BF16_CAPABILITY = 8
 """First major compute capability of NVIDIA GPUs that compute in bfloat16."""
+CHECKPOINT_SECONDS = 300.0
+"""Time between checkpoints; the conformance kit sets it to 0 so that an interruption finds one."""
 
-_runs = itertools.count()
+
+class Place(Protocol):
+    """What a training asks of a stage's ``Context``."""
+
+    work: Path
+    device: str
+    threads: int
+
+    def seed(self, axis: str, /) -> int:
+        """A seed of this run for ``axis``."""
+
+    def progress(self, done: int, total: int, /) -> None:
+        """Say how far the training is."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What happens in each step of a training.
+
+    Attributes:
+        optimizer: Holds the parameters that learn; each of its groups has its rate under ``initial_lr`` too.
+        iterations: Steps in all.
+        rate: Iteration, from 0 on, to what the initial rates are multiplied with.
+        precision: ``bfloat16`` or ``float16`` for mixed precision, ``None`` for float32.
+        frozen_norms: BatchNorm layers that keep their statistics.
+    """
+
+    optimizer: torch.optim.Optimizer
+    iterations: int
+    rate: Callable[[int], float] = lambda iteration: 1.0
+    precision: str | None = None
+    frozen_norms: tuple[nn.Module, ...] = ()
+
+
+def fit(
+    model: nn.Module,
+    dataset: Batches,
+    optim: OptimSettings,
+    ctx: Place,
+    *,
+    axis: str = "train",
+    rates: Mapping[str, float] | None = None,
+    sampler: Mapping[str, Any] | None = None,
+    checkpoint_iterations: int | None = None,
+) -> list[dict[str, float]]:
+    """Train ``model`` in place on a recipe of the protocol.
+
+    Args:
+        model: See ``train``. Parameters named ``backbone.*`` learn at ``optim.lr``, all others at ``optim.lr *
+            optim.head_lr_mult``.
+        dataset: Training samples.
+        optim: Optimiser and schedule; 0 iterations, or a model without parameters that learn, leave it as it is.
+        ctx: The stage's context: scratch folder, device, threads, seeds, progress.
+        axis: Which of the run's seeds rules the order of the data and dropout.
+        rates: Prefix of parameter names to a multiplier of their rate; the longest prefix that fits counts, 0 freezes.
+        sampler: Registered sampler of indices; by default a shuffled, endless one.
+        checkpoint_iterations: Iterations between checkpoints, beside the time.
+
+    Returns:
+        The loss curve: ``iteration`` and the mean of each loss over every 50 iterations.
+
+    Raises:
+        ConfigError: The batch size does not divide among the processes or leaves a BatchNorm one value, the device
+            lacks the precision, or a prefix of ``rates`` fits no parameter.
+        FloatingPointError: A loss became infinite or NaN.
+    """
+    device = join_group(ctx.device)
+    frozen = norms_of(model.get_submodule("backbone")) if optim.freeze_bn else ()
+    for norm in frozen:
+        norm.requires_grad_(False)
+    groups = parameter_groups(model, optim, rates or {})
+    if optim.iterations == 0 or not groups:
+        return []
+    torch.set_num_threads(ctx.threads)
+    mm.place(model, device)
+    synchronise_norms(model)
+    recipe = Recipe(
+        _optimizer(groups, optim),
+        optim.iterations,
+        rate=lambda iteration: poly_rate(iteration, optim.iterations, warmup=optim.warmup, power=optim.power),
+        precision=_precision(optim, device),
+        frozen_norms=frozen,
+    )
+    seed = ctx.seed(axis)
+    batches = _loader(dataset, sampler, optim.batch_size, seed=seed, device=device, threads=ctx.threads)
+    try:
+        return train(model, batches.starting_at, recipe, ctx, seed=seed, checkpoint_iterations=checkpoint_iterations)
+    except ValueError as error:
+        if ONE_VALUE not in str(error):
+            raise
+        raise ConfigError(
+            "optim.batch_size: a BatchNorm behind a global pooling cannot learn from one image per process and step; "
+            "set at least 2 for each process"
+        ) from error
 
 
 def train(
     model: nn.Module,
-    dataset: TrainingSet,
-    optim: OptimSettings,
+    batches: Callable[[int], Iterator[Any]],
+    recipe: Recipe,
+    ctx: Place,
     *,
-    work: Path,
-    device: str,
     seed: int,
-    threads: int = 1,
-    sampler: dict[str, Any] | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-    checkpoint_seconds: float = 300.0,
+    after_step: Callable[[int], None] | None = None,
     checkpoint_iterations: int | None = None,
 ) -> list[dict[str, float]]:
-    """Train ``model`` in place.
+    """Train ``model`` in place, step by step; a checkpoint in ``ctx.work`` is resumed and the result is the same.
 
     Args:
-        model: An mmengine model with a ``backbone``; its ``train_step`` takes the batches of ``dataset``.
-        dataset: Training samples.
-        optim: Optimiser and schedule; 0 iterations, or a model without parameters, leave it as it is.
-        work: Scratch folder for log and checkpoints; a checkpoint found there is resumed.
-        device: ``cpu`` or ``cuda:N``; under torchrun each process takes its own.
-        seed: Of data order and dropout.
-        threads: CPU threads of this process.
-        sampler: Registered sampler of indices; default a shuffled, endless one.
-        progress: Called with (done, total) about once a second.
-        checkpoint_seconds: Time between checkpoints.
+        model: On its device. An mmengine model gets each batch through its data preprocessor and is called in mode
+            ``loss``; any other module is called with the batch. Both return losses by name; those whose name holds
+            ``loss`` are added up. Its ``state_dict`` must hold everything that a step changes.
+        batches: Iteration to an endless iterator of the batches from there on.
+        recipe: Optimiser, rate, length, precision.
+        ctx: Scratch folder, threads, progress.
+        seed: Of dropout and whatever else a step draws.
+        after_step: Called with the iteration after its step.
         checkpoint_iterations: Iterations between checkpoints, beside the time.
 
     Returns:
-        The loss curve: mean losses of every 50 iterations.
+        The loss curve: ``iteration`` and the mean of each loss over every 50 iterations.
 
     Raises:
-        ConfigError: The batch size does not divide among the processes or leaves a BatchNorm one value, or the device
-            lacks the precision.
         FloatingPointError: A loss became infinite or NaN.
     """
-    if optim.iterations == 0 or not any(parameter.requires_grad for parameter in model.parameters()):
-        return []
-    torch.set_num_threads(threads)
     cv2.setNumThreads(0)
-    device = _join_group(device)
-    mm.place(model, device)
-    _synchronise_norms(model)
-    losses = Losses(progress)
-    checkpoint = Checkpoint(work / CHECKPOINT, losses, seconds=checkpoint_seconds, iterations=checkpoint_iterations)
-    hooks = [StepSeeds(seed), PolyRate(optim), losses, checkpoint]
-    if optim.freeze_bn:
-        hooks.append(FrozenNorms(model.get_submodule("backbone")))
-    runner = _BareRunner(
-        model=model,
-        work_dir=str(work),
-        train_dataloader=_loader(dataset, sampler, optim.batch_size, seed=seed, device=device, threads=threads),
-        train_cfg={"type": "IterBasedTrainLoop", "max_iters": optim.iterations},
-        optim_wrapper=_optimizer(model, optim, device),
-        checkpoint=checkpoint,
-        hooks=hooks,
-    )
-    try:
-        with _without_pixel_accuracy():
-            runner.train()
-    except ValueError as error:
-        if ONE_VALUE in str(error):
-            raise ConfigError(
-                "optim.batch_size: a BatchNorm behind a global pooling cannot learn from one image a process and step; "
-                "set at least 2 for each process"
-            ) from error
-        raise
-    finally:
-        runner.close()
-    return losses.points
+    mm.enter_scope()
+    step = _Step(model, recipe)
+    curve = LossCurve()
+    parts = {"model": model, "optimizer": recipe.optimizer, "losses": curve, "scaler": step.scaler}
+    checkpoint = Checkpoint(ctx.work, parts, seconds=CHECKPOINT_SECONDS, iterations=checkpoint_iterations)
+    start = checkpoint.resume()
+    stream = batches(start)
+    with Scalars(ctx.work) as scalars, _without_pixel_accuracy():
+        for iteration in range(start, recipe.iterations):
+            batch = next(stream)
+            _seed_step(seed, iteration)
+            _set_rate(recipe, iteration)
+            MessageHub.get_current_instance().update_info("iter", iteration)  # losses of mmseg and of methods read it
+            losses = step(batch)
+            if after_step is not None:
+                after_step(iteration)
+            point = curve.add(losses, done=iteration + 1, total=recipe.iterations)
+            if point is not None:
+                scalars.add(point)
+            checkpoint.save_when_due(iteration + 1, recipe.iterations)
+            ctx.progress(iteration + 1, recipe.iterations)
+    return curve.points
 
 
-class _BareRunner(Runner):
-    """mmengine's Runner without what a benchmark cell does not need."""
+class _Step:
+    """Forward, backward and update on one batch."""
 
-    def __init__(self, *, checkpoint: Checkpoint, hooks: list[Any], **kwargs: Any) -> None:
-        mm.enter_scope()
-        self._checkpoint = checkpoint
-        defaults = ("runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint")
-        super().__init__(
-            **kwargs,
-            default_hooks=dict.fromkeys(defaults),
-            custom_hooks=hooks,
-            default_scope=mm.SCOPE,
-            launcher="pytorch" if mm.distributed() else "none",
-            experiment_name=f"wsss-{os.getpid()}-{next(_runs)}",
-            env_cfg={"mp_cfg": {"mp_start_method": get_start_method(allow_none=True)}},
-        )
+    def __init__(self, model: nn.Module, recipe: Recipe) -> None:
+        self._model, self._optimizer, self._precision = model, recipe.optimizer, recipe.precision
+        self._network = wrapped(model)
+        self._device = next(model.parameters()).device.type
+        learning = [parameter for group in recipe.optimizer.param_groups for parameter in group["params"]]
+        self._inputs = learning if self._network is model else None  # DistributedDataParallel needs the whole backward
+        self._frozen = recipe.frozen_norms
+        self.scaler = torch.amp.GradScaler(self._device, enabled=recipe.precision == "float16")
 
-    def build_logger(self, log_level: int | str = "INFO", log_file: str | None = None, **kwargs: Any) -> MMLogger:
-        """To a file, never to the console."""
-        logger = MMLogger.get_instance(
-            name=self._experiment_name, log_level=log_level, log_file=str(Path(self.work_dir) / LOG), file_mode="a"
-        )
-        logger.handlers = [h for h in logger.handlers if isinstance(h, logging.FileHandler)]
-        return logger
+    def __call__(self, batch: Any) -> dict[str, Tensor]:
+        self._network.train()
+        for norm in self._frozen:
+            norm.training = False
+        with self._autocast():
+            losses = _named(self._forward(batch))
+        total = losses["loss"]
+        torch.autograd.backward(self.scaler.scale(total), inputs=self._inputs)
+        self.scaler.step(self._optimizer)
+        self.scaler.update()
+        self._optimizer.zero_grad()
+        return losses
 
-    def build_visualizer(self, visualizer: Any = None) -> Any:
-        """Writes scalars for TensorBoard where it is installed; else a stand-in on which the loop sets attributes."""
-        if find_spec("tensorboard") is None or self.rank != 0:
-            return SimpleNamespace()
-        with mm.quiet():
-            return Visualizer(self._experiment_name, vis_backends=[{"type": TENSORBOARD}], save_dir=self.work_dir)
+    def _forward(self, batch: Any) -> Mapping[str, Any]:
+        if isinstance(self._model, BaseModel):
+            found: Mapping[str, Any] = self._network(**self._model.data_preprocessor(batch, True), mode="loss")
+        else:
+            found = self._network(batch)
+        return found
 
-    def wrap_model(self, model_wrapper_cfg: Any, model: nn.Module) -> Any:
-        """The model is on its device already."""
-        if not self.distributed:
-            return model
-        index = next(model.parameters()).device.index
-        return MMDistributedDataParallel(
-            module=model,
-            device_ids=None if index is None else [index],
-            broadcast_buffers=False,
-            find_unused_parameters=True,
-        )
-
-    def load_or_resume(self) -> None:
-        """Resume from the work folder."""
-        self._checkpoint.resume(self)
-
-    def close(self) -> None:
-        """Close log and event files and drop the empty folder that mmengine makes."""
-        if isinstance(self.visualizer, Visualizer):
-            self.visualizer.close()
-        for handler in self.logger.handlers:
-            handler.close()
-        self.logger.handlers.clear()
-        with contextlib.suppress(OSError):
-            Path(self.log_dir).rmdir()
-
-    def _init_model_weights(self) -> None:
-        """The model comes with its initial weights."""
-
-    def _log_env(self, env_cfg: dict[str, Any]) -> None:
-        """Environments are in the run record."""
-
-    def dump_config(self) -> None:
-        """The stage writes its own."""
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self._precision is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self._device, getattr(torch, self._precision))
 
 
-@contextlib.contextmanager
-def _without_pixel_accuracy() -> Iterator[None]:
-    """Mmseg's heads measure it each step, at full resolution and waiting for the device; here nothing reads it."""
-    measured = decode_head.accuracy
-    decode_head.accuracy = lambda logits, *args, **kwargs: logits.new_zeros(1)
-    try:
-        yield
-    finally:
-        decode_head.accuracy = measured
+def _named(found: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Each loss as its mean (a list as the sum of means), and their sum as ``loss``."""
+    losses = {
+        name: sum((item.mean() for item in value[1:]), value[0].mean()) if isinstance(value, list) else value.mean()
+        for name, value in found.items()
+    }
+    return {"loss": sum(value for name, value in losses.items() if "loss" in name), **losses}
 
 
-def _join_group(device: str) -> str:
-    """Under torchrun, join the process group once and take the local GPU."""
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
-        return device
+def norms_of(module: nn.Module) -> tuple[nn.Module, ...]:
+    """The BatchNorm layers inside ``module``."""
+    return tuple(part for part in module.modules() if isinstance(part, _BatchNorm))
+
+
+def parameter_groups(model: nn.Module, optim: OptimSettings, rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The parameters that learn, by rate and decay; those whose rate is 0 are frozen.
+
+    AdamW leaves biases and norms undecayed.
+
+    Raises:
+        ConfigError: A prefix of ``rates`` fits no parameter.
+    """
+    names = [name for name, _ in model.named_parameters()]
+    unused = [prefix for prefix in rates if not any(name.startswith(prefix) for name in names)]
+    if unused:
+        raise ConfigError(f"rates: no parameter of {type(model).__name__} begins with {unused[0]!r}")
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        prefix = max((prefix for prefix in rates if name.startswith(prefix)), key=len, default=None)
+        usual = 1.0 if name.startswith("backbone.") else optim.head_lr_mult
+        lr = optim.lr * (usual if prefix is None else rates[prefix])
+        if lr == 0.0:
+            parameter.requires_grad_(False)
+        if not parameter.requires_grad:
+            continue
+        undecayed = optim.optimizer == "adamw" and parameter.ndim == 1
+        groups.setdefault((lr, 0.0 if undecayed else optim.weight_decay), []).append(parameter)
+    return [
+        {"params": members, "lr": lr, "initial_lr": lr, "weight_decay": decay}
+        for (lr, decay), members in groups.items()
+    ]
+
+
+def poly_rate(iteration: int, iterations: int, *, warmup: int = 0, power: float = 0.9, every: int = 1) -> float:
+    """min(1, (t+1)/(warmup+1)) * (1 - t'/T)^power, where t' is t rounded down to a multiple of ``every``."""
+    warm = min(1.0, (iteration + 1) / (warmup + 1))
+    return float(warm * (1.0 - iteration // every * every / iterations) ** power)
+
+
+def _optimizer(groups: list[dict[str, Any]], optim: OptimSettings) -> torch.optim.Optimizer:
+    if optim.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum, fused=True)
+    return torch.optim.AdamW(groups, lr=optim.lr, fused=True)
+
+
+def _precision(optim: OptimSettings, device: str) -> str | None:
+    """The type of mixed precision, ``None`` for float32."""
     cuda = device.startswith("cuda")
-    if cuda:
-        device = f"cuda:{os.environ['LOCAL_RANK']}"
-        torch.cuda.set_device(device)
-    if not mm.distributed():
-        torch.distributed.init_process_group("nccl" if cuda else "gloo")
-        atexit.register(_leave_group)
-    return device
-
-
-def _leave_group() -> None:
-    if mm.distributed():
-        torch.distributed.destroy_process_group()
-
-
-def _synchronise_norms(model: nn.Module) -> None:
-    """Let BatchNorm see the whole batch of several GPUs, as one GPU would; torch has no such layer for the CPU."""
-    if mm.distributed() and torch.distributed.get_backend() == "nccl":
-        # replaces the layers inside the model; their parameters stay the same objects
-        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    if optim.amp is True and cuda:
+        capability, _ = torch.cuda.get_device_capability(device)
+        return "bfloat16" if capability >= BF16_CAPABILITY else "float16"
+    if optim.amp == "fp16" and not cuda:
+        raise ConfigError("optim.amp: fp16 needs a GPU; the CPU trains with bf16, or with false in float32")
+    return {"bf16": "bfloat16", "fp16": "float16"}.get(str(optim.amp))
 
 
 def _loader(
-    dataset: TrainingSet,
-    sampler: dict[str, Any] | None,
+    dataset: Batches,
+    sampler: Mapping[str, Any] | None,
     batch_size: int,
     *,
     seed: int,
@@ -261,50 +323,26 @@ def _loader(
     )
 
 
-def _optimizer(model: nn.Module, optim: OptimSettings, device: str) -> OptimWrapper:
-    """Backbone at ``lr``, everything else at ``lr * head_lr_mult``; AdamW leaves biases and norms undecayed."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        lr = optim.lr * (1.0 if name.startswith("backbone.") else optim.head_lr_mult)
-        undecayed = optim.optimizer == "adamw" and parameter.ndim == 1
-        groups.setdefault((lr, 0.0 if undecayed else optim.weight_decay), []).append(parameter)
-    params = [
-        {"params": members, "lr": lr, "initial_lr": lr, "weight_decay": decay}
-        for (lr, decay), members in groups.items()
-    ]
-    optimizer: torch.optim.Optimizer
-    if optim.optimizer == "sgd":
-        optimizer = torch.optim.SGD(params, lr=optim.lr, momentum=optim.momentum, fused=True)
-    else:
-        optimizer = torch.optim.AdamW(params, lr=optim.lr, fused=True)
-    precision = _precision(optim, device)
-    if precision is None:
-        return OptimWrapper(optimizer)
-    if not device.startswith("cuda"):
-        return _CpuAmp(optimizer)
-    with mm.quiet():
-        scale = "dynamic" if precision == "float16" else 1.0
-        return AmpOptimWrapper(optimizer=optimizer, dtype=precision, loss_scale=scale)
+def _seed_step(seed: int, iteration: int) -> None:
+    """Dropout is the same after a resume; the rank keeps processes apart."""
+    derived = derive_seed(seed, f"{get_rank()}/{iteration}")
+    torch.manual_seed(derived)
+    np.random.seed(derived)
+    random.seed(derived)
 
 
-def _precision(optim: OptimSettings, device: str) -> str | None:
-    """The type of mixed precision, ``None`` for float32."""
-    cuda = device.startswith("cuda")
-    if optim.amp is True and cuda:
-        capability, _ = torch.cuda.get_device_capability(device)
-        return "bfloat16" if capability >= BF16_CAPABILITY else "float16"
-    if optim.amp == "fp16" and not cuda:
-        raise ConfigError("optim.amp: fp16 needs a GPU; the CPU trains with bf16, or with false in float32")
-    return {"bf16": "bfloat16", "fp16": "float16"}.get(str(optim.amp))
+def _set_rate(recipe: Recipe, iteration: int) -> None:
+    factor = recipe.rate(iteration)
+    for group in recipe.optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * factor
 
 
-class _CpuAmp(OptimWrapper):
-    """Mixed precision on the CPU, which mmengine's wrapper refuses."""
-
-    @contextlib.contextmanager
-    def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Forward passes in bfloat16."""
-        with super().optim_context(model), torch.autocast("cpu", torch.bfloat16):
-            yield
+@contextlib.contextmanager
+def _without_pixel_accuracy() -> Iterator[None]:
+    """Mmseg's heads measure it each step, at full resolution and waiting for the device; here nothing reads it."""
+    measured = mm.decode_head.accuracy
+    mm.decode_head.accuracy = lambda logits, *args, **kwargs: logits.new_zeros(1)
+    try:
+        yield
+    finally:
+        mm.decode_head.accuracy = measured

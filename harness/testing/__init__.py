@@ -1,29 +1,29 @@
-"""What authors of plugins test with: the conformance kit, and a data set whose hidden masks are noise.
+"""What authors of plugins test with: the conformance kit, data and contexts in memory, a data set of noise masks.
 
 Importing the package loads nothing; each public name is imported from its module when it is first used.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from harness.common.lazy import lazy_face
 
 if TYPE_CHECKING:
     from harness.testing.checks import Finding
     from harness.testing.conformance import check_plugin, check_row
+    from harness.testing.fakes import FakeContext, MemoryDataset, fake_context, fake_view
     from harness.testing.poison import PoisonedDataset
 
-__all__ = ["Finding", "PoisonedDataset", "check_plugin", "check_row"]
+__all__ = [
+    "FakeContext",
+    "Finding",
+    "MemoryDataset",
+    "PoisonedDataset",
+    "check_plugin",
+    "check_row",
+    "fake_context",
+    "fake_view",
+]
 
-_HOMES = {
-    "Finding": "checks",
-    "PoisonedDataset": "poison",
-    "check_plugin": "conformance",
-    "check_row": "conformance",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazy_face(__name__)

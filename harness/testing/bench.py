@@ -171,14 +171,12 @@ def with_scenes(manager: PluginManager) -> PluginManager:
 @contextmanager
 def frequent_checkpoints() -> Iterator[None]:
     """Let the harness's training keep a checkpoint after every step, so that an interruption finds one."""
-    training = sys.modules.get("harness.modelling.training")
-    defaults = getattr(getattr(training, "train", None), "__kwdefaults__", None)
-    if defaults is None:
+    training: Any = sys.modules.get("harness.modelling.training")
+    if training is None:
         yield
         return
-    before = defaults["checkpoint_seconds"]
-    defaults["checkpoint_seconds"] = 0.0
+    before, training.CHECKPOINT_SECONDS = training.CHECKPOINT_SECONDS, 0.0
     try:
         yield
     finally:
-        defaults["checkpoint_seconds"] = before
+        training.CHECKPOINT_SECONDS = before

@@ -20,13 +20,20 @@ import torch
 from torch import nn
 
 from harness.contract import BACKGROUND, IGNORE, ConfigError, Context, PseudoLabel, Segmenter, View
-from harness.modelling import load_segmenter, load_weights, mm
-from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone
+from harness.modelling import (
+    FROM_CONFIG,
+    backbone_config,
+    find_backbone,
+    load_segmenter,
+    load_weights,
+    mm,
+    train_segmenter,
+)
 from wsss_bilevel_box import BilevelBoxParams
 from wsss_bilevel_box.compose import classes_in_order, probability_planes
 from wsss_bilevel_box.encoder import EncoderGenerator, grown
 from wsss_bilevel_box.labels import Rules, pseudo_labels, segmenter_logits
-from wsss_bilevel_box.learning import Probability, Schedule, Unrolled, fit
+from wsss_bilevel_box.learning import Fitting, Probability, Schedule, Unrolled, fit
 from wsss_bilevel_box.network import SHAPES, MaskGenerator, with_probability
 from wsss_bilevel_box.pairs import PairStream, Planes, Scene, canvas_side, on_canvas, read_scenes, reduced
 
@@ -48,12 +55,12 @@ def learn(params: Mapping[str, Any], view: View, ctx: Context) -> None:
     segmenter = _auxiliary_segmenter(settings, scenes, before, view, ctx) if sees else None
     generator = _initial(settings, before, ctx, number=number, channels=5 if sees else 4)
     canvas = canvas_side([scene.image.shape[:2] for scene in scenes], settings.canvas, generator.multiple)
-    losses = _fit(generator, settings, [reduced(scene, canvas) for scene in scenes], canvas, segmenter, ctx)
+    curve = _fit(generator, settings, [reduced(scene, canvas) for scene in scenes], canvas, segmenter, ctx)
     torch.save({k: v.contiguous().cpu() for k, v in generator.state_dict().items()}, ctx.out / WEIGHTS)
     if segmenter is not None and settings.scheme == "unrolled":  # it moved with the generator
         state = {k: v.contiguous().cpu() for k, v in segmenter.state_dict().items()}
         torch.save(state, ctx.out / SEGMENTER / "segmenter.pth")
-    about = {"channels": generator.channels, "network": settings.network, "canvas": canvas, "losses": losses}
+    about = {"channels": generator.channels, "network": settings.network, "canvas": canvas, "curve": curve}
     if settings.uses_backbone:
         about["backbone"] = ctx.settings["backbone"].name
         about["pretrained"] = generator.pretrained
@@ -129,7 +136,7 @@ def _fit(
     canvas: int,
     segmenter: nn.Module | None,
     ctx: Context,
-) -> list[float]:
+) -> list[dict[str, float]]:
     optim = ctx.settings["segmenter"].optim
     official = settings.preset == "official"
     probability = Probability(segmenter, exact=official, align=official)
@@ -155,17 +162,8 @@ def _fit(
         weight_decay=settings.weight_decay,
         every=50 if official else 1,
     )
-    return fit(
-        generator,
-        stream,
-        schedule,
-        work=ctx.work / "generator",
-        device=ctx.device,
-        probability=probability,
-        unrolled=unrolled,
-        unit=settings.unit_pixels,
-        progress=ctx.progress,
-    )
+    fitting = Fitting(generator, probability, unrolled, unit=settings.unit_pixels)
+    return fit(fitting, stream, schedule, ctx, seed=ctx.seed("generator"))
 
 
 @torch.inference_mode()
@@ -188,8 +186,6 @@ def _auxiliary_segmenter(
     settings: BilevelBoxParams, scenes: Sequence[Scene], before: Path | None, view: View, ctx: Context
 ) -> nn.Module:
     """S_{r-1}^aux: trained on C(G_{r-1}), beginning from the one before where there is one."""
-    from harness.modelling.stages import train_segmenter
-
     folder = ctx.work / SEGMENTER
     if not (folder / _CURVE).exists():
         labels = _Composed(settings, scenes, before, ctx)

@@ -11,10 +11,9 @@ A training that was killed resumes from its last checkpoint and ends with the sa
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import count
 from typing import Any
 
 import torch
@@ -22,13 +21,13 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from harness.contract import IGNORE
+from harness.contract import IGNORE, Context
+from harness.modelling import Recipe, poly_rate, train
 from wsss_bilevel_box.compose import probability_planes, soft_compose
 from wsss_bilevel_box.labels import segmenter_logits
 from wsss_bilevel_box.network import assemble
 from wsss_bilevel_box.pairs import Batch, PairStream
 
-_CHECKPOINT_SECONDS = 120.0
 _ENCODER_RATE = 0.1
 
 
@@ -49,11 +48,6 @@ class Schedule:
     lr: float
     weight_decay: float = 5e-4
     every: int = 1
-
-
-def poly_rate(base: float, iteration: int, total: int, *, every: int = 1, power: float = 0.9) -> float:
-    """Base (1 - t / T)^power with t rounded down to a multiple of ``every``."""
-    return base * (1.0 - iteration // every * every / total) ** power
 
 
 def generator_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -164,63 +158,75 @@ def lower_loss(logits: Tensor, foreground: Tensor, batch: Batch) -> Tensor:
     return torch.stack(losses).mean()
 
 
-def fit(
-    generator: nn.Module,
-    stream: PairStream,
-    schedule: Schedule,
-    *,
-    work: Path,
-    device: str,
-    probability: Probability,
-    unrolled: Unrolled | None = None,
-    unit: bool = True,
-    progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[float]:
-    """Fit ``generator`` in place.
+class Fitting(nn.Module):
+    """The generator as ``harness.modelling.train`` trains it: batches in, the loss of a step out.
 
     Args:
         generator: G_w with its initial weights.
+        probability: Source of p_c for the alternation.
+        unrolled: Use the bi-level loss instead, and move S along after each step.
+        unit: See ``assemble``.
+    """
+
+    def __init__(
+        self, generator: nn.Module, probability: Probability, unrolled: Unrolled | None = None, *, unit: bool = True
+    ) -> None:
+        super().__init__()
+        self.generator = generator
+        self.segmenter = None if unrolled is None else unrolled.segmenter  # a part of the checkpoint: it moves
+        self._probability, self._unrolled, self._unit = probability, unrolled, unit
+        self._moved: Mapping[str, Tensor] = {}
+
+    def train(self, mode: bool = True) -> Fitting:
+        """S stays in evaluation mode."""
+        self.generator.train(mode)
+        return self
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The loss of the E step, or the upper loss at t'(w)."""
+        if self._unrolled is None:
+            return {"loss": alternation_step(self.generator, batch, self._probability, unit=self._unit)}
+        loss, self._moved = self._unrolled.loss(self.generator, batch)
+        return {"loss": loss}
+
+    def advance(self, iteration: int) -> None:
+        """T <- t'(w), once the step is done."""
+        if self._unrolled is not None:
+            self._unrolled.advance(self._moved)
+            self._moved = {}
+
+
+def fit(fitting: Fitting, stream: PairStream, schedule: Schedule, ctx: Context, *, seed: int) -> list[dict[str, float]]:
+    """Fit the generator in place; resumes from ``ctx.work``.
+
+    Args:
+        fitting: G_w with its initial weights, and what it is fitted by.
         stream: Auxiliary samples.
         schedule: Optimiser and length.
-        work: Scratch folder; a checkpoint found there is resumed.
-        device: ``cpu`` or ``cuda:N``.
-        probability: Source of p_c for the alternation.
-        unrolled: Use the bi-level loss instead, and move S along.
-        unit: See ``assemble``.
-        progress: Called with (done, total).
+        ctx: Scratch folder, device, threads, progress.
+        seed: Of whatever a step draws.
 
     Returns:
-        The loss of each step.
+        The loss curve.
 
     Raises:
         FloatingPointError: The loss became infinite or NaN.
     """
-    generator.to(device=device, memory_format=torch.channels_last).train()
-    optimizer = torch.optim.Adam(_groups(generator, schedule.lr), weight_decay=schedule.weight_decay)
-    state = _Progress(work / "generator.ckpt", generator, optimizer, unrolled)
-    losses = state.resume()
-    for step in range(len(losses), schedule.iterations):
-        for group in optimizer.param_groups:
-            group["lr"] = poly_rate(group["initial_lr"], step, schedule.iterations, every=schedule.every)
-        first = step * schedule.batch_size
-        optimizer.zero_grad(set_to_none=True)
-        if unrolled is None:
-            batch = stream.batch(first, schedule.batch_size).to(device)
-            loss = alternation_step(generator, batch, probability, unit=unit)
-            loss.backward()
-        else:
-            batch = stream.image_batch(first, schedule.batch_size).to(device)
-            loss, moved = unrolled.loss(generator, batch)
-            loss.backward(inputs=list(generator.parameters()))
-            unrolled.advance(moved)
-        optimizer.step()
-        losses.append(loss.item())
-        if not torch.isfinite(loss.detach()):
-            raise FloatingPointError(f"training of the generator diverged: loss {losses[-1]} at step {step}")
-        state.save_when_due(losses)
-        progress(step + 1, schedule.iterations)
-    generator.eval()
-    return losses
+    fitting.generator.to(device=ctx.device, memory_format=torch.channels_last)
+    groups = _groups(fitting.generator, schedule.lr)
+    recipe = Recipe(
+        torch.optim.Adam(groups, weight_decay=schedule.weight_decay),
+        schedule.iterations,
+        rate=lambda step: poly_rate(step, schedule.iterations, every=schedule.every),
+    )
+    read = stream.batch if fitting.segmenter is None else stream.image_batch
+
+    def batches(start: int) -> Iterator[Batch]:
+        return (read(step * schedule.batch_size, schedule.batch_size).to(ctx.device) for step in count(start))
+
+    curve = train(fitting, batches, recipe, ctx, seed=seed, after_step=fitting.advance)
+    fitting.generator.eval()
+    return curve
 
 
 def _groups(generator: nn.Module, lr: float) -> list[dict[str, Any]]:
@@ -230,39 +236,3 @@ def _groups(generator: nn.Module, lr: float) -> list[dict[str, Any]]:
     rest = [parameter for parameter in generator.parameters() if id(parameter) not in known]
     rates = ((rest, lr), (slow, _ENCODER_RATE * lr))
     return [{"params": members, "lr": rate, "initial_lr": rate} for members, rate in rates if members]
-
-
-class _Progress:
-    """Checkpoints of ``fit``."""
-
-    def __init__(
-        self, path: Path, generator: nn.Module, optimizer: torch.optim.Optimizer, unrolled: Unrolled | None
-    ) -> None:
-        self._path = path
-        self._parts = {"generator": generator, "optimizer": optimizer}
-        if unrolled is not None:
-            self._parts["segmenter"] = unrolled.segmenter
-        self._saved = time.monotonic()
-
-    def resume(self) -> list[float]:
-        """Load what was saved; the losses so far."""
-        if not self._path.exists():
-            return []
-        state = torch.load(self._path, map_location="cpu", weights_only=True)
-        for name, part in self._parts.items():
-            part.load_state_dict(state[name])
-        return list(state["losses"])
-
-    def save_when_due(self, losses: list[float]) -> None:
-        """Replace the checkpoint in one step, every two minutes."""
-        if time.monotonic() - self._saved < _CHECKPOINT_SECONDS:
-            return
-        self.save(losses)
-
-    def save(self, losses: list[float]) -> None:
-        """Replace the checkpoint in one step."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_suffix(".part")
-        torch.save({**{name: part.state_dict() for name, part in self._parts.items()}, "losses": losses}, temporary)
-        temporary.replace(self._path)
-        self._saved = time.monotonic()

@@ -6,28 +6,19 @@ method alone; the affinity comes from the image at its own scale.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from harness.contract import Context, Generator, PseudoLabel, SoftScores, View
 from harness.maps import ScoreReader, SizeRule, downsample, feature_affinity, infer_cams, upsample
-from harness.modelling import CamClassifier, load_classifier
-from harness.modelling.classifier import CONFIG, WEIGHTS
-from harness.modelling.segmenter import seeded_model
-from harness.modelling.training import train
+from harness.modelling import CamClassifier, build_classifier, fit, load_classifier, save_classifier
 from wsss_self_guided import SelfGuidedParams, method
 from wsss_self_guided.network import SelfGuidedNetwork, TaggedImages
-
-NETWORK = "network.pth"
-CURVE = "train.json"
 
 
 class SelfGuided(Generator):
@@ -50,28 +41,10 @@ class SelfGuided(Generator):
                 "lr": self._params.lr_mult * settings.optim.lr,
             }
         )
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        network = self._network(config, folder, -(-len(view.ids) // optim.batch_size), ctx)
-        seed = ctx.seed("alternation")
-        dataset = TaggedImages(
-            view.ids,
-            view.image,
-            settings=settings.augment,
-            seed=seed,
-            maps=lambda image_id: [np.zeros(view.size(image_id), np.uint8)],
-            tags=_multi_hot(view, ctx.num_classes),
-        )
-        curve = train(
-            network,
-            dataset,
-            optim,
-            work=ctx.work,
-            device=ctx.device,
-            seed=seed,
-            threads=ctx.threads,
-            progress=ctx.progress,
-        )
-        self._publish(network, config, curve, ctx.out)
+        network = self._network(folder, -(-len(view.ids) // optim.batch_size), ctx)
+        curve = fit(network, TaggedImages.of(view, ctx, axis="alternation"), optim, ctx, axis="alternation")
+        history = {"curve": curve, "foreground": network.shares, "frozen": network.frozen}
+        save_classifier(network.classifier_state(), ctx, curve=history)
 
     def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
         """Refine the maps of every image and take the strongest class of each pixel."""
@@ -94,29 +67,17 @@ class SelfGuided(Generator):
             assert scores is not None
             yield image_id, scores
 
-    def _network(self, config: dict[str, Any], folder: Path, epoch: int, ctx: Context) -> SelfGuidedNetwork:
-        model = seeded_model(
-            {**config, "type": SelfGuidedNetwork.__name__, "params": asdict(self._resolved(ctx)), "epoch": epoch},
-            ctx.seed("init"),
-        )
-        assert isinstance(model, SelfGuidedNetwork)
-        model.begin(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
-        return model
+    def _network(self, folder: Path, epoch: int, ctx: Context) -> SelfGuidedNetwork:
+        network = build_classifier(ctx, SelfGuidedNetwork, params=asdict(self._resolved(ctx)), epoch=epoch)
+        assert isinstance(network, SelfGuidedNetwork)
+        network.begin(load_classifier(folder, fold=False).state_dict())
+        return network
 
     def _resolved(self, ctx: Context) -> SelfGuidedParams:
         """The parameters with a number for alpha: plain CAM and this method tie at the same peak-relative score."""
         if self._params.alpha is not None:
             return self._params
         return replace(self._params, alpha=method.tie_power(ctx.settings["cam"].threshold))
-
-    @staticmethod
-    def _publish(network: SelfGuidedNetwork, config: dict[str, Any], curve: list[dict[str, float]], out: Path) -> None:
-        """The label network as a classifier, the whole network, the loss curve and the foreground of each epoch."""
-        for name, state in ((WEIGHTS, network.classifier_state()), (NETWORK, network.state_dict())):
-            torch.save({k: v.contiguous().cpu() if isinstance(v, Tensor) else v for k, v in state.items()}, out / name)
-        history = {"curve": curve, "foreground": network.shares, "frozen": network.frozen}
-        for name, content in ((CONFIG, config), (CURVE, history)):
-            (out / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 @torch.inference_mode()
@@ -148,11 +109,3 @@ def label_image(
     stride = max(round(image.shape[0] / scores.values.shape[1]), 1)
     kept = downsample(refined[0].float().cpu().numpy(), stride)
     return PseudoLabel(image_id, label, SoftScores((0, *scores.classes), kept, scores.size))
-
-
-def _multi_hot(view: View, num_classes: int) -> npt.NDArray[np.float32]:
-    """(N, C) float32, column i is class i + 1."""
-    tags = np.zeros((len(view.ids), num_classes - 1), np.float32)
-    for row, image_id in enumerate(view.ids):
-        tags[row, [cls - 1 for cls in view.tags(image_id)]] = 1.0
-    return tags

@@ -16,12 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from harness.contract import IGNORE
+from harness.contract import IGNORE, Context, View
 from harness.maps import Affinity, feature_affinity
-from harness.modelling.classifier import CamClassifier
-from harness.modelling.dataset import Sample, TrainingSet
-from harness.modelling.mm import MODELS
-from harness.modelling.preprocess import Uint8Preprocessor
+from harness.modelling import MODELS, CamClassifier, Sample, TrainingSet, Uint8Preprocessor, multi_hot
 from wsss_self_guided import SelfGuidedParams, method
 
 DRIFT = (0.5, 2.0)
@@ -30,6 +27,18 @@ DRIFT = (0.5, 2.0)
 
 class TaggedImages(TrainingSet):
     """Images with tags, and where the crop lies on the image: the map of each sample is 0, and 255 on padding."""
+
+    @classmethod
+    def of(cls, view: View, ctx: Context, *, axis: str) -> TaggedImages:
+        """The images of ``view`` under the classifier's augmentation."""
+        return cls(
+            view.ids,
+            view.image,
+            settings=ctx.settings["classifier"].augment,
+            seed=ctx.seed(axis),
+            maps=lambda image_id: [np.zeros(view.size(image_id), np.uint8)],
+            tags=multi_hot(view, ctx.num_classes),
+        )
 
     def collate(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """``inputs``, ``ids``, ``tags`` and ``valid`` (B, h, w) bool."""

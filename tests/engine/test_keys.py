@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toy import make_plan
 
+from harness.common.seeds import derive_seed
 from harness.contract import ConfigError, PluginError
 from harness.engine.keys import (
     as_given,
     canonical,
     code_sha256,
-    derive_seed,
     digest,
     in_order,
     is_key_of,

@@ -13,6 +13,7 @@ from harness.contract.protocol import BackboneSettings
 from harness.contract.protocol import TestSettings as Settings
 from harness.modelling import mm, stages
 from harness.modelling.classifier import load_classifier
+from harness.modelling.dataset import multi_hot
 
 Make = Callable[..., Any]
 
@@ -138,7 +139,7 @@ def test_a_warm_start_takes_what_fits(view: Any, context: Make, settings: dict[s
 def test_images_without_tags_train_the_classifier_and_wrong_tags_do_not(
     view: Any, context: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tags = stages._multi_hot(view, context("t"))
+    tags = multi_hot(view, 3)
     assert tags[0].tolist() == [0.0, 0.0]
     assert tags[1].tolist() == [1.0, 0.0]
     monkeypatch.setattr(type(view), "tags", lambda self, image_id: (3,))

@@ -13,11 +13,11 @@ import torch
 
 from harness.contract import ConfigError
 from harness.contract.protocol import AugmentSettings, OptimSettings
-from harness.modelling import mm, training
+from harness.modelling import mm, training, training_state
 from harness.modelling.dataset import TrainingSet
-from harness.modelling.hooks import PolyRate
 from harness.modelling.segmenter import build_config, initial_model
-from harness.modelling.training import train
+from harness.modelling.training import fit, poly_rate
+from harness.testing import fake_context
 
 State = dict[str, torch.Tensor]
 
@@ -42,7 +42,10 @@ def run(view: Any, settings: dict[str, Any], work: Path, optim: OptimSettings, *
     cfg = build_config(settings["segmenter"], settings["backbone"], 3)
     model = initial_model(cfg, cfg, seed=1, weights=None)
     data = kwargs.pop("data", None) or dataset(view)
-    curve = train(model, data, optim, work=work, device="cpu", seed=7, **kwargs)
+    ctx = fake_context(work.parent, run_seed=7)
+    ctx.work = work
+    ctx.progress = kwargs.pop("progress", ctx.progress)  # type: ignore[method-assign]
+    curve = fit(model, data, optim, ctx, **kwargs)
     return {key: value.clone() for key, value in model.state_dict().items()}, curve
 
 
@@ -74,7 +77,7 @@ def test_the_same_seed_gives_the_same_bytes_and_a_stop_and_resume_too(
     data.sample = killed  # type: ignore[method-assign]
     with pytest.raises(Interrupted):
         run(view, settings, tmp_path / "stopped", schedule, data=data, checkpoint_iterations=3)
-    assert (tmp_path / "stopped" / training.CHECKPOINT).exists()
+    assert (tmp_path / "stopped" / training_state.CHECKPOINT).exists()
     resumed, resumed_curve = run(view, settings, tmp_path / "stopped", schedule)
     assert equal(whole, resumed)
     assert curve == resumed_curve
@@ -87,10 +90,10 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import test_training, conftest
 from harness.contract.protocol import BackboneSettings, OptimSettings, SegmenterSettings, AugmentSettings
-from harness.modelling.hooks import Checkpoint
+from harness.modelling.training_state import Checkpoint
 save = Checkpoint.save
-def once(self, runner, done):
-    save(self, runner, done)
+def once(self, done):
+    save(self, done)
     os.kill(os.getpid(), signal.SIGKILL)
 Checkpoint.save = once
 optim = OptimSettings(iterations=7, batch_size=4, lr=0.05)
@@ -157,18 +160,17 @@ def test_frozen_norms_keep_statistics_and_affine_part(view: Any, settings: dict[
         assert frozen == torch.equal(value, after[key]), key
 
 
-def test_the_console_stays_silent_and_the_scratch_folder_holds_a_log(
+def test_the_console_stays_silent_and_the_scratch_folder_empty(
     view: Any, settings: dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run(view, settings, tmp_path / "w", OptimSettings(iterations=1, batch_size=4))
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
-    assert [path.name for path in (tmp_path / "w").iterdir()] == [training.LOG]
+    assert not list((tmp_path / "w").iterdir())
 
 
 def test_the_rate_warms_up_and_falls_to_zero() -> None:
-    rate = PolyRate(OptimSettings(iterations=100, warmup=9, power=0.9))
-    factors = [rate.factor(i) for i in range(101)]
+    factors = [poly_rate(i, 100, warmup=9, power=0.9) for i in range(101)]
     assert factors[0] == pytest.approx(0.1)
     assert factors[9] == pytest.approx(0.91**0.9)
     assert all(a > b for a, b in pairwise(factors[9:]))
@@ -179,11 +181,29 @@ def test_heads_learn_faster_and_norms_of_adamw_do_not_decay(settings: dict[str, 
     cfg = build_config(settings["segmenter"], settings["backbone"], 3)
     model = initial_model(cfg, cfg, seed=1, weights=None)
     optim = OptimSettings(iterations=1, optimizer="adamw", lr=0.1, head_lr_mult=10.0, weight_decay=0.01)
-    wrapper = training._optimizer(model, optim, "cpu")
-    found = {id(p): (g["lr"], g["weight_decay"]) for g in wrapper.optimizer.param_groups for p in g["params"]}
+    groups = training.parameter_groups(model, optim, {})
+    found = {id(p): (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
     for name, parameter in model.named_parameters():
         rate = 0.1 if name.startswith("backbone.") else 1.0
         assert found[id(parameter)] == (rate, 0.0 if parameter.ndim == 1 else 0.01)
+
+
+def test_prefixes_set_rates_and_a_rate_of_zero_freezes(view: Any, settings: dict[str, Any], tmp_path: Path) -> None:
+    cfg = build_config(settings["segmenter"], settings["backbone"], 3)
+    model = initial_model(cfg, cfg, seed=1, weights=None)
+    optim = OptimSettings(iterations=2, batch_size=4, lr=0.1, head_lr_mult=10.0)
+    first = next(name for name, _ in model.named_parameters())
+    rates = {"backbone.": 0.0, "decode_head.conv_seg.": 5.0}
+    groups = training.parameter_groups(model, optim, rates)
+    assert sorted({group["lr"] for group in groups}) == [0.5, 1.0]
+    before, _ = run(view, settings, tmp_path / "a", OptimSettings(iterations=0))
+    after, _ = run(view, settings, tmp_path / "b", optim, rates=rates)
+    learned = {name for name in before if not torch.equal(before[name], after[name]) and "running" not in name}
+    assert first.startswith("backbone.")
+    assert learned
+    assert not any(name.startswith("backbone.") and not name.endswith("tracked") for name in learned)
+    with pytest.raises(ConfigError, match="rates: no parameter of EncoderDecoder begins with 'neck'"):
+        training.parameter_groups(model, optim, {"neck": 1.0})
 
 
 def test_mmengine_scope_is_mmseg_and_its_head_is_put_back(view: Any, settings: dict[str, Any], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from harness.contract import ConfigError
 from harness.contract.protocol import OptimSettings
-from harness.modelling import mm, training
+from harness.modelling import distributed, mm, training, training_state
 from harness.modelling.sampler import StreamLoader
 from harness.modelling.segmenter import build_config, initial_model
 
@@ -72,7 +72,7 @@ def test_norms_of_several_gpus_see_the_whole_batch(
     before = {name: id(parameter) for name, parameter in model.named_parameters()}
     monkeypatch.setattr(mm, "distributed", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_backend", lambda: backend)
-    training._synchronise_norms(model)
+    distributed.synchronise_norms(model)
     norms = [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
     assert norms
     assert all(isinstance(norm, nn.SyncBatchNorm) == synchronised for norm in norms)
@@ -95,8 +95,8 @@ def test_losses_go_to_tensorboard_where_it_is_installed(
         def close(self) -> None:
             told.append(("closed", 0.0, 0))
 
-    monkeypatch.setattr(training, "find_spec", lambda name: name)
-    monkeypatch.setattr(training, "TENSORBOARD", "Told")
+    monkeypatch.setattr(training_state, "find_spec", lambda name: name)
+    monkeypatch.setattr(training_state, "TENSORBOARD", "Told")
     _, curve = run(view, settings, tmp_path / "w", OPTIM)
     assert told[-1][0] == "closed"
     assert {name: value for name, value, _ in told[:-1]} == {k: v for k, v in curve[0].items() if k != "iteration"}

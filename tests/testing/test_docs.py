@@ -53,3 +53,30 @@ def test_the_check_shown_in_the_guide_is_what_the_command_prints(folder):
     result = CliRunner().invoke(app, command.removeprefix("$ wsss ").split())
     assert result.exit_code == 0
     assert result.output == output
+
+
+COMPONENTS = {"equivariant.py": "equivariant", "largest_region.py": "cam_largest", "ce_and_dice.py": "boxes_dice"}
+
+
+@pytest.mark.parametrize("file", COMPONENTS)
+def test_each_component_of_the_guide_runs_from_its_file(file, folder):
+    (source,) = [text for _, name, text in blocks(ROOT / "docs/more-components.md") if name == file]
+    assert len([line for line in source.splitlines() if line.strip()]) <= 60
+    (folder / file).write_text(source, encoding="utf-8")
+    small = ("train=6", "val=2", "size=48")
+    options = [*(f"dataset.params.{field}" for field in small), "protocol.segmenter.optim.iterations=2"]
+    options += ["protocol.classifier.optim.iterations=4", "protocol.cam.scales=[1.0]"]
+    command = ["run", "demo", "--plugin", file, "--methods", COMPONENTS[file], "--jobs", "1"]
+    result = CliRunner().invoke(app, [*command, *(word for option in options for word in ("-o", option))])
+    assert result.exit_code == 0, result.output
+    assert COMPONENTS[file] in result.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", COMPONENTS)
+def test_each_component_of_the_guide_passes_the_kit(file, folder):
+    (source,) = [text for _, name, text in blocks(ROOT / "docs/more-components.md") if name == file]
+    (folder / file).write_text(source, encoding="utf-8")
+    result = CliRunner().invoke(app, ["plugins", "check", COMPONENTS[file], "--plugin", file])
+    assert result.exit_code == 0, result.output
+    assert "all checks passed" in result.output

@@ -14,7 +14,7 @@ from harness.modelling import load_classifier
 from harness.modelling.classifier import CONFIG, WEIGHTS, CamClassifier
 from harness.modelling.segmenter import seeded_model
 from wsss_self_guided import SelfGuidedParams, wsss_generators
-from wsss_self_guided.generator import CURVE, SelfGuided
+from wsss_self_guided.generator import SelfGuided
 
 SIZE = (48, 64)
 CAM = CamSettings(scales=(1.0,), threshold=0.4)
@@ -87,7 +87,7 @@ def test_without_alternation_nothing_is_trained_and_the_shared_maps_are_refined(
 
 def test_alternation_leaves_a_classifier_the_network_and_the_foreground_of_each_epoch(ctx):
     checked(labels(ctx, schedule=0.5))
-    history = json.loads((ctx.out / CURVE).read_text())
+    history = json.loads((ctx.out / "train.json").read_text())
     assert len(history["foreground"]) == 1  # 2 steps = 1 epoch of 3 images, half of the classifier's schedule
     start, end = (torch.load(folder / WEIGHTS) for folder in (ctx.input("classifier"), ctx.out))
     assert not torch.equal(start["head.weight"], end["head.weight"])

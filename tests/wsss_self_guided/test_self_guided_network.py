@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from harness.contract.protocol import AugmentSettings, OptimSettings
+from harness.modelling import fit
 from harness.modelling.classifier import CamClassifier
 from harness.modelling.segmenter import seeded_model
-from harness.modelling.training import train
+from harness.testing import fake_context
 from wsss_self_guided import SelfGuidedParams
 from wsss_self_guided.network import SelfGuidedNetwork, TaggedImages
 
@@ -137,12 +138,11 @@ def test_a_resumed_training_ends_with_the_weights_of_an_undisturbed_one(tmp_path
 
     def trained(name, iterations=5):
         model, _ = network()
-        (tmp_path / name).mkdir(exist_ok=True)
-        train(model, dataset(), optim, work=tmp_path / name, device="cpu", seed=0, checkpoint_iterations=3)
+        fit(model, dataset(), optim, fake_context(tmp_path / name), checkpoint_iterations=3)
         return model
 
     whole, again = trained("a"), trained("a")  # the second resumes from the checkpoint after three steps
-    assert (tmp_path / "a" / "checkpoint.pth").exists()
+    assert (tmp_path / "a" / "work" / "checkpoint.pth").exists()
     assert whole.shares == again.shares
     for key, value in whole.state_dict().items():
         if isinstance(value, torch.Tensor):

@@ -1,0 +1,132 @@
+"""What a training remembers beside the weights: its loss curve, its checkpoint, and scalars for TensorBoard."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from harness.modelling import mm
+from harness.modelling.mm import Visualizer, get_rank
+
+CHECKPOINT = "checkpoint.pth"
+LOG_INTERVAL = 50
+TENSORBOARD = "TensorboardVisBackend"
+
+
+class LossCurve:
+    """Mean losses of each interval, and an error when one is not finite. Reads the device once per interval."""
+
+    def __init__(self, *, interval: int = LOG_INTERVAL) -> None:
+        self.points: list[dict[str, float]] = []
+        self._pending: list[dict[str, Tensor]] = []
+        self._interval = interval
+
+    def add(self, losses: Mapping[str, Tensor], *, done: int, total: int) -> dict[str, float] | None:
+        """Keep the losses of a step on the device; at the end of an interval their means.
+
+        Raises:
+            FloatingPointError: A loss of the interval is infinite or NaN; says which, and at which iteration.
+        """
+        self._pending.append({name: value.detach() for name, value in losses.items() if "loss" in name})
+        return self._flush(done) if done % self._interval == 0 or done == total else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Points, and the losses of the interval under way."""
+        return {"points": self.points, "pending": [{k: v.cpu() for k, v in step.items()} for step in self._pending]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where ``state_dict`` was called."""
+        self.points, self._pending = list(state["points"]), list(state["pending"])
+
+    def _flush(self, done: int) -> dict[str, float]:
+        point: dict[str, float] = {"iteration": done}
+        for name in dict.fromkeys(name for step in self._pending for name in step):
+            values = torch.stack([step[name].float().cpu() for step in self._pending if name in step]).tolist()
+            point[name] = sum(values) / len(values)
+            if not math.isfinite(point[name]):
+                first = next(i for i, value in enumerate(values) if not math.isfinite(value))
+                iteration = done - len(self._pending) + first + 1
+                raise FloatingPointError(f"training diverged: {name} is {values[first]} at iteration {iteration}")
+        self.points.append(point)
+        self._pending = []
+        return point
+
+
+class Checkpoint:
+    """Saves what a resume needs, every ``seconds`` or ``iterations``, replacing the file in one step.
+
+    Args:
+        work: Scratch folder of the stage.
+        parts: What has a ``state_dict`` by name.
+        seconds: Time between checkpoints.
+        iterations: Iterations between checkpoints, beside the time.
+    """
+
+    def __init__(self, work: Path, parts: Mapping[str, Any], *, seconds: float, iterations: int | None = None) -> None:
+        self._path, self._parts = work / CHECKPOINT, parts
+        self._seconds, self._iterations = seconds, iterations
+        self._saved = time.monotonic()
+
+    def resume(self) -> int:
+        """Load the saved state, if there is one; the number of iterations done."""
+        if not self._path.exists():
+            return 0
+        state = torch.load(self._path, map_location="cpu", weights_only=True)
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
+        return int(state["iteration"])
+
+    def save_when_due(self, done: int, total: int) -> None:
+        """Save when it is time; the last step is left to whoever publishes the result."""
+        late = time.monotonic() - self._saved >= self._seconds
+        due = late or (self._iterations is not None and done % self._iterations == 0)
+        if get_rank() == 0 and done < total and due:
+            self.save(done)
+            self._saved = time.monotonic()
+
+    def save(self, done: int) -> None:
+        """Write the state after ``done`` iterations."""
+        state = {"iteration": done, **{name: part.state_dict() for name, part in self._parts.items()}}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self._path.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._path)
+
+
+class Scalars:
+    """Writes points of the curve for TensorBoard, where it is installed; only the first process does."""
+
+    def __init__(self, work: Path) -> None:
+        self._work = work
+        self._visualizer: Any = None
+
+    def __enter__(self) -> Self:
+        if find_spec("tensorboard") is not None and get_rank() == 0:
+            with mm.quiet():
+                name = f"wsss-{time.monotonic_ns()}"
+                self._visualizer = Visualizer(name, vis_backends=[{"type": TENSORBOARD}], save_dir=str(self._work))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._visualizer is not None:
+            self._visualizer.close()
+
+    def add(self, point: Mapping[str, float]) -> None:
+        """Add one point of a ``LossCurve``."""
+        if self._visualizer is not None:
+            scalars = {name: value for name, value in point.items() if name != "iteration"}
+            self._visualizer.add_scalars(scalars, step=int(point["iteration"]))
