@@ -133,7 +133,7 @@ def wsss_generators() -> Iterator[GeneratorRecord]:
         params=SelfGuidedParams,
         needs=(TAGS,),
         uses=_uses,
-        reads=("classifier", "cam"),
+        reads=("backbone", "classifier", "cam"),
         fits=True,
         card=_CARD,
         summary="class maps refined by affinity walk and guided filter, alternating with training",
