@@ -91,6 +91,26 @@ FIELDS = [
     ("dataset.params.trian", "train.txt", ["trian", "train"]),
     ("dataset.params.classes", {"background": 0}, ["classes"]),
     ("dataset", "missing.yaml", ["missing.yaml"]),
+    ("dataset", "a\0b.yaml", ["bench.yaml", "NUL byte"]),
+    ("dataset.params.root", "a\0b", ["NUL byte"]),
+    ("dataset.params.train", "\x1b[2Jx" * 60, ["\\x1b"]),
+    ("protocol.segmenter.config", "a\0b.py", ["bench.yaml", "protocol.segmenter.config", "NUL byte"]),
+    ("protocol.segmenter.config", "x" * 300, ["bench.yaml", "protocol.segmenter.config", "name is too long"]),
+    ("protocol.segmenter.config", "/dev/null", ["bench.yaml", "protocol.segmenter.config", "is a device"]),
+    ("protocol.segmenter.config", "data", ["bench.yaml", "protocol.segmenter.config", "is a folder"]),
+    ("backbones", [{"name": "tiny", "weights": "a\0b"}], ["bench.yaml", "backbones.tiny.weights", "NUL byte"]),
+    ("backbones", [{"name": "tiny", "weights": "data"}], ["bench.yaml", "backbones.tiny.weights", "is a folder"]),
+    ("backbones", {}, ["bench.yaml", "backbones"]),
+    ("methods", 5, ["bench.yaml", "methods"]),
+    ("methods", [["cam"]], ["bench.yaml", "methods.0"]),
+    ("protocol.test", {"scales": [[1.0]]}, ["bench.yaml", "protocol.test.scales"]),
+    ("protocol.test", {"scales": [None]}, ["bench.yaml", "protocol.test.scales"]),
+    ("protocol.test", {"scales": []}, ["bench.yaml", "protocol.test.scales"]),
+    ("protocol.cam", {"scales": ["1.0"]}, ["bench.yaml", "protocol.cam.scales"]),
+    ("protocol.segmenter.output_stride", 3, ["bench.yaml", "protocol.segmenter.output_stride", "set 8 or 16 or 32"]),
+    ("name", "../../evil", ["bench.yaml", "name"]),
+    ("name", "x" * 300, ["bench.yaml", "name"]),
+    ("protocol.cam", {5: 1, None: 2}, ["bench.yaml", "protocol.cam"]),
 ]
 
 
@@ -103,6 +123,28 @@ def test_a_wrong_field_is_named(project, field, value, named):
     assert "Traceback" not in output
     for word in named:
         assert word in output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--seeds", "9" * 5000),
+        ("-o", f"seeds={'9' * 5000}"),
+        ("-o", f"seeds={'[' * 3000}{']' * 3000}"),
+        ("-o", ".".join("a" * 3000) + "=1"),
+        ("-o", "dataset={a, b}"),
+        ("-o", "methods=5"),
+        ("-o", "=1"),
+    ],
+)
+def test_an_option_with_an_odd_value_is_one_sentence(project, arguments):
+    folder, config = project
+    set_field(config, "methods", ["full"])
+    code, output = invoke(folder, config, *arguments)
+    assert code == 2, output
+    assert output.startswith("error: ")
+    assert "Traceback" not in output
+    assert "unexpected" not in output
 
 
 def _list_of_unknown(data):

@@ -16,6 +16,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
+from harness.common.files import file_problem
+from harness.common.text import printable
 from harness.contract.errors import ConfigError
 from harness.contract.protocol import Protocol
 from harness.data.load import apply_overrides, expand_env, load_yaml, validate
@@ -183,7 +185,10 @@ def _dataset(value: object, folder: Path, *, where: str) -> object:
     """A data set given as a file name is read; the file holds ``name`` and ``params``."""
     if not isinstance(value, str):
         return value
-    return load_yaml(folder / expand_env(value, where=where, field="dataset"))
+    file = folder / expand_env(value, where=where, field="dataset", hint=unset)
+    if problem := file_problem(file):
+        raise ConfigError(f"{where}: dataset: {printable(file)}: {problem}")
+    return load_yaml(file)
 
 
 def _other_dataset(raw: dict[str, Any], overrides: Iterable[str]) -> tuple[dict[str, Any], list[str]]:

@@ -1,6 +1,7 @@
 """The benchmark file: short forms, overrides, selection, and one sentence for everything wrong."""
 
 import hashlib
+import os
 import zipfile
 
 import pytest
@@ -192,6 +193,20 @@ def test_an_output_stride_that_a_backbone_lacks_is_refused_at_plan_with_those_th
 
 def test_an_output_stride_that_no_row_reads_is_left_alone(write_config):
     make_plan(write_config(methods=["fill"]), ["protocol.classifier.output_stride=4"])
+
+
+def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(write_config, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    cases = [
+        ({"dataset": "pipe"}, [], r"toy\.yaml: dataset: .*pipe: is a pipe"),
+        ({"backbones": [{"name": "net", "weights": "pipe"}]}, [], r"backbones\.net\.weights: .*pipe: is a pipe"),
+        ({}, ["protocol.segmenter.config=pipe"], r"protocol\.segmenter\.config: .*pipe: is a pipe"),
+    ]
+    for fields, overrides, words in cases:
+        with pytest.raises(ConfigError, match=words):
+            make_plan(write_config(**fields), overrides)
+    with pytest.raises(ConfigError, match="pipe: is a pipe"):
+        load_benchmark(tmp_path / "pipe")
 
 
 def test_an_override_into_written_out_rounds_is_refused(write_config):
