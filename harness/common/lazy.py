@@ -23,15 +23,15 @@ def lazy_face(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str
         home = homes(package).get(name)
         if home is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = import_module(home)
-        return module if home == f"{package}.{name}" else getattr(module, name)
+        module, _, attribute = home.partition(":")
+        return getattr(import_module(module), attribute) if attribute else import_module(module)
 
     return load, lambda: sorted(homes(package))
 
 
 @cache
 def homes(package: str) -> dict[str, str]:
-    """Public name to the module that defines it, read from the package's source without running it."""
+    """Public name to ``module:name``, or to ``module`` where it is one; read from the source, which is not run."""
     spec = find_spec(package)
     assert spec is not None
     assert spec.origin is not None
@@ -44,9 +44,7 @@ def read_homes(source: str, package: str) -> dict[str, str]:
     for node in ast.parse(source).body:
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             for item in node.body:
-                if isinstance(item, ast.ImportFrom) and item.module and item.module.startswith(package):
-                    names = [alias.name for alias in item.names]
-                    found.update(
-                        {name: f"{package}.{name}" if item.module == package else item.module for name in names}
-                    )
+                if isinstance(item, ast.ImportFrom) and item.module is not None:
+                    separator = "." if item.module == package else ":"
+                    found.update({alias.name: f"{item.module}{separator}{alias.name}" for alias in item.names})
     return found
