@@ -118,6 +118,7 @@ def read_image(path: Path) -> Image:
     """
     with _opened(path) as image:
         _refuse_odd(image, path)
+        _refuse_late_turn(image, path)
         if image.has_transparency_data:
             shown = image.convert("RGBA")
             image = PIL.alpha_composite(PIL.new("RGBA", shown.size, "white"), shown)
@@ -163,6 +164,19 @@ def _orientation(image: PIL.Image) -> int:
     except Exception:  # EXIF of a damaged or home-made kind takes nothing from the pixels
         return 1
     return value if value in _TURNS else 1
+
+
+def _refuse_late_turn(image: PIL.Image, path: Path) -> None:
+    """Decode the pixels; a PNG may hold EXIF behind them, where ``read_header`` does not look."""
+    known = "exif" in image.info
+    image.load()
+    if known or "exif" not in image.info:
+        return
+    exif = PIL.Exif()
+    exif.load(image.info["exif"])
+    turn = _TURNS.get(exif.get(ExifTags.Base.Orientation, 1))
+    if turn:
+        raise DataError(f"{printable(path)}: EXIF behind its pixels says that it is shown {turn}; {_bake(path)}")
 
 
 def turned_problem(path: Path, header: Header, drawn: tuple[int, int]) -> str | None:

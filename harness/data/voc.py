@@ -137,8 +137,19 @@ class VocDataset(Dataset):
     def _problems(self, image_id: str) -> Iterator[tuple[str, str]]:
         for kind, source in self._sources().items():
             problem = source and source.problem(image_id)
+            if not problem and kind == "tags" and self._params.select == "pure":
+                problem = self._unread_tags(image_id)
             if problem:
                 yield kind, problem
+
+    def _unread_tags(self, image_id: str) -> str | None:
+        """Why the annotation that a selection goes by cannot be read."""
+        assert self._tag_source is not None
+        try:
+            self._tag_source.read(image_id)
+        except DataError as error:
+            return str(error)
+        return None
 
     def _selected(self, image_id: str) -> bool:
         if self._params.select == "all" or self._tag_source is None:

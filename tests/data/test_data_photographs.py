@@ -120,6 +120,19 @@ def test_orientation_is_read_from_the_header(tmp_path: Path, suffix: str, orient
     assert read_header(tmp_path / f"a{suffix}") == Header(12, 16, orientation)
 
 
+def test_orientation_behind_the_pixels_of_a_png_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(RAMP).save(path)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    body = b"eXIf" + exif.tobytes()[6:]
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    data = path.read_bytes()
+    path.write_bytes(data[:-12] + chunk + data[-12:])
+    assert read_header(path).orientation == 1
+    assert "EXIF behind its pixels says that it is shown turned by 180 degrees" in refusal(read_image, path)
+
+
 def test_orientation_matters_unless_turned_labels_would_have_other_sides() -> None:
     path = Path("a.jpg")
     assert turned_problem(path, Header(12, 16, 1), (12, 16)) is None

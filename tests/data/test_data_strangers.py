@@ -82,6 +82,15 @@ def test_xml_that_anyone_may_have_written_is_one_sentence(voc: Any, write_xml: A
     assert part in messages.pop()
 
 
+def test_damaged_xml_is_a_defect_also_where_tags_select_images(voc: Any, write_xml: Any) -> None:
+    for image_id in "abcd":
+        write_xml(image_id, ("cat", 1, 1, 4, 4))
+    (voc.root / "Annotations" / "b.xml").write_text("<annotation>")
+    dataset = VocDataset.lenient(voc.params(tags="xml", select="pure"))
+    assert dataset.ids("train") == ("a", "c")
+    assert [defect.image_id for defect in dataset.defects] == ["b"]
+
+
 def test_two_equal_boxes_are_a_notice(voc: Any, write_xml: Any) -> None:
     for image_id in "abcd":
         write_xml(image_id, *[("cat", 1, 1, 4, 4)] * (2 if image_id == "a" else 1))
