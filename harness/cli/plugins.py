@@ -215,7 +215,6 @@ def _describe(manager: PluginManager, kind: str, name: str) -> dict[str, Any]:
             "distribution": state.distribution,
             "version": state.version,
             "file": state.file,
-            "source_sha256": manager.source_sha256(state.name),
         },
     }
 

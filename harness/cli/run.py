@@ -110,7 +110,7 @@ def plan(
         float, typer.Option("--tflops", min=1e-3, help="TFLOP/s that a GPU sustains, for the estimate of GPU hours.")
     ] = 40.0,
 ) -> None:
-    """Show what a run would compute, what is cached, the time that earlier stages suggest, and the disk used.
+    """Show what a run would compute and why, what is cached, the time that earlier stages suggest, and the disk used.
 
     Plans at the scale of an accelerator get an estimate of GPU hours too, from counted operations.
     """
@@ -127,6 +127,9 @@ def plan(
         ("stage", "to compute", "cached", "expected"),
         [(line.name, str(line.missing), str(line.cached), _of(line)) for line in expected.lines],
     )
+    for line in expected.lines:
+        if line.why:
+            typer.echo(f"to compute {line.name}: {'; or '.join(line.why)}")
     typer.echo(f"cells: {len(prepared.cells)}, finished: {expected.finished_cells}")
     typer.echo(
         f"stages: {expected.missing} to compute ({expected.unknown} of them never timed), {expected.cached} cached; "

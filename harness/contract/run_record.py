@@ -135,12 +135,16 @@ class ReportedInfo(_Model):
 
 
 class PluginInfo(_Model):
-    """A plugin that took part: distribution, version and a hash of its source."""
+    """A plugin that took part: distribution and version.
+
+    Attributes:
+        source_sha256: Hash of its source, in records from before ``RunRecord.code`` held one for each file.
+    """
 
     name: str
     distribution: str | None
     version: str | None
-    source_sha256: str
+    source_sha256: str | None = None
 
 
 class DatasetInfo(_Model):
@@ -183,6 +187,7 @@ class RunRecord(_Model):
     stages: list[StageInfo] = []
     meter: dict[str, Access] = {}
     plugins: list[PluginInfo] = []
+    code: dict[str, str] = Field(default={}, description="hash of each file's syntax tree that some stage ran")
     environment: dict[str, Any] = {}
 
     @field_validator("protocol")

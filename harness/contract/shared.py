@@ -7,19 +7,17 @@ from harness.contract.supervision import TAGS
 
 CLASSIFIER = SharedStage(
     name="classifier",
-    run="harness.modelling.stages:train_classifier",
+    run="harness.modelling.classification:train_classifier",
     needs=(TAGS,),
     reads=("backbone", "classifier"),
-    code=("harness.modelling", "harness.data"),
 )
 """The protocol's image classifier, trained on tags: ``harness.modelling.load_classifier(ctx.input("classifier"))``."""
 
 CAMS = SharedStage(
     name="cams",
-    run="harness.modelling.stages:infer_cams",
+    run="harness.modelling.cams:infer_cams",
     needs=(TAGS,),
     reads=("backbone", "classifier", "cam"),
     after=(CLASSIFIER,),
-    code=("harness.modelling", "harness.maps", "harness.data"),
 )
 """Its multi-scale, flipped CAMs, ReLU and max-normalised: ``harness.maps.ScoreReader(ctx.input("cams"))``."""

@@ -139,7 +139,7 @@ class StageContext:
                 f"{self._spec.name} needs a previous round: it must declare uses_previous and not be in the first round"
             )
         labels, segmenter = self._inputs["previous_labels"], self._inputs["previous_segmenter"]
-        return StoredRound(labels, segmenter, self._spec.modelling, self)
+        return StoredRound(labels, segmenter, str(self._spec.modelling), self)
 
     def progress(self, done: int, total: int) -> None:
         """Leave progress where the parent, or any other process, can see it; losing it harms nothing."""

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from harness.engine.estimate import GpuEstimate, estimate
+from harness.engine.reasons import reasons, told
 from harness.engine.results import Records
 
 if TYPE_CHECKING:
@@ -20,12 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Line:
-    """Stages of one name: how many are missing and cached, and the time the missing ones may take."""
+    """Stages of one name: how many are missing and cached, and the time the missing ones may take.
+
+    Attributes:
+        why: In what missing stages differ from stored ones of that name; nothing where none is stored.
+    """
 
     name: str
     missing: int = 0
     cached: int = 0
     seconds: float | None = None
+    why: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,13 +68,16 @@ def forecast(plan: Plan, store: Store, manager: PluginManager, *, tflops: float)
     finished = [records.current(cell) for cell in plan.cells]
     wanted = _wanted(plan, store, finished)
     timed: dict[str, list[float]] = {}
-    for artifact in store.artifacts():
+    stored = list(store.artifacts())
+    why = reasons(plan, wanted, stored)
+    for artifact in stored:
         timed.setdefault(artifact.name, []).append(artifact.seconds)
     lines: dict[str, Line] = {}
     for key, spec in plan.stages.items():
         line = lines.setdefault(spec.name, Line(spec.name))
         if key in wanted:
             line.missing += 1
+            line.why += tuple(reason for reason in (told(why[key]),) if reason and reason not in line.why)
         else:
             line.cached += 1
     for line in lines.values():

@@ -9,14 +9,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.contract.errors import ConfigError, PluginError
+from harness.contract.errors import ConfigError
 from harness.contract.supervision import Need
 
 if TYPE_CHECKING:
@@ -25,9 +23,6 @@ if TYPE_CHECKING:
     from harness.contract.interfaces import Dataset
     from harness.contract.protocol import Protocol
     from harness.contract.run_record import DatasetInfo
-
-KEY_VERSION = 2
-"""Raised when the engine changes what a stage computes from equal inputs; part of every key."""
 
 SPLITS = ("train", "val")
 
@@ -69,50 +64,20 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value).encode()).hexdigest()
 
 
-def stage_key(inputs: Mapping[str, Any], version: int = KEY_VERSION) -> str:
+def stage_key(inputs: Mapping[str, Any]) -> str:
     """Key of a stage: the hash of its key inputs (see ``harness.engine.plan``)."""
-    return digest({"version": version, **inputs})
+    return digest(inputs)
 
 
 def is_key_of(key: str, inputs: Mapping[str, Any]) -> bool:
-    """Whether ``key`` is made of ``inputs``, by this version of the engine or an earlier one."""
-    return any(stage_key(inputs, version) == key for version in range(1, KEY_VERSION + 1))
+    """Whether ``key`` is made of ``inputs``, in this way or as before the files of the code were part of it."""
+    return key in (stage_key(inputs), *(digest({"version": version, **inputs}) for version in (1, 2)))
 
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@cache
-def code_sha256(module: str) -> str:
-    """Hash of a module's source, or of every ``.py`` file of a package; the module itself is not imported.
-
-    Raises:
-        PluginError: There is no such module, or it has no source.
-    """
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None or not (spec.submodule_search_locations or spec.origin):
-        raise PluginError(f"module {module!r} is named as code of a stage but cannot be found")
-    if not spec.submodule_search_locations:
-        return file_sha256(Path(str(spec.origin)))
-    sources = {
-        path.relative_to(root).as_posix(): file_sha256(path)
-        for root in map(Path, spec.submodule_search_locations)
-        for path in sorted(root.rglob("*.py"))
-    }
-    return digest(sources)
-
-
-def code_of(run: str | Callable[..., Any]) -> str:
-    """``module:attribute`` of a lazy callable; workers import it under that name."""
-    if isinstance(run, str):
-        return run
-    return f"{run.__module__}:{run.__qualname__}"
 
 
 def settings_for_key(settings: Mapping[str, BaseModel]) -> dict[str, Any]:

@@ -22,8 +22,6 @@ from harness.contract.run_record import DatasetInfo
 from harness.contract.supervision import MASKS, Need
 from harness.data.check import refuse_blank
 from harness.engine.keys import (
-    code_of,
-    code_sha256,
     data_for_key,
     dataset_info,
     fingerprint,
@@ -31,19 +29,17 @@ from harness.engine.keys import (
     settings_for_key,
     stage_key,
 )
+from harness.engine.provided import name_for_key
 from harness.engine.rows import Part, ResolvedRound, ResolvedRow, build_data, resolve_backbones, resolve_rows
+from harness.engine.stage_code import WORK, StageCode
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from harness.contract.interfaces import Dataset
+    from harness.engine.code import Roots
     from harness.engine.config import Benchmark
     from harness.plugins import PluginManager
-
-COMPONENT_CODE = ("harness.data", "harness.maps", "harness.modelling")
-"""What a component may call: part of the key of every stage that runs one."""
-
-MODELLING = "harness.modelling.stages"
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,9 @@ class StageSpec:
         inputs: Upstream keys by the name under which the stage finds them.
         seed: The run's seed if it enters the key, else ``None``.
         key_inputs: What the key was hashed from.
-        modelling: Module whose ``train_segmenter``, ``predict`` and ``predict_probabilities`` are used.
+        work: ``module:function`` that runs the stage.
+        roots: Where its code begins; ``key_inputs`` holds a hash for each file of it.
+        modelling: Module whose ``train_segmenter``, or ``predict`` and ``predict_probabilities``, is used.
     """
 
     key: str
@@ -78,7 +76,9 @@ class StageSpec:
     seed: int | None
     num_classes: int
     key_inputs: Mapping[str, Any]
-    modelling: str = MODELLING
+    work: str
+    roots: Roots
+    modelling: str | None = None
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def build_plan(
         benchmark: What to run.
         manager: Plugins that the names are looked up in.
         dataset: The benchmark's data set, if it was opened before.
-        modelling: Module that trains segmenters and predicts; default ``MODELLING``.
+        modelling: Module that trains segmenters and predicts in place of ``NETWORKS``.
 
     Raises:
         ConfigError: A name, parameter or file of the benchmark is wrong.
@@ -146,8 +146,9 @@ def build_plan(
     info = dataset_info(dataset)
     refuse_blank(dataset)
     stages: dict[str, StageSpec] = {}
+    chosen = StageCode.of_benchmark(benchmark, manager, modelling)
     cells = [
-        _Layout(stages, dataset, benchmark.protocol, backbone, seed, modelling or MODELLING).cell(row)
+        _Layout(stages, dataset, benchmark.protocol, backbone, seed, chosen).cell(row)
         for seed in benchmark.seeds
         for backbone in backbones
         for row in rows
@@ -164,7 +165,7 @@ class _Layout:
     protocol: Protocol
     backbone: BackboneSettings
     seed: int
-    modelling: str
+    code: StageCode
     roles: dict[str, str] = field(default_factory=dict)
 
     def cell(self, row: ResolvedRow) -> Cell:
@@ -184,7 +185,6 @@ class _Layout:
             "predict",
             inputs={"segmenter": previous["previous_segmenter"]},
             reads=("test",),
-            code=COMPONENT_CODE,
             params={"dev_fraction": self.protocol.scoring.dev_fraction},
             split="val",
         )
@@ -226,7 +226,7 @@ class _Layout:
     def _component(
         self, part: Part, kind: str, prefix: str, inputs: Mapping[str, str], reads: tuple[str, ...] = ()
     ) -> str:
-        shared = {stage.name: self._shared(stage) for stage in part.uses}
+        shared = {stage.name: self._shared(stage, part.code.packages) for stage in part.uses}
         name = f"{kind} {part.name}"
         return self._add(
             f"{prefix}/{name}",
@@ -236,13 +236,12 @@ class _Layout:
             needs=part.needs,
             inputs={**shared, **inputs},
             reads=(*part.reads, *reads),
-            code=COMPONENT_CODE,
             trains=kind in ("fit", "segmenter") or part.random,
         )
 
-    def _shared(self, stage: SharedStage) -> str:
-        upstream = {below.name: self._shared(below) for below in stage.after}
-        run = code_of(stage.run)
+    def _shared(self, stage: SharedStage, packages: tuple[str, ...]) -> str:
+        upstream = {below.name: self._shared(below, packages) for below in stage.after}
+        run = stage.run if isinstance(stage.run, str) else f"{stage.run.__module__}:{stage.run.__qualname__}"
         return self._add(
             stage.name,
             stage.name,
@@ -252,7 +251,8 @@ class _Layout:
             needs=stage.needs,
             inputs=upstream,
             reads=stage.reads,
-            code=(_unit(run), *stage.code),
+            more=stage.code,
+            packages=packages,
             trains=True,
         )
 
@@ -266,7 +266,6 @@ class _Layout:
             needs=(MASKS,),
             inputs={"scored": scored},
             params={**rules, **({"dev_fraction": scoring.dev_fraction} if split == "val" else {})},
-            code=("harness.data", "harness.maps", "harness.scoring"),
             split=split,
         )
 
@@ -277,12 +276,13 @@ class _Layout:
         kind: str,
         *,
         inputs: Mapping[str, str],
-        code: Iterable[str],
         reads: Iterable[str] = (),
         part: Part | None = None,
         run: str | None = None,
         params: Mapping[str, Any] | None = None,
         needs: tuple[Need, ...] = (),
+        more: tuple[str, ...] = (),
+        packages: tuple[str, ...] = (),
         trains: bool = False,
         split: str = "train",
     ) -> str:
@@ -290,15 +290,20 @@ class _Layout:
         params = params or {}
         seeded = trains or any(self.stages[key].seed is not None for key in inputs.values())
         seed = self.seed if seeded else None
-        sources = {module: code_sha256(module) for module in code}
+        modelling = self.code.modelling(kind, part)
+        modules = [name for name in (run, modelling, *more) if name is not None]
+        roots = self.code.roots(kind, settings, part=part, modules=modules, packages=packages)
+        code = self.code.of(roots)
         key_inputs = {
             "stage": kind,
-            "component": [part.kind, part.name, part.source] if part else run,
+            "component": [part.kind, part.name, part.code.factory] if part else run and name_for_key(run),
             "params": in_order(part.params if part else params),
-            "source": sources,
+            "code": code.files,
+            "libraries": code.libraries,
             "upstream": dict(inputs),
             "data": data_for_key(self.dataset, split, needs),
             "settings": settings_for_key(settings),
+            "backbone": self.code.networks[self.backbone.name].facts if "backbone" in settings else None,
             "seed": seed,
         }
         key = stage_key(key_inputs)
@@ -316,7 +321,9 @@ class _Layout:
                 seed=seed,
                 num_classes=len(self.dataset.classes),
                 key_inputs=key_inputs,
-                modelling=self.modelling,
+                work=WORK[kind],
+                roots=roots,
+                modelling=modelling,
             )
         self.roles[role] = key
         return key
@@ -330,9 +337,3 @@ class _Layout:
             for section in SECTIONS
             if section in set(reads)
         }
-
-
-def _unit(run: str) -> str:
-    """The package whose source stands for ``run``: the plugin's, or the sub-package of the harness."""
-    module = run.partition(":")[0].split(".")
-    return ".".join(module[: 2 if module[0] == "harness" else 1])

@@ -17,10 +17,9 @@ from harness.contract.run_record import Access, Failure, PluginInfo, RunRecord, 
 from harness.engine.disk import read_json, write_atomically, writing
 from harness.engine.environment import merged
 from harness.engine.keys import public_protocol
+from harness.engine.kinds.scores import CONFUSIONS, SUMMARY
 from harness.engine.reads import total
-from harness.engine.rows import plugin_source
 from harness.engine.store import Store
-from harness.engine.work import CONFUSIONS, SUMMARY
 from harness.scoring.record_file import read_record
 
 if TYPE_CHECKING:
@@ -131,9 +130,15 @@ class Records:
             "init_sha256": cell.backbone.weights_sha256,
             "seed": cell.seed,
             "plugins": self._plugins(cell),
+            "code": self._code(cell),
         }
         plain: dict[str, Any] = json.loads(json.dumps(fields))
         return plain
+
+    def _code(self, cell: Cell) -> dict[str, str]:
+        """Hash of each file that some stage of the cell runs."""
+        stages = [self._plan.stages[key] for _, key in cell.stages]
+        return dict(sorted({file: sha for spec in stages for file, sha in spec.key_inputs["code"].items()}.items()))
 
     def _plugins(self, cell: Cell) -> list[dict[str, Any]]:
         row = cell.row
@@ -146,7 +151,6 @@ class Records:
                 name=name,
                 distribution=known[name].distribution,
                 version=known[name].version,
-                source_sha256=plugin_source(self._manager, name),
             ).model_dump(mode="json")
             for name in sorted(names)
         ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from harness.contract.protocol import BackboneSettings
 from harness.contract.records import BackboneRecord, Card, MethodRecord, Round, SharedStage, Use
 from harness.contract.supervision import Need, letters
 from harness.engine.config import BackboneConfig, Benchmark, Component, Row
+from harness.engine.provided import Provided, provided
 from harness.engine.weights import find_weights
 from harness.plugins import (
     PluginManager,
@@ -39,7 +39,7 @@ class Part:
         uses: Shared stages that it reads.
         reads: Protocol sections that it may read.
         plugin: Name of the plugin that ships it.
-        source: Hash of that plugin's source.
+        code: What of its record reaches a stage.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class Part:
     uses: tuple[SharedStage, ...]
     reads: tuple[str, ...]
     plugin: str
-    source: str
+    code: Provided
     fits: bool = False
     random: bool = False
     uses_previous: bool = False
@@ -248,18 +248,12 @@ def _part(manager: PluginManager, kind: str, use: Use, where: str) -> Part:
         uses=component_uses(record, params),
         reads=record.reads,
         plugin=plugin,
-        source=plugin_source(manager, plugin),
+        code=provided(manager, kind, use.name),
         fits=getattr(record, "fits", False),
         random=getattr(record, "random", False),
         uses_previous=getattr(record, "uses_previous", False),
         card=record.card,
     )
-
-
-@cache
-def plugin_source(manager: PluginManager, plugin: str) -> str:
-    """Source hash of a plugin, read once a manager."""
-    return manager.source_sha256(plugin)
 
 
 def _get(manager: PluginManager, kind: str, name: str, where: str) -> Any:

@@ -23,25 +23,34 @@ def segmenter_config_sha256(path: Path) -> str:
     Raises:
         ConfigError: A file is missing, no regular file or no Python source, or ``_base_`` leads back or too far.
     """
-    hashes: list[str] = []
-    _collect(path, (), hashes)
-    return digest(hashes)
+    return digest([sha256 for _, sha256 in _chain(path)])
 
 
-def _collect(path: Path, above: tuple[Path, ...], hashes: list[str]) -> None:
-    """Append the hash of ``path`` and of what it is based on, in order of mention."""
+def segmenter_files(path: Path) -> list[Path]:
+    """An mmseg configuration and the files that it names in ``_base_``; raises like ``segmenter_config_sha256``."""
+    return [file for file, _ in _chain(path)]
+
+
+def _chain(path: Path) -> list[tuple[Path, str]]:
+    found: list[tuple[Path, str]] = []
+    _collect(path, (), found)
+    return found
+
+
+def _collect(path: Path, above: tuple[Path, ...], found: list[tuple[Path, str]]) -> None:
+    """Append ``path`` with its hash, and what it is based on, in order of mention."""
     where = printable(path)
     if problem := file_problem(path):
         raise ConfigError(f"{where}: {problem}")
     path = path.resolve()
     if path in above:
         raise ConfigError(f"{where}: _base_ leads back to the file itself")
-    if len(hashes) >= MOST_FILES:
+    if len(found) >= MOST_FILES:
         raise ConfigError(f"{where}: _base_ leads through more than {MOST_FILES} files")
     source = read_bytes(path, limit=MOST_BYTES)
-    hashes.append(hashlib.sha256(source).hexdigest())
+    found.append((path, hashlib.sha256(source).hexdigest()))
     for base in _bases(source, where):
-        _collect(path.parent / base, (*above, path), hashes)
+        _collect(path.parent / base, (*above, path), found)
 
 
 def _bases(source: bytes, where: str) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import re
 import shutil
 import sys
@@ -23,16 +22,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from harness.common.seeds import derive_seed
 from harness.common.text import printable
 from harness.contract.errors import StoreError, WsssError
 from harness.contract.shared import CLASSIFIER
 from harness.engine import group
+from harness.engine.code_check import check_code, loaded
 from harness.engine.context import StageContext
 from harness.engine.disk import explain, require_regular, writing
 from harness.engine.environment import environment
 from harness.engine.executors import worker_threads
 from harness.engine.keys import as_given
+from harness.engine.kinds.stage import Stage, fix_global_seeds
 from harness.engine.memory import REMEDY, wants_memory
 from harness.engine.peak import PeakMemory
 from harness.engine.plan import StageSpec
@@ -40,7 +40,6 @@ from harness.engine.processes import is_worker
 from harness.engine.reads import ReadLog, mend
 from harness.engine.reopen import hold_to
 from harness.engine.store import Artifact, Store
-from harness.engine.work import RUN, Stage
 from harness.engine.worker import retire
 
 if TYPE_CHECKING:
@@ -171,12 +170,13 @@ def _measured(job: Job, store: Store, built: Path) -> Artifact:
     spec, ctx = job.spec, _context(job, store, built, report=report_path(job.runs, job.spec.key))
     with _read_log(job) as reads, PeakMemory() as peak:
         stage = Stage(spec, ctx, *_worker_state(job), reads)
-        stage.load()
-        _fix_global_seeds(spec)
+        work = loaded(stage)
+        fix_global_seeds(spec)
         group.call()
         begun = time.monotonic()
-        RUN[spec.kind](stage)
-    seconds = time.monotonic() - begun
+        work(stage)
+        seconds = time.monotonic() - begun
+        check_code(spec)
     _keep_events(ctx.work, job.runs / "tensorboard" / log_path(spec).stem)
     artifact = store.publish(
         built,
@@ -211,9 +211,9 @@ def _assist(job: Job, store: Store) -> None:
     with tempfile.TemporaryDirectory(prefix="wsss-") as out, _logged(log) as file, _read_log(job) as reads:
         try:
             stage = Stage(job.spec, _context(job, store, Path(out)), *_worker_state(job), reads)
-            stage.load()
-            _fix_global_seeds(job.spec)
-            RUN[job.spec.kind](stage)
+            work = loaded(stage)
+            fix_global_seeds(job.spec)
+            work(stage)
         except BaseException:
             traceback.print_exc(file=file)
             raise
@@ -245,17 +245,6 @@ def _keep_events(work: Path, folder: Path) -> None:
     for path in sorted(work.rglob("events.out.tfevents.*")):
         folder.mkdir(parents=True, exist_ok=True)
         shutil.move(path, folder / path.name)
-
-
-def _fix_global_seeds(spec: StageSpec) -> None:
-    """Seed the generators that plugins might use in passing; what is random on purpose asks ``ctx.seed``."""
-    seed = derive_seed(spec.seed or 0, "global")
-    random.seed(seed)
-    import numpy as np
-
-    np.random.seed(seed)
-    if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(seed)
 
 
 def _worker_state(job: Job) -> tuple[PluginManager, Dataset]:

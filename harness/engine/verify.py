@@ -18,10 +18,10 @@ from harness.contract.arrays import IGNORE
 from harness.contract.errors import DataError
 from harness.engine.disk import write_atomically, writing
 from harness.engine.keys import fingerprint_of, is_key_of
+from harness.engine.kinds.scores import sweep_scores
 from harness.engine.reads import total
 from harness.engine.store import Store
 from harness.engine.stored import stored_labels
-from harness.engine.work import sweep_scores
 
 if TYPE_CHECKING:
     from harness.contract.interfaces import Dataset

@@ -142,9 +142,16 @@ def _orders(one: Any, two: Any, field: str = "") -> Iterator[Difference]:
 
 
 def code_differences(pair: RowPair) -> list[Difference]:
-    """Plugins (version, source hash) and library versions in which the rows differ, over all their seeds."""
+    """Files that both rows ran in another state, plugins and library versions in which they differ, over all seeds."""
     one, two = (_code(run.record for run in runs) for runs in (pair.before, pair.after))
-    return list(differing_fields(one, two))
+    files = [_files(run.record for run in runs) for runs in (pair.before, pair.after)]
+    shared = [{file: side[file] for file in side if file in files[0] and file in files[1]} for side in files]
+    return [*differing_fields(shared[0], shared[1]), *differing_fields(one, two)]
+
+
+def _files(records: Iterable[RunRecord]) -> dict[str, object]:
+    """Hash of each file that some record of a row ran, or the hashes of several states of it."""
+    return _merged({file: sha256[:12] for file, sha256 in record.code.items()} for record in records)
 
 
 def _differences(pair: RowPair, describe: Callable[[RunRecord], dict[str, object]]) -> list[Difference]:
@@ -168,7 +175,8 @@ def _code(records: Iterable[RunRecord]) -> dict[str, object]:
     for record in records:
         environments.append(record.environment)
         for info in record.plugins:
-            described = {"version": info.version, "source": info.source_sha256[:12]}
+            source = {"source": info.source_sha256[:12]} if info.source_sha256 else {}
+            described = {"version": info.version, **source}
             plugins.setdefault(info.name, []).append(described)
     return {
         "plugin": {name: _merged(described) for name, described in plugins.items()},

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.contract.arrays import BACKGROUND, IGNORE, PseudoLabel, SoftScores
+from harness.contract.arrays import PseudoLabel, SoftScores
 from harness.contract.interfaces import Context, Refiner, View
 from harness.maps.crf import Bilateral, DenseCRF, Gaussian
 from harness.maps.params import DenseCrfParams
-from harness.maps.scores import downsample, upsample
-from harness.maps.seeds import background_power
-
-if TYPE_CHECKING:
-    from harness.contract.arrays import Mask
+from harness.maps.probabilities import label_probabilities, score_probabilities
+from harness.maps.scores import downsample
 
 Floats = npt.NDArray[np.float32]
 
@@ -50,33 +46,6 @@ class DenseCrfRefiner(Refiner):
             mask = np.array(classes, np.uint8)[marginals.argmax(axis=0)]
             scores = label.scores and _stored_like(label.scores, classes, marginals)
             yield PseudoLabel(label.image_id, mask, scores)
-
-
-def score_probabilities(scores: SoftScores, alpha: float) -> tuple[tuple[int, ...], Floats]:
-    """Classes beginning with the background, and (L, H, W) float32 scores; the background is (1 - max)^alpha.
-
-    A stored background plane is taken as it is.
-    """
-    planes = upsample(scores)
-    if BACKGROUND in scores.classes:
-        return scores.classes, planes
-    background = background_power(np.clip(planes, 0, 1), alpha)
-    return (BACKGROUND, *scores.classes), np.concatenate([background[None], planes])
-
-
-def label_probabilities(mask: Mask, certainty: float) -> tuple[tuple[int, ...], Floats]:
-    """Classes of ``mask (H, W) uint8, 255 = ignore`` with the background, and (L, H, W) float32 probabilities.
-
-    The labelled class has ``certainty``, the others share the rest; ignored pixels are undecided.
-    """
-    classes = tuple(sorted({BACKGROUND, *np.unique(mask).tolist()} - {IGNORE}))
-    if len(classes) < 2:
-        return classes, np.ones((len(classes), *mask.shape), np.float32)
-    own = mask == np.array(classes, np.uint8)[:, None, None]
-    rest = (1 - certainty) / (len(classes) - 1)
-    probabilities = np.where(own, np.float32(certainty), np.float32(rest))
-    probabilities[:, mask == IGNORE] = 1 / len(classes)
-    return classes, probabilities
 
 
 def _stored_like(scores: SoftScores, classes: tuple[int, ...], marginals: Floats) -> SoftScores:

@@ -46,7 +46,7 @@ class GuidedFilterRefiner(Refiner):
 
         from harness.contract import SoftScores
         from harness.maps.guided_filter import apply_guided_filter
-        from harness.maps.refiners import label_probabilities, score_probabilities
+        from harness.maps.probabilities import label_probabilities, score_probabilities
         from harness.maps.scores import downsample
 
         params = self._params

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
         load_classifier,
         save_classifier,
     )
+    from harness.modelling.crf import predict, predict_probabilities
     from harness.modelling.dataset import Sample, TrainingSet, Views, multi_hot, tagged_images
-    from harness.modelling.inference import load_segmenter, predict, predict_probabilities
+    from harness.modelling.inference import load_segmenter
     from harness.modelling.mm import MODELS
     from harness.modelling.networks import save_network, seeded, seeded_model
     from harness.modelling.preprocess import Uint8Preprocessor

@@ -1,4 +1,8 @@
-"""Predictions of a trained segmenter under the protocol's test-time settings."""
+"""Predictions of a trained segmenter under the protocol's test-time settings.
+
+The dense CRF of ``test.crf`` is given from outside (``harness.modelling.crf``), so that nothing here depends on
+the CRF.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.contract.errors import StoreError
-from harness.maps import Bilateral, DenseCRF, Gaussian
 from harness.modelling.mm import build, place
+from harness.modelling.networks import CONFIG, WEIGHTS
 from harness.modelling.preprocess import Uint8Preprocessor
 
 if TYPE_CHECKING:
@@ -26,21 +30,15 @@ if TYPE_CHECKING:
     from harness.contract.protocol import TestSettings
 
 Finish = Callable[[Tensor, "Image"], npt.NDArray[Any]]
+Refine = Callable[["npt.NDArray[np.float32]", "Image", str], "npt.NDArray[np.float32]"]
+"""(C, H, W) float32 probabilities, the image and a device to probabilities of the same shape."""
 
-WEIGHTS = "segmenter.pth"
-CONFIG = "segmenter.json"
 
 _MASK_WINDOW = 64
 _PROBABILITY_WINDOW = 4
 """Images read at a time, to batch those of one size; masks are small, probabilities are not."""
 _CPU_PIXELS, _GPU_PIXELS = 1 << 19, 1 << 22
 """Image pixels of a batch."""
-
-CRF_KERNELS = (Gaussian(sxy=1, compat=3), Bilateral(sxy=67, srgb=3, compat=4))
-CRF_ITERATIONS = 10
-"""The dense CRF of ``test.crf``: the customary setting of DeepLab's test protocol."""
-CRF_SMALLEST = 0.01
-"""Classes that are nowhere more probable take no part in the CRF."""
 
 
 def load_segmenter(folder: Path, device: str = "cpu") -> nn.Module:
@@ -65,74 +63,76 @@ def load_segmenter(folder: Path, device: str = "cpu") -> nn.Module:
 
 
 def predict_probabilities(
-    folder: Path, images: Iterable[Image], *, settings: TestSettings, device: str = "cpu"
+    folder: Path,
+    images: Iterable[Image],
+    *,
+    settings: TestSettings,
+    device: str = "cpu",
+    refine: Refine | None = None,
 ) -> Iterator[npt.NDArray[np.float32]]:
     """Class probabilities of each image, in order.
 
     Args:
         folder: Of a trained segmenter.
         images: (H, W, 3) uint8 RGB each.
-        settings: Scales, flip, base size, dense CRF.
+        settings: Scales, flip, base size.
         device: Where to compute.
+        refine: The dense CRF, called where the settings ask for it.
 
     Yields:
         (C, H, W) float32, the softmax averaged over the views, or the marginals of the dense CRF over it.
+
+    Raises:
+        ValueError: The settings ask for the dense CRF and none is given.
     """
+    finish = _finish(_as_array, settings, device, refine)
     model = load_segmenter(folder, device)
     source = iter(images)
     while window := list(islice(source, _PROBABILITY_WINDOW)):
-        yield from _predicted(model, window, settings, _finish(_as_array, settings, device), softmax=True)
+        yield from _predicted(model, window, settings, finish, softmax=True)
 
 
 def predict(
-    folder: Path, items: Iterable[tuple[str, Image]], *, settings: TestSettings, device: str = "cpu"
+    folder: Path,
+    items: Iterable[tuple[str, Image]],
+    *,
+    settings: TestSettings,
+    device: str = "cpu",
+    refine: Refine | None = None,
 ) -> Iterator[tuple[str, Mask]]:
     """Label map of each image, in order.
 
     Args:
         folder: Of a trained segmenter.
         items: (id, (H, W, 3) uint8 RGB).
-        settings: Scales, flip, base size, dense CRF.
+        settings: Scales, flip, base size.
         device: Where to compute.
+        refine: The dense CRF, called where the settings ask for it.
 
     Yields:
         (id, mask), mask (H, W) uint8 class indices.
+
+    Raises:
+        ValueError: The settings ask for the dense CRF and none is given.
     """
+    finish = _finish(_most_probable, settings, device, refine)
     model = load_segmenter(folder, device)
     softmax = len(settings.scales) > 1 or settings.flip or settings.crf
     source = iter(items)
     while window := list(islice(source, _MASK_WINDOW)):
         images = [image for _, image in window]
-        masks = _predicted(model, images, settings, _finish(_most_probable, settings, device), softmax=softmax)
+        masks = _predicted(model, images, settings, finish, softmax=softmax)
         yield from ((image_id, mask) for (image_id, _), mask in zip(window, masks, strict=True))
 
 
-def _finish(last: Finish, settings: TestSettings, device: str) -> Finish:
+def _finish(last: Finish, settings: TestSettings, device: str, refine: Refine | None) -> Finish:
     """``last``, after the dense CRF where the settings ask for it."""
     if not settings.crf:
         return last
-    return lambda scores, image: last(torch.from_numpy(refine(_as_array(scores, image), image, device)), image)
-
-
-def refine(probabilities: npt.NDArray[np.float32], image: Image, device: str = "cpu") -> npt.NDArray[np.float32]:
-    """Marginals of the dense CRF of ``test.crf``.
-
-    Args:
-        probabilities: (C, H, W) float32 in [0, 1].
-        image: (H, W, 3) uint8 RGB of the same size.
-        device: Where to compute.
-
-    Returns:
-        (C, H, W) float32, sums to 1 over C; the given array where only one class is likely anywhere.
-    """
-    kept = np.flatnonzero(probabilities.max(axis=(1, 2)) > CRF_SMALLEST)
-    if len(kept) < 2:
-        return probabilities
-    backend: Literal["numba", "torch"] = "numba" if device == "cpu" else "torch"
-    crf = DenseCRF(image, pairwise=CRF_KERNELS, backend=backend, device=device)
-    marginals = np.zeros_like(probabilities)
-    marginals[kept] = crf.infer(probabilities[kept], CRF_ITERATIONS)
-    return marginals
+    if refine is None:
+        raise ValueError("test.crf is set: predict with harness.modelling.crf, which brings the dense CRF")
+    crf = refine
+    return lambda scores, image: last(torch.from_numpy(crf(_as_array(scores, image), image, device)), image)
 
 
 def _as_array(scores: Tensor, image: Image) -> npt.NDArray[np.float32]:

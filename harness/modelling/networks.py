@@ -12,6 +12,10 @@ from torch import Tensor, nn
 
 from harness.modelling import mm
 
+WEIGHTS = "segmenter.pth"
+CONFIG = "segmenter.json"
+"""Files of a trained segmenter."""
+
 CURVE = "train.json"
 """File of the loss curve; the last one that a training writes."""
 

@@ -1,21 +1,19 @@
-"""The stages that the engine runs: train the classifier, infer CAMs, train the segmenter, predict."""
+"""The stage that trains the method's segmenter."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import nn
 
 from harness.contract.arrays import IGNORE
 from harness.contract.errors import DataError, PluginError
-from harness.modelling import inference, mm
-from harness.modelling.classifier import build_classifier, load_classifier, save_classifier
-from harness.modelling.dataset import TrainingSet, tagged_images
-from harness.modelling.inference import predict, predict_probabilities
-from harness.modelling.networks import CURVE, save_network
+from harness.modelling import mm
+from harness.modelling.dataset import TrainingSet
+from harness.modelling.networks import CONFIG, CURVE, WEIGHTS, save_network
 from harness.modelling.segmenter import build_config, configure, initial_model
 from harness.modelling.training import fit
 
@@ -23,37 +21,12 @@ if TYPE_CHECKING:
     from harness.contract import Context, PseudoLabel, Segmenter, View
     from harness.contract.arrays import Mask
 
-__all__ = ["infer_cams", "predict", "predict_probabilities", "train_classifier", "train_segmenter"]
-
 
 class Labels(Protocol):
     """Pseudo labels by image id, for example ``harness.maps.LabelReader``."""
 
     def label(self, image_id: str) -> PseudoLabel:
         """Mask and scores of one image."""
-
-
-def train_classifier(params: Mapping[str, Any], view: View, ctx: Context) -> None:
-    """Train the protocol's classifier on tags into ``ctx.out``. Images without tags count as all-negative."""
-    model = build_classifier(ctx)
-    curve = fit(model, tagged_images(view, ctx), ctx.settings["classifier"].optim, ctx)
-    save_classifier(model.state_dict(), ctx, curve=curve)
-
-
-def infer_cams(params: Mapping[str, Any], view: View, ctx: Context) -> None:
-    """CAMs of the tagged classes of every training image into ``ctx.out``."""
-    from harness.maps.cam import CamItem
-    from harness.maps.cam import infer_cams as cams
-    from harness.maps.scores import ScoreWriter
-
-    torch.set_num_threads(ctx.threads)
-    model = load_classifier(ctx.input("classifier"), ctx.device)
-    items = (CamItem(image_id, view.image(image_id), view.tags(image_id)) for image_id in view.ids)
-    with ScoreWriter(ctx.out) as writer:
-        found = cams(model.forward_cam, items, settings=ctx.settings["cam"], device=ctx.device)
-        for done, (image_id, scores) in enumerate(found, start=1):
-            writer.write(image_id, scores)
-            ctx.progress(done, len(view.ids))
 
 
 def train_segmenter(
@@ -88,8 +61,8 @@ def train_segmenter(
     )
     curve = fit(model, dataset, settings.optim, ctx, sampler=mm.plain(cfg.train_dataloader.sampler))
     config = {"model": mm.plain(cfg.model, sync_bn=True), "imports": _foreign_modules(model)}
-    configs = {inference.CONFIG: config, CURVE: curve}
-    save_network(ctx.out, model.state_dict(), weights=inference.WEIGHTS, configs=configs)
+    configs = {CONFIG: config, CURVE: curve}
+    save_network(ctx.out, model.state_dict(), weights=WEIGHTS, configs=configs)
 
 
 def _training_maps(segmenter: Segmenter, labels: Labels, view: View, ctx: Context) -> Callable[[str], list[Mask]]:

@@ -2,21 +2,30 @@
 
 Unusual here: built-ins take the same path as third parties; hooks are called one implementation at a time, so a plugin
 that raises loses only itself; and everything that can be wrong with a plugin ends in one place, its quarantine.
+
+Importing the package loads nothing; each public name is imported from its module when it is first used.
 """
 
-from harness.plugins._manager import PluginManager, PluginState, manager, manager_from_spec
-from harness.plugins._params import (
-    ParamInfo,
-    build_params,
-    component_needs,
-    component_uses,
-    describe_params,
-    method_rounds,
-    params_dict,
-    resolve,
-)
-from harness.plugins._records import KINDS, did_you_mean
-from harness.plugins._sources import BUILTINS, PluginSpec
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.common.lazy import lazy_face
+
+if TYPE_CHECKING:
+    from harness.plugins._build import build_params, resolve
+    from harness.plugins._manager import PluginManager, PluginState, manager, manager_from_spec
+    from harness.plugins._names import did_you_mean, owner_of
+    from harness.plugins._params import (
+        ParamInfo,
+        component_needs,
+        component_uses,
+        describe_params,
+        method_rounds,
+        params_dict,
+    )
+    from harness.plugins._records import KINDS
+    from harness.plugins._sources import BUILTINS, PluginSpec
 
 __all__ = [
     "BUILTINS",
@@ -33,6 +42,9 @@ __all__ = [
     "manager",
     "manager_from_spec",
     "method_rounds",
+    "owner_of",
     "params_dict",
     "resolve",
 ]
+
+__getattr__, __dir__ = lazy_face(__name__)

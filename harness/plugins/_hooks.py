@@ -11,7 +11,8 @@ from harness.contract import PluginError
 from harness.contract.hookspecs import PROJECT
 from harness.contract.records import AnyRecord
 from harness.plugins._interrupts import of_user
-from harness.plugins._records import HOOKS, OBSERVERS, check_record, did_you_mean
+from harness.plugins._names import did_you_mean
+from harness.plugins._records import HOOKS, OBSERVERS, check_record
 from harness.plugins._sources import Candidate
 
 _MOST_RECORDS = 10_000

@@ -18,16 +18,12 @@ import pluggy
 from harness.contract import MethodRecord, Need, PluginError, SharedStage, hookspecs, union
 from harness.contract.hookspecs import PROJECT
 from harness.contract.records import AnyRecord
+from harness.plugins._build import build_params
 from harness.plugins._hooks import collect, imported, names, register, sentence
 from harness.plugins._interrupts import of_user, watching
-from harness.plugins._params import (
-    Component,
-    build_params,
-    component_needs,
-    component_uses,
-    method_rounds,
-)
-from harness.plugins._records import KINDS, OBSERVERS, did_you_mean
+from harness.plugins._names import did_you_mean
+from harness.plugins._params import Component, component_needs, component_uses, method_rounds
+from harness.plugins._records import KINDS, OBSERVERS
 from harness.plugins._sources import (
     BUILTINS,
     ENVIRONMENT,
@@ -36,7 +32,6 @@ from harness.plugins._sources import (
     Source,
     discover,
     module_file,
-    source_sha256,
 )
 
 _log = logging.getLogger(__name__)
@@ -149,18 +144,18 @@ class PluginManager:
         self.get(kind, name)
         return self._states[self._of(kind)[name][1]]
 
-    def source_sha256(self, plugin: str) -> str:
-        """Hash of a plugin's Python source (its package or its single file), independent of where it lies.
+    def module_of(self, plugin: str) -> str:
+        """Dotted name of the module that a plugin registers from.
 
         Raises:
-            PluginError: No such plugin, or it has no source files.
+            PluginError: No such plugin, or it was never imported.
         """
         if plugin not in self._states:
             raise PluginError(f"unknown plugin {plugin!r}{did_you_mean(plugin, self._states)}")
         module = self._modules[plugin]
         if module is None:
             raise PluginError(f"plugin {plugin!r} was never imported: {self._states[plugin].reason}")
-        return source_sha256(module)
+        return module
 
     def needs(self, kind: str, name: str, params: Mapping[str, Any] | None = None) -> tuple[Need, ...]:
         """Supervision of a method or component: of all its parts and of the shared stages that they read.

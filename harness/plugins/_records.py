@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness import __version__
@@ -29,6 +28,7 @@ from harness.contract import (
     Use,
 )
 from harness.contract.records import AnyRecord
+from harness.plugins._names import is_pydantic
 
 KINDS: Mapping[str, type[AnyRecord]] = {
     "method": MethodRecord,
@@ -52,17 +52,6 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 _LAZY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 Check = Callable[[Any], bool]
-
-
-def kind_of(record: AnyRecord) -> str:
-    """``generator``, ``method``, ..."""
-    return next(kind for kind, cls in KINDS.items() if isinstance(record, cls))
-
-
-def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
-    """``; did you mean 'cam'?`` with at most ``most`` of the known names, or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=most)
-    return f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
 
 
 def check_record(kind: str, value: object) -> AnyRecord:
@@ -106,11 +95,6 @@ def is_uses(value: object) -> bool:
 def is_rounds(value: object) -> bool:
     """A tuple of one or more ``Round``."""
     return isinstance(value, tuple) and bool(value) and all(map(_is_round, value))
-
-
-def is_pydantic(params: type) -> bool:
-    """Whether ``params`` is a pydantic model, without importing pydantic."""
-    return any(base.__module__ == "pydantic.main" and base.__name__ == "BaseModel" for base in params.__mro__)
 
 
 def _is_lazy(value: object) -> bool:

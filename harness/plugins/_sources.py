@@ -1,4 +1,4 @@
-"""Where plugins come from, how they are imported, and the hash of their source.
+"""Where plugins come from, and how they are imported.
 
 Unusual here: a single-file plugin is imported under a name made of its content hash and always compiled from source, so
 a file edited within the same second is never mistaken for its old bytecode.
@@ -24,7 +24,7 @@ from harness import __version__
 from harness.common.files import file_problem
 from harness.contract import ConfigError, PluginError
 from harness.plugins._interrupts import of_user
-from harness.plugins._records import did_you_mean
+from harness.plugins._names import FILE_PREFIX, did_you_mean
 
 GROUP = "wsss"
 """The entry-point group of packaged plugins."""
@@ -46,8 +46,6 @@ BUILTINS = (
     "wsss_bilevel_box",
     "wsss_pseudo_mask",
 )
-
-_FILE_PREFIX = "wsss_file_"
 
 Source = Literal["builtin", "entry point", "file"]
 
@@ -117,52 +115,6 @@ def module_file(module: str | None) -> str | None:
     return found.origin if found is not None and found.has_location else None
 
 
-def owner_of(module: str) -> str:
-    """Name of the plugin that ``module`` most likely belongs to, for messages."""
-    if module.startswith(_FILE_PREFIX):
-        return module.removeprefix(_FILE_PREFIX).rpartition("_")[0]
-    package, _, rest = module.partition(".")
-    return f"{package}.{rest.partition('.')[0]}" if package == "harness" and rest else package
-
-
-def source_sha256(module: str) -> str:
-    """Hash of the Python source of ``module``: of its whole package, or of its single file.
-
-    The package is the outermost regular package around the module, for a part of the harness its sub-package. Only
-    relative names and contents enter, so the hash does not depend on where the package lies.
-
-    Raises:
-        PluginError: The module has no source files.
-    """
-    digest = hashlib.sha256()
-    for name, content in _sources(module):
-        digest.update(f"{name}\0{len(content)}\0".encode())
-        digest.update(content)
-    return digest.hexdigest()
-
-
-def _sources(module: str) -> Iterator[tuple[str, bytes]]:
-    package = _package(module)
-    file = module_file(package or module)
-    if file is None or not Path(file).is_file():
-        raise PluginError(f"plugin module {module!r} has no source file, so its results cannot be keyed")
-    if package is None:
-        yield "plugin.py", Path(file).read_bytes()
-        return
-    root = Path(file).parent
-    for name, path in sorted((path.relative_to(root).as_posix(), path) for path in root.rglob("*.py")):
-        yield name, path.read_bytes()
-
-
-def _package(module: str) -> str | None:
-    """The outermost regular package around ``module`` (below ``harness``), ``None`` for a single file."""
-    found = None
-    name = module if hasattr(sys.modules.get(module), "__path__") else module.rpartition(".")[0]
-    while name and name != "harness" and getattr(sys.modules.get(name), "__file__", None):
-        found, name = name, name.rpartition(".")[0]
-    return found
-
-
 def _entry_points(env: str | None) -> Iterator[Candidate]:
     wanted = None if env is None else [name.strip() for name in env.split(",") if name.strip()]
     if wanted == []:
@@ -204,7 +156,7 @@ class _FromSource(importlib.machinery.SourceFileLoader):
 def _file_candidate(path: Path) -> Candidate:
     path = Path(os.path.realpath(path))
     stem = "".join(char if char.isalnum() else "_" for char in path.stem)
-    module = f"{_FILE_PREFIX}{stem}_{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    module = f"{FILE_PREFIX}{stem}_{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
     return Candidate(path.stem, "file", partial(_import_file, module, path), module=module, file=str(path))
 
 

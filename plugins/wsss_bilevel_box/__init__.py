@@ -135,7 +135,6 @@ def _stage(params: BilevelBoxParams, number: int) -> SharedStage:
         needs=_NEEDS,
         reads=("backbone", "segmenter") if sees or params.uses_backbone else ("segmenter",),
         after=(_stage(params, number - 1),) if number > 1 else (),
-        code=("harness.data", "harness.modelling"),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from harness.contract import (
     CLASSIFIER,
@@ -68,9 +67,11 @@ _REFINEMENT = Card(
     "arXiv 2112.02841. saliency=dataset uses the data set's maps (S); saliency=minimum_barrier computes them from the "
     "image alone (Zhang et al., Minimum Barrier Salient Object Detection at 80 FPS, ICCV 2015), which learns nothing.",
 )
-_METHOD = replace(
-    _REFINEMENT,
-    title="Inferring the Class Conditional Response Map",
+_METHOD = Card(
+    "Inferring the Class Conditional Response Map",
+    paper=_PAPER,
+    year=2022,
+    reconstruction=True,
     reported=(_reported(0.708, "val"), _reported(0.718, "test")),
     notes="Inference is checked against the released code; the loss of the segmenter is a reconstruction: "
     + _REFINEMENT.notes
@@ -81,7 +82,6 @@ _METHOD = replace(
 BUILT_IN_SALIENCY = SharedStage(
     name="saliency_minimum_barrier",
     run="wsss_class_conditional.saliency:write_saliency",
-    code=("harness.maps", "harness.data"),
 )
 """Saliency from the image alone; it sees no supervision."""
 

@@ -34,7 +34,7 @@ def finished(tmp_path_factory):
     config = folder / "toy.yaml"
     config.write_text(yaml.safe_dump({**BENCHMARK, "methods": ["fill", "learnt"]}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.engine.plan.MODELLING", "toy_modelling")
+        patch.setattr("harness.engine.stage_code.MODELLING", "toy_modelling")
         patch.setenv("WSSS_PLUGINS", "")
         arguments = ("--plugin", PLUGIN, "--runs", folder / "runs", "--jobs", 1, "--device", "cpu", "--no-table")
         code, output = wsss("run", config, *arguments)

@@ -15,7 +15,6 @@ from typer.testing import CliRunner
 
 from harness.cli.main import app
 from harness.engine.gc import DAMAGED, HALF_BUILT, SET_ASIDE, TRACE, WORK, Rules, survey
-from harness.engine.keys import code_sha256
 from harness.engine.store import Store
 
 HERE = Path(__file__).parent
@@ -31,7 +30,7 @@ def wsss(*arguments):
 @pytest.fixture(autouse=True)
 def toys(monkeypatch):
     """Commands plan with the toys' own training and no other plugin."""
-    monkeypatch.setattr("harness.engine.plan.MODELLING", "toy_modelling")
+    monkeypatch.setattr("harness.engine.stage_code.MODELLING", "toy_modelling")
     monkeypatch.setenv("WSSS_PLUGINS", "")
 
 
@@ -40,7 +39,7 @@ def run(write_config, tmp_path):
     """Run the toy benchmark with these methods."""
 
     def run(methods=METHODS):
-        run_toy(*make_plan(write_config(methods=methods), code=code_sha256), tmp_path / "runs", executor=Inline)
+        run_toy(*make_plan(write_config(methods=methods)), tmp_path / "runs", executor=Inline)
 
     return run
 

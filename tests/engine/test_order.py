@@ -63,7 +63,7 @@ def wsss_methods():
 @pytest.fixture
 def wsss(monkeypatch, tmp_path):
     """Run a command in this process on the folder ``runs``; returns its output."""
-    monkeypatch.setattr("harness.engine.plan.MODELLING", "colours")
+    monkeypatch.setattr("harness.engine.stage_code.MODELLING", "colours")
     monkeypatch.setenv("WSSS_PLUGINS", "")
     monkeypatch.setenv("WSSS_DATA", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "200")

@@ -4,7 +4,6 @@ import json
 import os
 from concurrent.futures import Future
 from pathlib import Path
-from unittest import mock
 
 from harness.contract.interfaces import Executor
 from harness.engine.config import load_benchmark
@@ -52,13 +51,12 @@ def toy_manager():
     return manager_from_spec(PluginSpec(files=(str(PLUGIN),), env="", builtins=("harness.engine.records",)))
 
 
-def make_plan(config, overrides=(), *, code=str, **selection):
-    """Plan a benchmark; ``code`` stands for the hash of a module's source, for stable keys."""
+def make_plan(config, overrides=(), **selection):
+    """Plan a benchmark with the toys' own training."""
     manager = toy_manager()
     registered = {kind: manager.records(kind) for kind in ("method", "backbone")}
     benchmark = load_benchmark(config, overrides, registered=registered, **selection)
-    with mock.patch("harness.engine.plan.code_sha256", code):
-        return build_plan(benchmark, manager, modelling="toy_modelling"), manager
+    return build_plan(benchmark, manager, modelling="toy_modelling"), manager
 
 
 def run_toy(plan, manager, runs, *, jobs=1, executor=None):

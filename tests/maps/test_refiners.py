@@ -9,7 +9,8 @@ import pytest
 
 from harness.contract import ConfigError, PseudoLabel, SoftScores
 from harness.maps.params import DenseCrfParams
-from harness.maps.refiners import DenseCrfRefiner, label_probabilities, score_probabilities
+from harness.maps.probabilities import label_probabilities, score_probabilities
+from harness.maps.refiners import DenseCrfRefiner
 
 HEIGHT, WIDTH = 24, 32
 

@@ -9,8 +9,8 @@ from torch.nn import functional
 
 from harness.contract import StoreError
 from harness.contract.protocol import TestSettings as Settings
-from harness.modelling import inference
-from harness.modelling.inference import predict, predict_probabilities
+from harness.modelling import crf, inference
+from harness.modelling.crf import predict, predict_probabilities
 from harness.modelling.preprocess import MEAN, STD, Uint8Preprocessor
 
 
@@ -117,7 +117,7 @@ def test_a_crf_at_test_time_snaps_the_averaged_probabilities_to_the_image(model:
     np.testing.assert_array_equal(after, truth)
     (averaged,) = predict_probabilities(tmp_path, [image], settings=coarse)
     (marginals,) = predict_probabilities(tmp_path, [image], settings=refined)
-    np.testing.assert_array_equal(marginals, inference.refine(averaged, image))
+    np.testing.assert_array_equal(marginals, crf.refine(averaged, image))
     np.testing.assert_array_equal(marginals.argmax(0), after)
 
 
@@ -126,12 +126,12 @@ def test_a_crf_leaves_out_classes_that_are_nowhere_likely() -> None:
     probabilities = np.full((4, 32, 40), 0.005, dtype=np.float32)
     probabilities[0] = np.where(truth == 0, 0.7, 0.3)
     probabilities[2] = 0.99 - probabilities[0]
-    found = inference.refine(probabilities, image)
+    found = crf.refine(probabilities, image)
     assert not found[[1, 3]].any()
     np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
     np.testing.assert_array_equal(found.argmax(0), truth)
     alone = probabilities[1:2]
-    assert inference.refine(alone, image) is alone
+    assert crf.refine(alone, image) is alone
 
 
 def test_the_crf_runs_on_another_device_in_torch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +145,7 @@ def test_the_crf_runs_on_another_device_in_torch(monkeypatch: pytest.MonkeyPatch
         def infer(self, probabilities: np.ndarray, iterations: int) -> np.ndarray:
             return probabilities
 
-    monkeypatch.setattr(inference, "DenseCRF", Recorded)
+    monkeypatch.setattr(crf, "DenseCRF", Recorded)
     for device in ("cpu", "cuda:1"):
-        inference.refine(np.full((2, 32, 40), 0.5, dtype=np.float32), image, device)
+        crf.refine(np.full((2, 32, 40), 0.5, dtype=np.float32), image, device)
     assert asked == [("numba", "cpu"), ("torch", "cuda:1")]

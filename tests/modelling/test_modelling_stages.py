@@ -11,7 +11,7 @@ import torch
 from harness.contract import ConfigError, DataError, PluginError, Segmenter
 from harness.contract.protocol import BackboneSettings
 from harness.contract.protocol import TestSettings as Settings
-from harness.modelling import mm, stages
+from harness.modelling import cams, classification, inference, mm, stages
 from harness.modelling.classifier import load_classifier
 from harness.modelling.dataset import multi_hot
 
@@ -47,10 +47,10 @@ def test_a_classifier_learns_its_tags_and_its_cams_are_stored(
     view: Any, context: Make, settings: dict[str, Any]
 ) -> None:
     ctx = context("classifier")
-    stages.train_classifier({}, view, ctx)
+    classification.train_classifier({}, view, ctx)
     assert {p.name for p in ctx.out.iterdir()} == {"classifier.pth", "classifier.json", "train.json"}
     assert load_classifier(ctx.out).forward_cam(torch.zeros(1, 3, 33, 33)).shape[1] == 2
-    stages.infer_cams({}, view, context("cams"))
+    cams.infer_cams({}, view, context("cams"))
     from harness.maps.scores import ScoreReader
 
     reader = ScoreReader(context("cams").out)
@@ -72,9 +72,9 @@ def test_a_trained_segmenter_predicts_from_its_folder_alone(view: Any, context: 
     stages.train_segmenter(Plain(), view, view, ctx)
     assert {p.name for p in ctx.out.iterdir()} == {"segmenter.pth", "segmenter.json", "train.json"}
     assert json.loads((ctx.out / "train.json").read_text())[-1]["iteration"] == 6
-    found = dict(stages.predict(ctx.out, view.images.items(), settings=Settings(), device="cpu"))
+    found = dict(inference.predict(ctx.out, view.images.items(), settings=Settings(), device="cpu"))
     assert set(found) == set(view.ids)
-    (probabilities,) = stages.predict_probabilities(
+    (probabilities,) = inference.predict_probabilities(
         ctx.out, [view.image(view.ids[0])], settings=Settings(), device="cpu"
     )
     np.testing.assert_array_equal(probabilities.argmax(0), found[view.ids[0]])
@@ -107,7 +107,7 @@ def test_losses_models_and_extra_targets_of_a_method_are_used_and_found_again(vi
         assert (twin[0][~inside] == 255).all()
     config = json.loads((ctx.out / "segmenter.json").read_text())
     assert config["imports"] == [__name__]
-    assert next(stages.predict(ctx.out, [("x", view.image(view.ids[0]))], settings=Settings(), device="cpu"))
+    assert next(inference.predict(ctx.out, [("x", view.image(view.ids[0]))], settings=Settings(), device="cpu"))
 
 
 def test_targets_that_do_not_match_their_names_are_an_error(view: Any, context: Make) -> None:
@@ -144,7 +144,7 @@ def test_images_without_tags_train_the_classifier_and_wrong_tags_do_not(
     assert tags[1].tolist() == [1.0, 0.0]
     monkeypatch.setattr(type(view), "tags", lambda self, image_id: (3,))
     with pytest.raises(DataError, match=r"tagged with class 3, foreground is 1\.\.2"):
-        stages.train_classifier({}, view, context("classifier"))
+        classification.train_classifier({}, view, context("classifier"))
 
 
 def test_a_backbone_from_a_segmenter_configuration_has_no_classifier(
@@ -152,4 +152,4 @@ def test_a_backbone_from_a_segmenter_configuration_has_no_classifier(
 ) -> None:
     settings["backbone"] = BackboneSettings(name="config")
     with pytest.raises(ConfigError, match="has no classifier"):
-        stages.train_classifier({}, view, context("classifier"))
+        classification.train_classifier({}, view, context("classifier"))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from harness.contract import BackboneRecord, ConfigError, PluginError, Segmenter
-from harness.modelling import backbones, records, stages
+from harness.modelling import backbones, classification, records, stages
 from harness.modelling.backbones import mobilenet_v2
 from harness.modelling.probe import check_backbone, trains_on_one_image
 from harness.modelling.segmenter import build_config
@@ -71,7 +71,7 @@ def test_the_first_place_that_builds_a_network_names_backbone_and_field(
     monkeypatch.setitem(backbones._known, "mine", record(channels=(16, 32, 96, 320)))
     settings["backbone"] = settings["backbone"].model_copy(update={"name": "mine"})
     with pytest.raises(PluginError, match="backbone 'mine': channels"):
-        stages.train_classifier({}, view, context("classifier"))
+        classification.train_classifier({}, view, context("classifier"))
     with pytest.raises(PluginError, match="backbone 'mine': channels"):
         build_config(settings["segmenter"], settings["backbone"], 3)
 
@@ -108,4 +108,4 @@ def test_a_backbone_that_shrinks_one_image_to_one_pixel_is_found(
     settings["classifier"] = settings["classifier"].model_copy(update={"optim": optim, "augment": augment})
     assert trains_on_one_image("classifier", settings["classifier"], settings["backbone"]) is possible
     with nullcontext() if possible else pytest.raises(ConfigError, match=r"optim\.batch_size: .*at least 2"):
-        stages.train_classifier({}, view, context("classifier"))
+        classification.train_classifier({}, view, context("classifier"))
