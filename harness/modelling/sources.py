@@ -119,6 +119,7 @@ def _listed(scheme: str, name: str) -> str:
     addresses = _addresses(_LISTS[scheme])
     if name not in addresses and scheme in ("torchvision", "modelzoo"):
         addresses = {**addresses, **_torchvision()}
+        name = name if name in addresses else name.lower().replace("_weights", "")
     if name not in addresses:
         close = did_you_mean(name, addresses)
         raise ConfigError(f"{printable(scheme)}://{printable(name)}: there are no weights of that name{close}")
@@ -138,7 +139,7 @@ def _addresses(file: str) -> dict[str, str]:
 
 @cache
 def _torchvision() -> dict[str, str]:
-    """``resnet50.imagenet1k_v2`` and so on; imports torchvision, which takes seconds."""
+    """``resnet50.imagenet1k_v2`` for ``ResNet50_Weights.IMAGENET1K_V2``; imports torchvision, which takes seconds."""
     from torchvision.models import get_model_weights, list_models
 
     kinds: list[Any] = [get_model_weights(name) for name in list_models()]

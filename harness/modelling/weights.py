@@ -32,7 +32,7 @@ def load_weights(backbone: nn.Module, source: str, sha256: str | None = None) ->
     Raises:
         ConfigError: The file is missing, damaged, not the one of the checksum, or belongs to another network.
     """
-    state = _without_prefixes(read_state(source, sha256))
+    state = _from_torchvision(_without_prefixes(read_state(source, sha256)), backbone)
     convert: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = getattr(backbone, "convert_weights", dict)
     state = {key: value for key, value in convert(state).items() if key.split(".")[0] not in _CLASSIFIER_HEADS}
     own = backbone.state_dict()
@@ -80,3 +80,13 @@ def _without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if any(key.startswith("backbone.") for key in state):
         return {key[len("backbone.") :]: value for key, value in state.items() if key.startswith("backbone.")}
     return state
+
+
+def _from_torchvision(state: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
+    """Torchvision's MobileNetV2 under mmseg's names: equal layers in equal order, without the last one."""
+    if type(backbone).__name__ != "MobileNetV2" or "features.0.0.weight" not in state:
+        return state
+    theirs = [key for key in state if key.startswith("features.") and not key.startswith("features.18.")]
+    values = [state[key] for key in theirs if not key.endswith("num_batches_tracked")]
+    own = [key for key in backbone.state_dict() if not key.endswith("num_batches_tracked")]
+    return dict(zip(own, values, strict=True)) if len(own) == len(values) else state

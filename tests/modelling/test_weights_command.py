@@ -109,10 +109,9 @@ def test_an_unknown_name_is_answered_with_the_nearest() -> None:
 
 def test_every_backbone_with_default_weights_has_an_entry_with_licence_and_checksum() -> None:
     shipped = list(records.wsss_backbones())
-    entries = {entry.backbone: entry for entry in catalogue(shipped) if entry.source}
+    entries = {(entry.backbone, entry.source): entry for entry in catalogue(shipped)}
     for record in shipped:
         if record.init:
-            entry = entries[record.name]
-            assert entry.source == record.init
+            entry = entries[record.name, record.init]
             assert len(entry.sha256) >= 8
             assert entry.licence != "not stated by the plugin"

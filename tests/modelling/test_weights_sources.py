@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchvision.models import mobilenet_v2
 
 from harness.contract import ConfigError
 from harness.modelling import mm
@@ -96,6 +97,8 @@ def test_an_address_that_nothing_pins_is_refused() -> None:
         ("mmcls://mobilenet_v2", "mobilenet_v2_batch256_imagenet_20200708-3b2dc3af.pth"),
         ("open-mmlab://resnet50_v1c", "resnet50_v1c-2cccc1ad.pth"),
         ("torchvision://resnet50.imagenet1k_v2", "resnet50-11ad3fa6.pth"),
+        ("torchvision://ResNet50_Weights.IMAGENET1K_V2", "resnet50-11ad3fa6.pth"),
+        ("torchvision://MobileNet_V2_Weights.IMAGENET1K_V1", "mobilenet_v2-b0353104.pth"),
     ],
 )
 def test_a_scheme_leads_to_a_pinned_address(source: str, name: str) -> None:
@@ -172,3 +175,21 @@ def test_weights_whose_end_is_missing_are_found_without_using_them(tmp_path: Pat
         with pytest.raises(ConfigError, match=r"w\.pth") as caught:
             check_format(path)
         assert "\n" not in str(caught.value)
+
+
+def test_weights_of_torchvisions_mobilenet_become_those_of_the_backbone(tmp_path: Path) -> None:
+    theirs = mobilenet_v2(weights=None).eval()
+    for module in theirs.modules():  # statistics and factors that would show an exchanged layer
+        if isinstance(module, torch.nn.BatchNorm2d):
+            for tensor in (module.weight.data, module.bias.data, module.running_mean, module.running_var):
+                tensor.uniform_(0.5, 1.5)
+    torch.save(theirs.state_dict(), tmp_path / "w.pth")
+    ours = mm.build(backbone_config(find_backbone("mobilenet_v2"), 32))
+    load_weights(ours, str(tmp_path / "w.pth"))
+    ours.eval()
+    image = torch.rand(1, 3, 65, 65)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(image)[-1], theirs.features[:18](image))
+    narrow = mm.build(backbone_config(find_backbone("mobilenet_v2_x0.35"), 32))
+    with pytest.raises(ConfigError, match="of shape"):
+        load_weights(narrow, str(tmp_path / "w.pth"))
