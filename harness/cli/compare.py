@@ -196,5 +196,5 @@ def _sheet(pair: RowPair, score: str, changes: Sequence[ImageChange], out: Path,
     headers = ("image", "truth", f"A: {pair.labels[0]}", f"B: {pair.labels[1]}", "orange A right, blue B right")
     names = [*pair.labels, pair.before[0].record.backbone, score]
     path = out / f"{'--'.join(map(file_stem, names))}.png"
-    write_atomically(path, contact_sheet(entries, headers))
+    write_atomically(path, contact_sheet(entries, headers, dataset.classes))
     return f"contact sheet: {path} (label maps of seed {seed})"

@@ -49,6 +49,12 @@ def leaderboard(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse rows that different states of the code or parameters computed.")
     ] = False,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            "--columns", help="Comma-separated, e.g. rank,method,val_miou: columns of md, tex, csv, terminal."
+        ),
+    ] = None,
     override: Annotated[
         list[str] | None,
         typer.Option("-o", "--override", help="key=value as for `wsss run`: show the records of these settings."),
@@ -67,17 +73,19 @@ def leaderboard(
     from harness.cli.console import leaving_out, say
     from harness.cli.gallery import with_gallery
     from harness.leaderboard import build_board
+    from harness.leaderboard.chosen import column_names
     from harness.leaderboard.claims import claims_of
     from harness.plugins import manager
 
     source = source if source is None or source.is_dir() else benchmark_file(source)
     plugins = manager(plugin_files=plugin or (), config_dir=source.parent if source and source.is_file() else None)
     overrides, claims = tuple(override or ()), claims or all_claims
+    chosen = [] if columns is None else column_names(columns)
     with leaving_out() as left_out:
         selected = _selected(source, runs, plugins, overrides, left_out)
         wanted = claims_of(plugins, selected) if claims else ()
         board = build_board(selected, allow_mixed=allow_mixed, claims=wanted, strict=strict)
-        board = board.model_copy(update={"all_claims": all_claims})
+        board = board.model_copy(update={"all_claims": all_claims, "columns": chosen})
         if out is None and formats is None:
             _print_table(board, claims=claims)
             return

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from harness.common.text import one_line
 from harness.contract.arrays import IGNORE
 from harness.engine.stored import palette
 
@@ -26,8 +28,19 @@ SIDE = 200
 BROKEN, FIXED, BOTH_WRONG, BOTH_RIGHT = (217, 95, 2), (31, 120, 180), (154, 154, 154), (244, 244, 242)
 """Only the first row right (orange), only the second (blue), neither (grey), both (white); ignored pixels are black."""
 
+Colour = tuple[int, int, int]
+
+_MARKS: Sequence[tuple[str, Colour]] = (
+    ("only A right", BROKEN),
+    ("only B right", FIXED),
+    ("both wrong", BOTH_WRONG),
+    ("both right", BOTH_RIGHT),
+    ("not scored", (0, 0, 0)),
+)
+
 _LINE = 14
 _GAP = 6
+_WIDTH = 5 * (SIDE + _GAP) + _GAP
 
 
 class Entry(NamedTuple):
@@ -47,28 +60,81 @@ class Entry(NamedTuple):
     after: Mask
 
 
-def contact_sheet(entries: Iterable[Entry], headers: Sequence[str]) -> bytes:
-    """The sheet as a PNG.
+def contact_sheet(entries: Iterable[Entry], headers: Sequence[str], classes: Sequence[str]) -> bytes:
+    """The sheet as a PNG, with a legend of its colours at the bottom.
 
     Args:
         entries: One line each.
         headers: What stands above the five columns: image, truth, first row, second row, change.
+        classes: Names of the classes in index order; the legend shows those that a picture of the sheet holds.
     """
+    entries = list(entries)
+    legend = _legend(entries, classes)
     lines = [(entry.caption, [_fit(picture) for picture in _pictures(entry)]) for entry in entries]
     heights = [2 * _GAP + _LINE + max(picture.height for picture in pictures) for _, pictures in lines]
-    sheet = Image.new("RGB", (5 * (SIDE + _GAP) + _GAP, 2 * _LINE + sum(heights)), "white")
+    sheet = Image.new("RGB", (_WIDTH, 2 * _LINE + sum(heights) + legend.height), "white")
     draw = ImageDraw.Draw(sheet)
     for column, header in enumerate(headers):
-        draw.text((_GAP + column * (SIDE + _GAP), _GAP), header, fill="black")
+        draw.text((_GAP + column * (SIDE + _GAP), _GAP), _cut(draw, header, SIDE), fill="black")
     top = 2 * _LINE
     for (caption, pictures), height in zip(lines, heights, strict=True):
-        draw.text((_GAP, top), caption, fill="black")
+        draw.text((_GAP, top), _cut(draw, caption, _WIDTH - 2 * _GAP), fill="black")
         for column, picture in enumerate(pictures):
             sheet.paste(picture, (_GAP + column * (SIDE + _GAP), top + _LINE))
         top += height
+    sheet.paste(legend, (0, top))
     file = io.BytesIO()
     sheet.save(file, "PNG")
     return file.getvalue()
+
+
+def colours_of(entries: Iterable[Entry], classes: Sequence[str]) -> list[tuple[str, Colour]]:
+    """Name and colour of every class that a picture holds, in index order, then of the pixels that are not scored."""
+    maps = [found for entry in entries for found in (entry.truth, entry.before, entry.after)]
+    held = set(np.unique(np.concatenate([np.unique(found) for found in maps])).tolist()) if maps else set()
+    flat = palette()
+    names = [*enumerate(classes), (IGNORE, "ignored (255)")]
+    return [(name, (flat[3 * n], flat[3 * n + 1], flat[3 * n + 2])) for n, name in names if n in held]
+
+
+def _legend(entries: Sequence[Entry], classes: Sequence[str]) -> Image.Image:
+    """Swatches with names: the classes, then what the last column shows; as many lines as they need."""
+    lines = [*_lines("classes:", colours_of(entries, classes)), *_lines("change:", _MARKS)]
+    legend = Image.new("RGB", (_WIDTH, _GAP + len(lines) * (_LINE + _GAP)), "white")
+    draw = ImageDraw.Draw(legend)
+    for number, (title, swatches) in enumerate(lines):
+        top = _GAP + number * (_LINE + _GAP)
+        draw.text((_GAP, top), title, fill="black")
+        for left, name, colour in swatches:
+            draw.rectangle((left, top, left + _LINE - 2, top + _LINE - 2), fill=colour, outline="black")
+            draw.text((left + _LINE + _GAP, top), name, fill="black")
+    return legend
+
+
+def _lines(title: str, swatches: Iterable[tuple[str, Colour]]) -> list[tuple[str, list[tuple[int, str, Colour]]]]:
+    """Title, and left edge, name and colour of each swatch, by line of the width of the sheet."""
+    ruler = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    start = left = _GAP + 60
+    lines: list[tuple[str, list[tuple[int, str, Colour]]]] = [(title, [])]
+    for name, colour in swatches:
+        text = _cut(ruler, name, SIDE)
+        width = _LINE + 3 * _GAP + math.ceil(ruler.textlength(text))
+        if left > start and left + width > _WIDTH:
+            left = start
+            lines.append(("", []))
+        lines[-1][1].append((left, text, colour))
+        left += width
+    return lines
+
+
+def _cut(draw: ImageDraw.ImageDraw, text: str, width: int) -> str:
+    """The text on one line, and no longer than ``width`` pixels."""
+    text = one_line(text)
+    if draw.textlength(text) <= width:
+        return text
+    while text and draw.textlength(f"{text}...") > width:
+        text = text[:-1]
+    return f"{text}..."
 
 
 def _pictures(entry: Entry) -> list[RGB]:

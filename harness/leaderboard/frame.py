@@ -221,6 +221,7 @@ class Board(_Model):
         claims: Answers to the claims of the papers; empty unless they were asked for.
         all_claims: Whether renderings for people list the claims that the rows cannot answer, not just their number;
             never part of the JSON, which has them all.
+        columns: Names of the columns that a text or CSV shows (``harness.leaderboard.chosen``); empty for all.
         gallery: Pictures for a page; never part of the JSON.
     """
 
@@ -236,6 +237,7 @@ class Board(_Model):
     comparisons: list[Comparison] = []
     claims: list[ClaimAnswer] = []
     all_claims: bool = Field(default=False, exclude=True)
+    columns: list[str] = Field(default=[], exclude=True)
     gallery: Gallery | None = Field(default=None, exclude=True)
 
     @property

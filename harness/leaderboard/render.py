@@ -13,6 +13,7 @@ import pandas as pd
 import tabulate
 
 from harness.common.text import dump_json, one_line
+from harness.leaderboard.chosen import chosen, chosen_fields
 from harness.leaderboard.columns import (
     CLAIM_HEADERS,
     Column,
@@ -70,7 +71,7 @@ def to_markdown(board: Board) -> str:
     parts = [
         f"# {_markdown_text(title(board))}",
         "\n".join(f"- {_markdown_text(note)}" for note in board.notes),
-        _table(board, main_columns(board), "pipe", _markdown_text, null="—"),
+        _table(board, chosen(board) or main_columns(board), "pipe", _markdown_text, null="—"),
         *(f"**{_markdown_text(warning)}**" for warning in board.warnings),
     ]
     if columns := class_columns(board):
@@ -83,7 +84,7 @@ def to_markdown(board: Board) -> str:
 def to_latex(board: Board) -> str:
     """A ``tabular`` for the package ``booktabs`` under comments that explain it."""
     comments = "\n".join(f"% {one_line(note)}" for note in [title(board), _PREAMBLE, *board.notes])
-    table = _table(board, main_columns(board), "latex_booktabs", one_line, null="--")
+    table = _table(board, chosen(board) or main_columns(board), "latex_booktabs", one_line, null="--")
     below = "".join(f"\n\n\\noindent {_latex_text(warning)}" for warning in board.warnings)
     return f"{comments}\n{_latex_rows(table)}{below}\n"
 
@@ -95,7 +96,8 @@ def _latex_text(text: str) -> str:
 
 def to_csv(board: Board) -> str:
     """One line a row: the fields of the schema, seeds separated by blanks, one reported number with its settings."""
-    return pd.DataFrame([_flat(row) for row in board.rows], dtype=object).to_csv(index=False, lineterminator="\n")
+    frame = pd.DataFrame([_flat(row) for row in board.rows], dtype=object)
+    return frame[chosen_fields(board, frame.columns)].to_csv(index=False, lineterminator="\n")
 
 
 def to_json(board: Board) -> str:

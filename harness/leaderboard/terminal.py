@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from harness.common.text import one_line
+from harness.leaderboard.chosen import chosen
 from harness.leaderboard.columns import CLAIM_HEADERS, STATUS, Column, claim_cells, terminal_columns, title
 from harness.leaderboard.frame import Board, ClaimAnswer, Row
 from harness.leaderboard.seeds import APART, SHARED
@@ -34,8 +36,10 @@ class BoardTable:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Lay the table out for the width that there is."""
-        columns = terminal_columns(self.board)
+        asked = chosen(self.board)
+        columns = asked or terminal_columns(self.board)
         shown = fitting(columns, self.board.rows, options.max_width)
+        shown = sorted(shown, key=asked.index) if asked else shown
         hidden = [column.header for column in columns if column not in shown]
         yield _table(self.board, shown, hidden, options.max_width)
 
@@ -81,7 +85,7 @@ _READING = {
 
 def _width(column: Column, rows: Iterable[Row], *, whole: bool = False) -> int:
     """Cells that a column needs: its longest text, and the longest word of its header; or the ``whole`` of all."""
-    texts = [column.text(row) or _NONE for row in rows]
+    texts = [_shown(column, row) for row in rows]
     if column in _WRAPPED and not whole:
         texts = [word for text in texts for word in text.split()]
     return max(len(text) for text in [*texts, *([column.header] if whole else column.header.split())])
@@ -101,11 +105,11 @@ def _widths(columns: Iterable[Column], rows: list[Row], width: int) -> list[int]
 
 def _table(board: Board, columns: list[Column], hidden: list[str], width: int) -> Table:
     more = [f"Not shown for lack of width: {', '.join(hidden)}."] if hidden else []
-    table = Table(title=title(board), caption=_below(board, more))
+    table = Table(title=Text(one_line(title(board)), style="table.title"), caption=_below(board, more))
     for column, wide in zip(columns, _widths(columns, board.rows, width), strict=True):
         table.add_column(Text(column.header), justify="right" if column.number else "left", width=wide)
     for row in board.rows:
-        table.add_row(*(Text(column.text(row) or _NONE) for column in columns), style=_style(row))
+        table.add_row(*(Text(_shown(column, row)) for column in columns), style=_style(row))
     return table
 
 
@@ -117,6 +121,10 @@ def _below(board: Board, more: Iterable[str]) -> Text:
     return text
 
 
+def _shown(column: Column, row: Row) -> str:
+    return one_line(column.text(row) or _NONE)
+
+
 def _style(row: Row) -> str:
     return _STYLES[row.status] or ("dim" if row.reference else "")
 
@@ -124,6 +132,6 @@ def _style(row: Row) -> str:
 def _claim_texts(answer: ClaimAnswer) -> list[Text]:
     styles = {"verdict": _VERDICTS[answer.verdict]}
     return [
-        Text(text, style=styles.get(header, ""))
+        Text(one_line(text), style=styles.get(header, ""))
         for header, text in zip(CLAIM_HEADERS, claim_cells(answer), strict=True)
     ]

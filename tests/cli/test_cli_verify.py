@@ -17,8 +17,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "engine"))
 from toy import BENCHMARK, PLUGIN
 
 from harness.cli.main import app
-from harness.engine.contact_sheet import BOTH_WRONG, BROKEN, FIXED, Entry, change_map, contact_sheet
+from harness.engine.contact_sheet import BOTH_WRONG, BROKEN, FIXED, Entry, change_map, colours_of, contact_sheet
 from harness.scoring.marks import is_marked, mark_path
+
+CLASSES = ("background", "cat", "dog")
 
 
 def wsss(*arguments):
@@ -194,6 +196,35 @@ def test_the_sheet_shows_which_row_is_right():
     assert [tuple(pixel) for pixel in found[0].tolist()] == [BROKEN, (244, 244, 242), FIXED, (0, 0, 0)]
     wrong = change_map(entry._replace(before=np.full((1, 4), 2, np.uint8), after=np.full((1, 4), 2, np.uint8)))
     assert tuple(wrong[0, 0].tolist()) == BOTH_WRONG
-    data = contact_sheet([entry], ("image", "truth", "A", "B", "change"))
-    assert data == contact_sheet([entry], ("image", "truth", "A", "B", "change"))
+    data = contact_sheet([entry], ("image", "truth", "A", "B", "change"), CLASSES)
+    assert data == contact_sheet([entry], ("image", "truth", "A", "B", "change"), CLASSES)
     assert picture_of(data).format == "PNG"
+
+
+def entry_of(*values):
+    truth, before, after = (np.full((40, 60), value, np.uint8) for value in values)
+    return Entry("i0", np.zeros((40, 60, 3), np.uint8), truth, before, after)
+
+
+def test_the_legend_names_every_class_that_a_picture_holds_in_its_own_colour():
+    found = colours_of([entry_of(0, 2, 0), entry_of(255, 0, 0)], CLASSES)
+    assert [name for name, _ in found] == ["background", "dog", "ignored (255)"]
+    assert found[1][1] == (0, 128, 0)
+
+
+def test_the_sheet_ends_with_swatches_of_the_classes_and_of_the_change():
+    headers = ("image", "truth", "A", "B", "change")
+    one, two = (picture_of(contact_sheet([entry_of(0, value, 0)], headers, CLASSES)) for value in (1, 2))
+    assert one.size == two.size
+    legends = [set(map(tuple, np.array(picture)[170:].reshape(-1, 3).tolist())) for picture in (one, two)]
+    assert {(128, 0, 0), BROKEN, FIXED, BOTH_WRONG} <= legends[0]
+    assert {(0, 128, 0)} <= legends[1] - legends[0]
+
+
+def test_a_legend_of_many_classes_with_long_foreign_names_stays_inside_the_sheet():
+    names = ["\u732b" * 60 + f" {number}\x1b[2J" for number in range(200)]
+    values = np.arange(200, dtype=np.uint8).reshape(10, 20)
+    entry = Entry("\u732b" * 400, np.zeros((10, 20, 3), np.uint8), values, values, values)
+    sheet = picture_of(contact_sheet([entry], ["\u732b" * 99] * 5, names))
+    assert sheet.width < 1100
+    assert sheet.height < 3000

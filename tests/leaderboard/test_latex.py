@@ -25,7 +25,22 @@ DOCUMENT = r"""\documentclass{article}
 def hostile(records):
     fill(records)
     records.add("a_b", backbone=SPECIAL, supervision="B+F18%", seed=0)
+    records.add("[1cm]", backbone="*", init=r"^^M \input{x}", seed=0)
     return build_board(load_runs(records.runs))
+
+
+@pytest.mark.latex
+def test_chosen_columns_fit_a_page_and_compile_whatever_the_first_one_is(hostile, tmp_path):
+    table = to_latex(hostile.model_copy(update={"columns": ["method", "backbone", "val_miou"]}))
+    (tmp_path / "table.tex").write_text(DOCUMENT.replace("a0paper,landscape", "a4paper") % table, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "table.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "Overfull" not in done.stdout
+
+
+def test_the_file_says_what_it_needs(hostile):
+    assert "\n% Needs \\usepackage{booktabs} in the preamble" in to_latex(hostile)
 
 
 @pytest.mark.latex
