@@ -86,7 +86,9 @@ def test_an_upgraded_table_can_be_rendered():
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("no json", "mine.json: no JSON"),
+        ("no json", "mine.json: no valid JSON"),
+        ('{"schema_version": 2, "rows": [NaN]}', "mine.json: rows.0: nan is no finite number"),
+        ("[" * 3000, "mine.json: nested more than 100 levels deep"),
         ("[]", "schema_version: None"),
         ('{"schema_version": 99}', "schema_version: 99, this version reads 1, 2"),
         ('{"schema_version": 2, "rows": []}', "mine.json: fingerprint: Field required"),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.common.text import parse_json, printable, unfit
 from harness.contract.errors import DataError
 
 if TYPE_CHECKING:
@@ -49,10 +50,9 @@ def read_board(text: str | bytes, *, name: str = "table") -> Board:
 
     from harness.leaderboard.frame import Board
 
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise DataError(f"{name}: no JSON ({error})") from None
+    content = parse_json(text, where=printable(name), error=DataError)
+    if wrong := unfit(content):
+        raise DataError(f"{printable(name)}: {wrong} (not a readable table)")
     try:
         return Board.model_validate(upgraded(content, name=name))
     except ValidationError as error:
