@@ -175,7 +175,11 @@ class _Closure:
         elif name in source.homes:
             home = source.homes[name]
             self._files[f"{package.label}:{name}"] = home
-            self._resolve(home if self._find(home) else f"{package.name}.{home}")
+            module = home.partition(":")[0]
+            places = [place for place in (module, f"{package.name}.{module}") if self._find(place)]
+            if not places:
+                raise PluginError(f"{package.file}: {name!r} is said to come from {module!r}, which cannot be found")
+            self._resolve(home.replace(":", ".").replace(module, places[0], 1))
 
     def _everything(self, package: str) -> None:
         """Join all modules of a package."""

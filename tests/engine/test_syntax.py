@@ -86,10 +86,23 @@ def test_the_sample_uses_every_syntax_node_and_hashes_alike_on_every_python():
     concrete = {
         name
         for name, node in vars(ast).items()
-        if isinstance(node, type) and issubclass(node, ast.AST) and not node.__subclasses__() and node.__module__ == "ast"
+        if isinstance(node, type)
+        and issubclass(node, ast.AST)
+        and not node.__subclasses__()
+        and node.__module__ == "ast"
     }
     later = {"TypeAlias", "TypeVar", "ParamSpec", "TypeVarTuple", "TemplateStr", "Interpolation"}
-    unparsed = {"Expression", "Interactive", "FunctionType", "Expr", "TypeIgnore", "Suite", "Param", "AugLoad", "AugStore"}
+    unparsed = {
+        "Expression",
+        "Interactive",
+        "FunctionType",
+        "Expr",
+        "TypeIgnore",
+        "Suite",
+        "Param",
+        "AugLoad",
+        "AugStore",
+    }
     older = {"Num", "Str", "Bytes", "NameConstant", "Ellipsis", "Index", "ExtSlice"}
     assert concrete - used <= later | unparsed | older
     assert syntax.scan(tree)[0] == SAMPLE_SHA256
