@@ -15,8 +15,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/wsss run configs/benchmarks/demo.yaml --runs runs/demo
-	$(BIN)/wsss leaderboard configs/benchmarks/demo.yaml --runs runs/demo --out runs/demo/leaderboard
+	$(BIN)/wsss run demo
+	$(BIN)/wsss leaderboard demo --out tables
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
@@ -40,5 +40,6 @@ docs: .venv-docs/.installed
 	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt mkdocs mkdocs-material 'mkdocstrings[python]'
 	@touch $@
 
+# Records of runs and tables stay: days of computing may lie in them.
 clean:
-	rm -rf $(VENV) .venv-docs site runs
+	rm -rf $(VENV) .venv-docs site

@@ -1,12 +1,21 @@
-"""README and guides promise nothing that does not run."""
+"""README and guides promise nothing that does not run.
 
+The commands of the README and of the first run are pasted into a shell, one after another, in a copy of what a checkout
+holds. A command whose comment begins with "needs" asks for what this machine may lack, and is not pasted.
+"""
+
+import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from typer.testing import CliRunner
 
 from harness.cli.main import app
@@ -30,12 +39,52 @@ def commands():
                     yield found[1].split()
 
 
-def test_the_demo_table_is_the_committed_one():
+SHOWN = ("rank", "method", "supervision", "seeds", "pseudo mIoU (train)", "val mIoU", "% of full")
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def narrow(table, names):
+    """The named columns of a Markdown table."""
+    header, rule, *rows = table.splitlines()
+    columns = [cells(header).index(name) for name in names]
+    texts = [[cells(line)[column] for column in columns] for line in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    right = [cells(rule)[column].endswith(":") for column in columns]
+    pad = [str.rjust if numeric else str.ljust for numeric in right]
+    lines = ["| " + " | ".join(p(t, w) for p, t, w in zip(pad, row, widths, strict=True)) + " |" for row in texts]
+    marks = ["-" * (w + 1) + ":" if numeric else ":" + "-" * (w + 1) for w, numeric in zip(widths, right, strict=True)]
+    return "\n".join([lines[0], "|" + "|".join(marks) + "|", *lines[1:]])
+
+
+def test_the_demo_table_is_the_committed_one_with_seven_columns():
     text = (ROOT / "README.md").read_text()
     shown = text.split("see tests/test_readme.py -->")[1].split("<!-- end")[0].strip()
-    table = (ROOT / "leaderboards/demo/demo.md").read_text()
-    assert shown
-    assert shown in table
+    (table,) = re.findall(r"^\| +rank .*\n(?:\|.*\n)+", (ROOT / "leaderboards/demo/demo.md").read_text(), re.MULTILINE)
+    assert shown == narrow(table, SHOWN)
+
+
+def test_the_papers_of_the_readme_are_those_of_the_cards():
+    from harness.cli.plugins import load_plugins
+
+    lines = re.findall(
+        r"^\| `(\w+)` \| (\S+) \| (.+), (?:\w+ )?(\d{4})(?: Workshops)?, \[arXiv ([\d.]+)\]\((\S+)\) \|$",
+        (ROOT / "README.md").read_text(),
+        re.MULTILINE,
+    )
+    plugins = load_plugins(None)
+    for name, _, title, year, number, link in lines:
+        card = plugins.get("method", name).card
+        about = [card.paper, *(path.read_text() for path in (ROOT / "plugins").glob("wsss_*/README.md"))]
+        words = " ".join(" ".join(text.split()) for text in about if number in text)
+        assert (str(card.year), link) == (year, f"https://arxiv.org/abs/{number}")
+        assert number in card.paper
+        assert title.lower() in words.lower(), title
+    assert sorted(name for name, *_ in lines) == [
+        "bilevel_box", "class_conditional", "label_uncertainty", "pseudo_mask_matters", "self_guided"
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
@@ -56,13 +105,11 @@ def test_files_and_links_of_the_pages_exist():
             assert (ROOT / path).exists(), f"{page.name}: {path}"
 
 
-def test_the_data_set_of_the_readme_is_read(tmp_path, monkeypatch):
+def test_the_data_set_of_the_readme_is_read():
     from harness.data.params import VocParams
 
     (text,) = [text for name, text in blocks(ROOT / "README.md", "yaml") if name == "mine.yaml"]
-    monkeypatch.setenv("MY_DATA", str(tmp_path))
-    content = yaml.safe_load(text)
-    params = VocParams.model_validate({**content["params"], "root": str(tmp_path)}, strict=False)
+    params = VocParams.model_validate(yaml.safe_load(text)["params"], strict=False)
     assert list(params.classes) == ["background", "cat", "dog"]
 
 
@@ -112,3 +159,117 @@ def test_the_method_of_the_guide_is_short_and_runs(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "box_ellipse" in done.stdout
+
+
+TESTS_THEMSELVES = "make test"
+"""Pasted, it would run this test again."""
+
+WSSS = """#!/bin/sh
+exec {python} -c "from harness.cli.main import main; main()" "$@"
+"""
+
+
+def pasted(page):
+    """The commands of the console blocks of a page, in order, but those that need what is not here."""
+    lines = [line for _, text in blocks(page, "console") for line in text.splitlines() if line.startswith("$ ")]
+    return [line.removeprefix("$ ") for line in lines if "# needs " not in line and TESTS_THEMSELVES not in line]
+
+
+def draw_photographs(folder):
+    """Six photographs of a cat or a dog in the layout that the README asks for."""
+    names = [f"photo {index}" for index in range(6)]
+    for part in ("JPEGImages", "SegmentationClass"):
+        (folder / part).mkdir(parents=True)
+    for index, name in enumerate(names):
+        mask = np.zeros((72, 96), np.uint8)
+        mask[10:50, 10 + 4 * index : 60] = (8, 12)[index % 2]
+        Image.fromarray(np.stack([mask * 15, 200 - mask, mask * 9], axis=-1)).save(
+            folder / "JPEGImages" / f"{name}.jpg"
+        )
+        Image.fromarray(mask).save(folder / "SegmentationClass" / f"{name}.png")
+    (folder / "train.txt").write_text("\n".join(names[:4]))
+    (folder / "val.txt").write_text("\n".join(names[4:]))
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A checkout as `make` leaves it, with the images and the data set that the README has its reader write."""
+    for name in ("harness", "plugins", "configs"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "wsss").write_text(WSSS.format(python=sys.executable))
+    (programs / "wsss").chmod(0o755)
+    (programs / "activate").write_text(f"PATH='{programs}':$PATH\n")
+    (tmp_path / ".venv" / ".installed").touch()
+    (text,) = [text for name, text in blocks(ROOT / "README.md", "yaml") if name == "mine.yaml"]
+    (tmp_path / "mine.yaml").write_text(text)
+    draw_photographs(tmp_path / "my_data")
+    return tmp_path
+
+
+def make_small(demo):
+    """The demo with four of its rows, few images and two steps: the same commands in seconds."""
+    content = yaml.safe_load(demo.read_text())
+    content["dataset"] = {"name": "synthetic", "params": {"train": 8, "val": 4, "size": 48, "classes": 2}}
+    content["methods"] = ["full", "box_grabcut", "box_fill", "background"]
+    content["protocol"]["segmenter"]["optim"]["iterations"] = 2
+    demo.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def paste(commands, folder, source):
+    """Run the commands in one shell, which ends at the first that fails; what they printed."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(source), str(source / "plugins")))}
+    environment.pop("MAKEFLAGS", None)
+    script = "set -e\n" + "".join(f"echo {shlex.quote('$ ' + line)}\n{line}\n" for line in commands)
+    done = subprocess.run(
+        ["bash", "-c", script],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    printed = done.stdout.decode()
+    assert done.returncode == 0, printed[-4000:]
+    return printed
+
+
+def check_the_readme(checkout):
+    printed = paste(pasted(ROOT / "README.md"), checkout, checkout)
+    after = dict(re.findall(r"^\$ wsss (\w+)[^\n]*\n(.*?)(?=^\$ |\Z)", printed, re.MULTILINE | re.DOTALL)[:4])
+    assert "finished; runs/records/demo-" in after["status"]
+    assert " 0 to compute" in after["plan"]
+    assert "Field required" not in printed
+    assert (checkout / "tables" / "demo.html").exists()
+
+
+def test_the_commands_of_the_readme_work_one_after_another(checkout):
+    make_small(checkout / "configs" / "benchmarks" / "demo.yaml")
+    check_the_readme(checkout)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_work_one_after_another_on_the_whole_demo(checkout):
+    check_the_readme(checkout)
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_first_run_work_one_after_another(checkout):
+    make_small(checkout / "configs" / "benchmarks" / "demo.yaml")
+    (checkout / "empty").mkdir()
+    for name in ("mine.yaml", "my_data"):
+        (checkout / name).rename(checkout / "empty" / name)
+    activate = f"source {shlex.quote(str(checkout / '.venv/bin/activate'))}"
+    printed = paste([activate, *pasted(ROOT / "docs/first-run.md")], checkout / "empty", checkout)
+    assert "no defects" in printed
+
+
+def test_little_is_left_out_of_what_is_pasted():
+    lines = [line for _, text in blocks(ROOT / "README.md", "console") for line in text.splitlines()]
+    left_out = [line for line in lines if line.removeprefix("$ ") not in pasted(ROOT / "README.md")]
+    reasons = [line.partition("# needs ")[2].split() for line in left_out if TESTS_THEMSELVES not in line]
+    assert all({"network,", "network:", "data"} & set(words) for words in reasons), left_out
+    assert len(left_out) <= 5 < len(lines) / 4

@@ -61,8 +61,20 @@ def benchmark_file(given: Path) -> Path:
     Raises:
         ConfigError: It is a bare name that neither a file nor a shipped benchmark has.
     """
-    bare = len(given.parts) == 1 and not given.suffix
-    return shipped_file(given.name) if bare and not given.exists() else given
+    return shipped_file(given.name) if _is_bare(given) else given
+
+
+def dataset_file(given: Path) -> Path:
+    """A data set's configuration as a user names it: a path, or the bare name of a shipped one such as ``voc2012``.
+
+    Raises:
+        ConfigError: It is a bare name that neither a file nor a shipped configuration has.
+    """
+    return shipped_file(f"datasets/{given.name}") if _is_bare(given) else given
+
+
+def _is_bare(given: Path) -> bool:
+    return len(given.parts) == 1 and not given.suffix and not given.exists()
 
 
 def with_needed(path: Path) -> list[Path]:

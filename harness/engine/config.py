@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from harness.common.files import file_problem
+from harness.common.shipped import dataset_file
 from harness.common.text import printable
 from harness.contract.errors import ConfigError
 from harness.contract.protocol import Protocol
@@ -192,11 +193,13 @@ def _dataset(value: object, folder: Path, *, where: str) -> object:
 
 
 def _other_dataset(raw: dict[str, Any], overrides: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
-    """``dataset=FILE`` is done first and seen from the current folder; the other overrides are handed back."""
+    """``dataset=FILE`` is done first, FILE a path from the current folder or a shipped name; hands back the others."""
     given = list(overrides)
     replacing = [override for override in given if override.partition("=")[0].strip() == "dataset"]
     for override in replacing:
         raw = apply_overrides(raw, [override])
+        if isinstance(raw["dataset"], str):
+            raw["dataset"] = str(dataset_file(Path(raw["dataset"])))
         raw["dataset"] = _dataset(raw["dataset"], Path(), where=f"-o {override}")
     return raw, [override for override in given if override not in replacing]
 

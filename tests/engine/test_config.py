@@ -65,6 +65,9 @@ def test_an_override_replaces_the_data_set_by_a_file_of_the_current_folder(write
     assert (given.dataset.name, given.dataset.params) == ("synthetic", {"train": 5, "size": 32})
     with pytest.raises(ConfigError, match=r"other\.yaml: "):
         load_benchmark(path, ["dataset=other.yaml"])
+    assert load_benchmark(path, ["dataset=synthetic"]).dataset.params["train"] == 160
+    with pytest.raises(ConfigError, match=r"'datasets/synthetik' .*did you mean 'datasets/synthetic'"):
+        load_benchmark(path, ["dataset=synthetik"])
 
 
 def test_overrides_reach_protocol_dataset_rows_and_seeds(write_config):
