@@ -29,41 +29,29 @@ def blocks(page, language):
     return [(m[2], m[3]) for m in FENCE.finditer(page.read_text()) if m[1] == language]
 
 
+def typed(page):
+    """The commands of the console blocks of a page, in order, each in one line."""
+    lines = "".join(text for _, text in blocks(page, "console")).replace("\\\n", "").splitlines()
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+
+
 def commands():
-    """Every distinct `wsss ...` line of the pages, as (command words, options)."""
-    for page in PAGES:
-        for _, text in blocks(page, "console"):
-            for line in text.splitlines():
-                found = re.search(r"wsss ([^#|>]+)", line)
-                if line.startswith("$") and found:
-                    yield found[1].split()
+    """Every `wsss ...` command of the pages, word by word."""
+    for line in (line for page in PAGES for line in typed(page)):
+        found = re.search(r"wsss ([^#|>]+)", line)
+        if found:
+            yield found[1].split()
 
 
-SHOWN = ("rank", "method", "supervision", "seeds", "pseudo mIoU (train)", "val mIoU", "% of full")
-
-
-def cells(line):
-    return [cell.strip() for cell in line.strip("|").split("|")]
-
-
-def narrow(table, names):
-    """The named columns of a Markdown table."""
-    header, rule, *rows = table.splitlines()
-    columns = [cells(header).index(name) for name in names]
-    texts = [[cells(line)[column] for column in columns] for line in (header, *rows)]
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    right = [cells(rule)[column].endswith(":") for column in columns]
-    pad = [str.rjust if numeric else str.ljust for numeric in right]
-    lines = ["| " + " | ".join(p(t, w) for p, t, w in zip(pad, row, widths, strict=True)) + " |" for row in texts]
-    marks = ["-" * (w + 1) + ":" if numeric else ":" + "-" * (w + 1) for w, numeric in zip(widths, right, strict=True)]
-    return "\n".join([lines[0], "|" + "|".join(marks) + "|", *lines[1:]])
-
-
-def test_the_demo_table_is_the_committed_one_with_seven_columns():
+def test_the_demo_table_is_made_of_the_committed_records_by_the_command_beside_it():
     text = (ROOT / "README.md").read_text()
     shown = text.split("see tests/test_readme.py -->")[1].split("<!-- end")[0].strip()
-    (table,) = re.findall(r"^\| +rank .*\n(?:\|.*\n)+", (ROOT / "leaderboards/demo/demo.md").read_text(), re.MULTILINE)
-    assert shown == narrow(table, SHOWN)
+    (columns,) = re.findall(r"--columns (\S+)`", text)
+    command = ["leaderboard", str(ROOT / "leaderboards/demo/records"), "--format", "md", "--columns", columns]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 0
+    assert f"\n\n{shown}\n\n" in result.stdout
+    assert len(columns.split(",")) <= 7
 
 
 def test_the_papers_of_the_readme_are_those_of_the_cards():
@@ -171,8 +159,7 @@ exec {python} -c "from harness.cli.main import main; main()" "$@"
 
 def pasted(page):
     """The commands of the console blocks of a page, in order, but those that need what is not here."""
-    lines = [line for _, text in blocks(page, "console") for line in text.splitlines() if line.startswith("$ ")]
-    return [line.removeprefix("$ ") for line in lines if "# needs " not in line and TESTS_THEMSELVES not in line]
+    return [line for line in typed(page) if "# needs " not in line and TESTS_THEMSELVES not in line]
 
 
 def draw_photographs(folder):
@@ -268,8 +255,8 @@ def test_the_commands_of_the_first_run_work_one_after_another(checkout):
 
 
 def test_little_is_left_out_of_what_is_pasted():
-    lines = [line for _, text in blocks(ROOT / "README.md", "console") for line in text.splitlines()]
-    left_out = [line for line in lines if line.removeprefix("$ ") not in pasted(ROOT / "README.md")]
+    lines = typed(ROOT / "README.md")
+    left_out = [line for line in lines if line not in pasted(ROOT / "README.md")]
     reasons = [line.partition("# needs ")[2].split() for line in left_out if TESTS_THEMSELVES not in line]
     assert all({"network,", "network:", "data"} & set(words) for words in reasons), left_out
     assert len(left_out) <= 6 < len(lines) / 4

@@ -83,8 +83,9 @@ def _named(runs: Sequence[Run], label: str, backbone: str | None) -> tuple[Run, 
         return next(iter(rows.values()))
     if rows:
         found = ", ".join(f"{_where(row[0].record)} {row[0].record.backbone}" for row in rows.values())
+        folder = next(iter(rows.values()))[0].path.parent
         raise ConfigError(
-            f"row {label!r} is there several times ({found}): choose with --runs FOLDER or --backbone NAME"
+            f"row {label!r} is there several times ({found}): choose with --backbone NAME or --runs {folder}"
         )
     known = ", ".join(sorted({run.record.label for run in runs}))
     raise ConfigError(f"there is no row {label!r}{f' on {backbone}' if backbone else ''}; rows are: {known}")
