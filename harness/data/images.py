@@ -52,6 +52,7 @@ _TURNS = {
 }
 
 warnings.filterwarnings("ignore", category=PIL.DecompressionBombWarning)  # MAX_PIXELS is the one limit
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # what Pillow can live with is no line of ours
 
 
 class Header(NamedTuple):

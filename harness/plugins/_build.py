@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.common.text import DEPTH, DIGITS
 from harness.contract import ConfigError, PluginError, WsssError
-from harness.plugins._interrupts import of_user, watching
+from harness.plugins._interrupts import of_user, sentence, watching
 from harness.plugins._names import did_you_mean, is_pydantic, kind_of, owner_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def resolve(lazy: Lazy) -> Callable[..., Any]:
         if of_user(error):
             raise
         raise PluginError(
-            f"plugin {owner_of(module)}: cannot import {lazy!r}: {type(error).__name__}: {error}"
+            f"plugin {owner_of(module)}: cannot import {lazy!r}: {type(error).__name__}: {sentence(error)}"
         ) from error
     if not callable(target):
         raise PluginError(f"plugin {owner_of(module)}: {lazy!r} is not callable")
@@ -92,7 +92,7 @@ def build_params(record: AnyRecord, mapping: Mapping[str, Any], *, where: str) -
     except BaseException as error:
         if of_user(error):
             raise
-        raise PluginError(f"{prefix}: {owner(record.params)}: {type(error).__name__}: {error}") from error
+        raise PluginError(f"{prefix}: {owner(record.params)}: {type(error).__name__}: {sentence(error)}") from error
 
 
 def _odd_number(value: object, depth: int = 0) -> str | None:
@@ -108,7 +108,8 @@ def _odd_number(value: object, depth: int = 0) -> str | None:
 
 def owner(thing: object) -> str:
     """Name of the plugin that a class or function most likely belongs to."""
-    return owner_of(getattr(thing, "__module__", None) or type(thing).__module__)
+    module = getattr(thing, "__module__", None)  # a plugin may have set it to anything
+    return owner_of(module if isinstance(module, str) else str(type(thing).__module__))
 
 
 def _parameter_names(params: type) -> list[str]:

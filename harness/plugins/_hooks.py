@@ -10,7 +10,7 @@ import pluggy
 from harness.contract import PluginError
 from harness.contract.hookspecs import PROJECT
 from harness.contract.records import AnyRecord
-from harness.plugins._interrupts import of_user
+from harness.plugins._interrupts import of_user, sentence
 from harness.plugins._names import did_you_mean
 from harness.plugins._records import HOOKS, OBSERVERS, check_record
 from harness.plugins._sources import Candidate
@@ -96,14 +96,6 @@ def names(records: Iterable[tuple[str, AnyRecord]]) -> dict[str, tuple[str, ...]
     for kind, record in records:
         by_kind[kind] = (*by_kind.get(kind, ()), record.name)
     return by_kind
-
-
-def sentence(error: BaseException) -> str:
-    """The error's message on one line."""
-    try:
-        return " ".join(str(error).split())
-    except Exception:
-        return "(its message cannot be printed)"
 
 
 def _refuse_unmarked(plugin: object) -> None:

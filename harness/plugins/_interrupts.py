@@ -55,3 +55,13 @@ def watching() -> Iterator[None]:
 def of_user(error: BaseException) -> bool:
     """Whether an exception that came out of a plugin's code is the user's Ctrl-C; call it while ``watching``."""
     return isinstance(error, KeyboardInterrupt) and _watch.pressed
+
+
+def sentence(error: BaseException) -> str:
+    """The error's message on one line."""
+    try:
+        return " ".join(str(error).split())
+    except BaseException as second:
+        if of_user(second):
+            raise
+        return "(its message cannot be printed)"

@@ -19,8 +19,8 @@ from harness.contract import MethodRecord, Need, PluginError, SharedStage, hooks
 from harness.contract.hookspecs import PROJECT
 from harness.contract.records import AnyRecord
 from harness.plugins._build import build_params
-from harness.plugins._hooks import collect, imported, names, register, sentence
-from harness.plugins._interrupts import of_user, watching
+from harness.plugins._hooks import collect, imported, names, register
+from harness.plugins._interrupts import of_user, sentence, watching
 from harness.plugins._names import did_you_mean
 from harness.plugins._params import Component, component_needs, component_uses, method_rounds
 from harness.plugins._records import KINDS, OBSERVERS

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 from harness.contract import ConfigError, MethodRecord, Need, PluginError, Round, SharedStage
 from harness.contract.records import GeneratorRecord, RefinerRecord, SegmenterRecord
 from harness.plugins._build import adapter, owner
-from harness.plugins._interrupts import of_user, watching
+from harness.plugins._interrupts import of_user, sentence, watching
 from harness.plugins._names import is_pydantic, kind_of
 from harness.plugins._records import is_needs, is_rounds, is_uses
 
@@ -124,7 +124,7 @@ def _evaluated(record: Any, field: str, params: Any, check: Callable[[object], b
     except BaseException as error:
         if of_user(error):
             raise
-        raise PluginError(f"{where} raised {type(error).__name__}: {error}") from error
+        raise PluginError(f"{where} raised {type(error).__name__}: {sentence(error)}") from error
     if not check(result):
         raise PluginError(f"{where} must return {wanted}, got {result!r}")
     return result

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -233,3 +235,20 @@ def test_a_list_or_annotation_file_that_is_no_file_is_told_once(voc: Any, kind: 
     ODD[kind][0](voc.root / place)
     (defect,) = VocDataset.lenient(voc.params(tags="tags.json") if place == "tags.json" else voc.params()).defects
     assert defect.message.startswith(f"{voc.root / place}: is a ")
+
+
+@pytest.mark.parametrize("kind", ["EXIF cut short", "lying animation chunk"])
+def test_what_pillow_only_warns_of_writes_no_warning(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.png"
+    exif = Image.Exif()
+    exif[274] = 3
+    data = exif.tobytes()
+    Image.new("L", (4, 3)).save(path, exif=data[:-7] if kind == "EXIF cut short" else data)
+    if kind != "EXIF cut short":
+        content, piece = path.read_bytes(), b"acTL" + b"\xff" * 8
+        path.write_bytes(
+            content[:33] + struct.pack(">I", 8) + piece + struct.pack(">I", zlib.crc32(piece)) + content[33:]
+        )
+    code = f"from pathlib import Path; from harness.data.images import read_header as r; r(Path({str(path)!r}))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stderr == ""

@@ -96,3 +96,27 @@ def test_a_plugin_file_that_is_no_file_is_one_sentence(site, tmp_path, kind):
     ]()
     with pytest.raises(ConfigError, match=f"plugin file .*plugin.py: is a {kind}"):
         site.manager(path)
+
+
+UNPRINTABLE = """
+class Unprintable(BaseException):
+    def __str__(self):
+        raise self
+
+def needs(params):
+    raise Unprintable
+
+needs.__module__ = 5
+
+@hookimpl
+def wsss_generators():
+    yield GeneratorRecord("needs", factory="nowhere:Good", needs=needs)
+"""
+
+
+def test_an_error_without_text_and_a_function_without_module_are_still_one_sentence(site):
+    raises = UNPRINTABLE.split("needs.__module__")[0] + "raise Unprintable\n"
+    (state,) = site.manager(site.write("raises.py", raises)).plugins()
+    assert state.reason == "import failed: Unprintable: (its message cannot be printed)"
+    with pytest.raises(PluginError, match=r"raised Unprintable: \(its message cannot be printed\)"):
+        site.manager(site.write("needs.py", UNPRINTABLE)).needs("generator", "needs")

@@ -1,0 +1,170 @@
+"""Works through cases in forked children of one warm process; prints a JSON line for each.
+
+    python tests/fuzz/serve.py FOLDER [FAMILY:NUMBER ...]
+    python tests/fuzz/serve.py --list
+
+Without cases it reads them from standard input, one a line; the folder keeps the last one as it was left.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), *(str(HERE.parent / name) for name in ("engine", "data"))]
+
+import forked  # noqa: E402
+import verdicts  # noqa: E402
+import worlds  # noqa: E402
+from families import FAMILIES, Family  # noqa: E402
+
+from harness import plugins  # noqa: E402
+from harness.engine import plan  # noqa: E402
+
+
+class Server:
+    """Sound worlds below ``folder``, each made once, and cases one after another in ``folder/case``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.root = folder / "above" / "case"
+        self.log = folder / "log"
+        self.log.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder / "worlds", ignore_errors=True)
+        self.worlds: dict[Any, int] = {}
+        self.families = {family.name: family for family in FAMILIES}
+
+    def case(self, name: str, number: int) -> dict[str, Any]:
+        """Run one case: what was changed, the exit code of each command, and all that is wrong."""
+        began = time.monotonic()
+        family = self.families[name]
+        self._restore(family)
+        told, commands = family.mutate(number, self.root)
+        codes, wrong = [], []
+        for command in commands:
+            before = verdicts.snapshot(self.root.parent)
+            ending = self._run(*command)
+            codes.append(ending.code)
+            allowed = tuple(f"case/{place}" for place in family.writes)
+            found = [
+                *verdicts.faults(ending),
+                *verdicts.leftovers(before, verdicts.snapshot(self.root.parent), allowed, self.root.parent),
+            ]
+            wrong += [
+                {"command": " ".join(command[:2]), "fault": fault, "said": (ending.err or ending.out)[-700:]}
+                for fault in found
+            ]
+        seconds = round(time.monotonic() - began, 3)
+        return {"family": name, "number": number, "changed": told, "codes": codes, "wrong": wrong, "seconds": seconds}
+
+    def _restore(self, family: Family) -> None:
+        """Put the sound world of a family where the case runs."""
+        made = self.worlds.setdefault((family.world, family.commands), len(self.worlds))
+        template = self.folder / "worlds" / str(made)
+        shutil.rmtree(self.root.parent, ignore_errors=True)
+        if template.exists():
+            shutil.copytree(template, self.root, symlinks=True)
+        else:
+            self._make(family)
+            shutil.copytree(self.root, template, symlinks=True)
+
+    def _make(self, family: Family) -> None:
+        """A sound world; every command of the family ends well there, or the cases would show nothing."""
+        for name in ("tmp", "cwd", "home"):
+            (self.root / name).mkdir(parents=True)
+        if family.world in (worlds.runs, worlds.planned):
+            family.world(self.root, self._sound)
+        else:
+            family.world(self.root)
+        whole = self.folder / "whole"
+        shutil.copytree(self.root, whole, symlinks=True)
+        for command in family.commands:
+            self._sound(*(part.format(root=self.root) for part in command))
+        shutil.rmtree(self.root)
+        whole.rename(self.root)
+
+    def _sound(self, *command: str) -> None:
+        ending = self._run(*command)
+        if ending.code != 0 or list(verdicts.faults(ending)):
+            raise SystemExit(f"sound input: {' '.join(command)}: {ending}")
+
+    def _run(self, *command: str) -> forked.Ending:
+        names = {"TMPDIR": "tmp", "HOME": "home", "WSSS_DATA": "data"}
+        environment = {key: str(self.root / name) for key, name in names.items()} | {"WSSS_PLUGINS": ""}
+        before = partial(_small_releases, self.root / "data") if "prepare" in command else _nothing
+        return forked.run(command, cwd=self.root / "cwd", environment=environment, log=self.log, before=before)
+
+
+def _nothing() -> None: ...
+
+
+def _small_releases(data: Path) -> None:
+    """The published data sets are as small as the archives here, and have the checksums that these have now."""
+    from harness.data.prepare import cityscapes, coco, voc2012
+
+    def here(archive: Any) -> Any:
+        path = data / archive.name
+        known = path.is_file() and not path.is_symlink() and path.stat().st_size < 1 << 24
+        return (
+            replace(archive, checksum=f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}") if known else archive
+        )
+
+    release = coco.COCO_2017
+    release = replace(
+        release, archives=tuple(map(here, release.archives)), train=coco.Counts(3, 2), val=coco.Counts(2, 1)
+    )
+    lists = voc2012.Lists({"train": 2, "train_aug": 4, "val": 1})
+    coco.steps_2017 = partial(coco.steps, release=release)
+    cityscapes.steps = partial(cityscapes.steps, counts={"train": 2, "val": 1})
+    voc2012.steps = partial(voc2012.steps, archives=(here(voc2012.VOC), here(voc2012.SBD)), lists=lists)
+
+
+MODULES = (
+    "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.TiffImagePlugin",
+    "pandas", "pycocotools.mask", "pydantic.dataclasses", "rich.progress", "rich.table", "scipy.io", "tabulate",
+    "toy_modelling", "harness.cli.gallery", "harness.cli.literal", "harness.cli.main", "harness.cli.runs",
+    "harness.data.check", "harness.data.coco", "harness.data.cityscapes", "harness.data.voc",
+    "harness.data.prepare.cityscapes", "harness.data.prepare.coco", "harness.data.prepare.voc2012",
+    "harness.engine.estimate", "harness.engine.forecast", "harness.engine.gc", "harness.engine.plan",
+    "harness.engine.runner", "harness.engine.verify", "harness.leaderboard.html", "harness.leaderboard.pairing",
+    "harness.leaderboard.selection", "harness.leaderboard.terminal", "harness.maps.labels", "harness.maps.scores",
+    "harness.scoring.changes", "harness.scoring.oracle", "harness.scoring.paired", "harness.testing.checks",
+)  # fmt: skip
+"""What the commands import, except for torch and what starts threads: imported once, before the first child."""
+
+
+def _warm() -> None:
+    for name in MODULES:
+        import_module(name)
+    plugins.manager()
+    plan.MODELLING = "toy_modelling"
+
+
+def main() -> None:
+    """Entry point."""
+    if sys.argv[1] == "--list":
+        sys.stdout.write(json.dumps({family.name: family.cases for family in FAMILIES}))
+        return
+    _warm()
+    server = Server(Path(sys.argv[1]).resolve())
+    cases: Iterable[str] = sys.argv[2:] or sys.stdin
+    for line in cases:
+        family, _, number = line.strip().rpartition(":")
+        sys.stdout.write(json.dumps(server.case(family, int(number))) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    main()
