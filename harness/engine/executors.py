@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import pickle
+import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -27,6 +29,8 @@ from harness.engine.worker import Worker
 
 MIB_EACH = 3072
 MOST_JOBS = 8
+LOOK_EACH, LONELY = 2.0, 60.0
+"""Seconds: how often the workers of a Dask cluster are counted, and how long it may have none."""
 
 
 class LocalExecutor(Executor):
@@ -89,8 +93,9 @@ class DaskExecutor(Executor):
             raise PluginError("executor 'dask' needs the package distributed, which is not installed") from None
         self._client = distributed.Client(params.address) if params.address else distributed.Client()
         self._executor = self._client.get_executor(pure=False, retries=0)
-        self._jobs = params.jobs or max(1, len(self._client.scheduler_info()["workers"]))
+        self._jobs = params.jobs or max(1, len(self._client.nthreads()))
         self._owner = uuid4().hex
+        self._threads = ThreadPoolExecutor(self._jobs, thread_name_prefix="dask")
 
     @property
     def slots(self) -> int:
@@ -98,12 +103,26 @@ class DaskExecutor(Executor):
         return self._jobs
 
     def submit(self, function: Callable[..., Any], /, *args: Any, timeout: float | None = None) -> Future[Any]:
-        """Run ``function(*args)`` in a process of its own on a Dask worker."""
-        future: Future[Any] = self._executor.submit(run_isolated, function, args, timeout, self._owner)
-        return future
+        """Run ``function(*args)`` in a process of its own on a Dask worker.
+
+        Only bytes pass through Dask: they may refer to a plugin file, which a Dask worker never loads.
+        """
+        return self._threads.submit(self._made, pickle.dumps((function, args)), timeout)
+
+    def _made(self, call: bytes, timeout: float | None) -> Any:
+        """Wait for a call, and give it up when the cluster has had no worker for a while: Dask would wait for ever."""
+        future: Future[Any] = self._executor.submit(run_isolated, call, timeout, self._owner)
+        seen = time.monotonic()
+        while not wait([future], LOOK_EACH).done:
+            if self._client.nthreads():
+                seen = time.monotonic()
+            elif time.monotonic() - seen > LONELY:
+                raise ChildProcessError(f"the Dask cluster has had no worker for {LONELY:g} s")
+        return future.result()
 
     def shutdown(self, *, cancel: bool = False) -> None:
         """Leave the cluster once all calls have returned, or end them there."""
+        self._threads.shutdown(wait=not cancel, cancel_futures=cancel)
         self._executor.shutdown(wait=not cancel)
         try:
             if cancel:
@@ -165,14 +184,11 @@ _calls: dict[str, set[Worker]] = {}
 _ended: set[str] = set()
 
 
-def run_isolated(
-    function: Callable[..., Any], args: tuple[Any, ...], timeout: float | None, owner: str | None = None
-) -> Any:
-    """Run ``function(*args)`` in a new interpreter and return its result.
+def run_isolated(call: bytes, timeout: float | None, owner: str = "") -> Any:
+    """Make a call in a new interpreter and return its result.
 
     Args:
-        function: What to call.
-        args: Its arguments.
+        call: The pickled pair of a function and its arguments.
         timeout: Seconds that it may take.
         owner: For whom, so that ``end_calls`` can end it.
 
@@ -182,13 +198,13 @@ def run_isolated(
         CancelledError: The owner's calls were ended.
     """
     worker = Worker(cores())
-    _calls.setdefault(owner or "", set()).add(worker)
+    _calls.setdefault(owner, set()).add(worker)
     try:
         if owner in _ended:
             raise CancelledError
-        return worker.call(function, args, timeout)
+        return worker.make(call, timeout)
     finally:
-        _calls[owner or ""].discard(worker)
+        _calls[owner].discard(worker)
         worker.close()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import re
 import shutil
 import sys
@@ -17,7 +18,7 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
@@ -72,6 +73,17 @@ class Job:
     planned: DatasetInfo
     device: str = "auto"
     slot: int = 0
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travels as bytes that are read once the plugins are loaded: a stage may refer to what a plugin file holds."""
+        return _arrived, (self.plugins, pickle.dumps([getattr(self, field.name) for field in fields(self)]))
+
+
+def _arrived(plugins: PluginSpec, packed: bytes) -> Job:
+    from harness.plugins import manager_from_spec
+
+    manager_from_spec(plugins)
+    return Job(*pickle.loads(packed))
 
 
 @dataclass(frozen=True)

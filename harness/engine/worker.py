@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import faulthandler
+import logging
 import os
 import pickle
 import sys
@@ -41,7 +42,11 @@ class Worker:
         self._stopped = False
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], timeout: float | None) -> Any:
-        """Return ``function(*args)``, computed in the process; what it raised is raised again.
+        """Return ``function(*args)``, computed in the process; raises as ``make``."""
+        return self.make(pickle.dumps((function, args)), timeout)
+
+    def make(self, call: bytes, timeout: float | None) -> Any:
+        """Return what a pickled call returns in the process; what it raised is raised again.
 
         Raises:
             TimeoutError: It took longer than ``timeout`` seconds; the process is gone.
@@ -51,7 +56,7 @@ class Worker:
         session = self._ready()
         session.begin()
         with suppress(OSError):  # that the process has ended is found out below
-            self._connection.send_bytes(pickle.dumps((function, args)))
+            self._connection.send_bytes(call)
         try:
             succeeded, value, last = pickle.loads(self._answer(session, timeout))
         except BaseException:
@@ -119,6 +124,7 @@ def retire() -> None:
 def main(handle: int, parent: int, threads: int, device: str | None) -> None:
     """What a worker process does: prepare itself, then make the calls that come in until nobody sends any more."""
     os.set_inheritable(handle, False)
+    logging.getLogger("harness.plugins").setLevel(logging.ERROR)  # the command has told what it quarantined
     faulthandler.enable(file=2)  # a crash of C code leaves its traceback in the log of the stage
     prepare(parent, threads, device)
     with Connection(handle) as connection:

@@ -1,13 +1,15 @@
 """Stages run in processes of their own: limits are set, timeouts hold, a crash is one failure."""
 
 import os
+import pickle
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from toy import make_plan
 
 from harness.contract import ConfigError, PluginError
 from harness.engine import executors
@@ -20,6 +22,7 @@ from harness.engine.executors import (
     visible_devices,
 )
 from harness.engine.records import DaskParams, LocalParams
+from harness.engine.stages import Job
 
 
 def in_worker():
@@ -118,14 +121,44 @@ def test_each_worker_sees_one_device_and_its_successor_the_same(monkeypatch, tmp
         executor.shutdown(cancel=True)
 
 
+def isolated(function, args, timeout):
+    return run_isolated(pickle.dumps((function, args)), timeout)
+
+
+def test_a_dask_cluster_that_lost_its_workers_is_noticed(monkeypatch):
+    monkeypatch.setattr(executors, "LOOK_EACH", 0.05)
+    monkeypatch.setattr(executors, "LONELY", 0.2)
+    client = SimpleNamespace(
+        get_executor=lambda **options: SimpleNamespace(submit=lambda *call: Future(), shutdown=lambda wait: None),
+        nthreads=dict,
+        close=lambda: None,
+    )
+    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=lambda *address: client))
+    executor = DaskExecutor(DaskParams(jobs=1))
+    with pytest.raises(ChildProcessError, match="has had no worker"):
+        executor.submit(os.getpid).result(timeout=20)
+    executor.shutdown()
+
+
+def test_a_stage_that_refers_to_a_plugin_file_reaches_a_fresh_process(write_config, tmp_path):
+    plan, manager = make_plan(write_config(methods=["learnt"]))
+    spec = next(spec for spec in plan.stages.values() if spec.name == "generate learnt")
+    job = Job(spec, tmp_path, manager.spec, ("toy", {}), plan.dataset)
+    assert isolated(described, (job,), None) == (spec.key, "learn")
+
+
+def described(job):
+    return job.spec.key, job.spec.part.uses[0].name
+
+
 def test_an_isolated_call_returns_raises_and_times_out():
-    assert run_isolated(divmod, (7, 2), None) == (3, 1)
+    assert isolated(divmod, (7, 2), None) == (3, 1)
     with pytest.raises(ZeroDivisionError):
-        run_isolated(divmod, (1, 0), None)
+        isolated(divmod, (1, 0), None)
     with pytest.raises(TimeoutError, match=r"no result after 0\.5 s"):
-        run_isolated(time.sleep, (60,), 0.5)
+        isolated(time.sleep, (60,), 0.5)
     with pytest.raises(ChildProcessError, match="exit code 7"):
-        run_isolated(os._exit, (7,), None)
+        isolated(os._exit, (7,), None)
 
 
 def test_dask_is_asked_for_only_when_it_is_used(monkeypatch):
@@ -138,7 +171,7 @@ def test_dask_runs_stages_isolated_on_its_workers(monkeypatch):
     pool = ThreadPoolExecutor(1)
     client = SimpleNamespace(
         get_executor=lambda **options: pool,
-        scheduler_info=lambda: {"workers": {"a": 1, "b": 2}},
+        nthreads=lambda: {"a": 1, "b": 2},
         close=lambda: None,
     )
     monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=lambda *address: client))

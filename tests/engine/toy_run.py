@@ -1,4 +1,4 @@
-"""Runs a toy benchmark in a process of its own: ``python toy_run.py CONFIG RUNS JOBS``."""
+"""Runs a toy benchmark in a process of its own: ``python toy_run.py CONFIG RUNS JOBS [dask]``."""
 
 import sys
 from pathlib import Path
@@ -9,8 +9,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 def main() -> int:
     from toy import make_plan, run_toy
 
+    from harness.engine.executors import DaskExecutor
+    from harness.engine.records import DaskParams
+
     config, runs, jobs = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    return run_toy(*make_plan(config), runs, jobs=jobs).exit_code
+    dask = (lambda: DaskExecutor(DaskParams(jobs=jobs))) if sys.argv[4:] == ["dask"] else None
+    return run_toy(*make_plan(config), runs, jobs=jobs, executor=dask).exit_code
 
 
 if __name__ == "__main__":
