@@ -15,15 +15,16 @@ ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
     "contract": set(),
     "common": {"contract"},
-    "plugins": {"contract"},
+    "registry": {"contract"},
     "scoring": {"contract"},
-    "data": {"contract", "plugins"},
+    "records": {"contract", "scoring"},
+    "data": {"contract", "registry"},
     "maps": {"contract", "data"},
-    "modelling": {"contract", "data", "maps", "plugins"},
-    "testing": {"contract", "data", "engine", "maps", "modelling", "scoring", "plugins"},
-    "leaderboard": {"contract", "scoring", "plugins"},
-    "engine": {"contract", "plugins", "data", "maps", "modelling", "scoring"},
-    "cli": {"contract", "plugins", "data", "modelling", "scoring", "engine", "leaderboard", "testing"},
+    "modelling": {"contract", "data", "maps", "registry"},
+    "engine": {"contract", "registry", "data", "maps", "modelling", "scoring", "records"},
+    "leaderboard": {"contract", "registry", "scoring", "records"},
+    "testing": {"contract", "data", "engine", "maps", "modelling", "scoring", "registry"},
+    "cli": {"contract", "registry", "data", "modelling", "scoring", "records", "engine", "leaderboard", "testing"},
 }
 PUBLIC = {"contract", "maps", "modelling", "data", "scoring", "testing"}
 
@@ -80,8 +81,9 @@ def test_the_contract_imports_neither_torch_nor_numpy() -> None:
 
 
 def test_registration_modules_import_nothing_heavy() -> None:
-    light = ["data", "modelling", "leaderboard", "engine", "maps"]
-    names = [f"harness.{part}.records" for part in light if (ROOT / "harness" / part / "records.py").is_file()]
+    files = sorted((ROOT / "harness").rglob("builtin.py"))
+    assert len(files) >= 6
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files]
     names += [p.name for p in (ROOT / "plugins").iterdir() if p.is_dir()]
     code = (
         f"import sys, importlib\nfor name in {names!r}: importlib.import_module(name)\n"
@@ -90,3 +92,47 @@ def test_registration_modules_import_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def _imported_when_loaded(node: ast.AST) -> Iterator[str]:
+    """Modules that loading a file imports: not those inside functions or under ``TYPE_CHECKING``."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+            continue
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            yield from (f"{child.module}.{alias.name}" for alias in child.names)
+            yield child.module or ""
+        else:
+            yield from _imported_when_loaded(child)
+
+
+def test_no_two_modules_import_each_other() -> None:
+    modules = {_dotted(path): path for folder in ("harness", "plugins") for path in _modules(folder)}
+    arrows = {
+        name: (set(_imported_when_loaded(ast.parse(path.read_text()))) & set(modules)) - {name}
+        for name, path in modules.items()
+    }
+    while True:
+        free = {name for name, targets in arrows.items() if not targets & set(arrows)}
+        if not free:
+            break
+        arrows = {name: targets for name, targets in arrows.items() if name not in free}
+    assert not arrows, f"these import each other: {sorted(arrows)}"
+
+
+def _dotted(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[parts[0] == "plugins" : -1 if parts[-1] == "__init__" else None])
+
+
+def test_files_and_functions_stay_readable() -> None:
+    for path in [*_modules("harness"), *_modules("plugins")]:
+        text = path.read_text()
+        assert text.count("\n") <= 400, f"{path}: more than 400 lines"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < 80, f"{path}:{node.lineno}: {node.name} is too long"

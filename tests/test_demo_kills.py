@@ -19,7 +19,7 @@ import psutil
 import pytest
 import yaml
 
-from harness.engine.processes import MARK
+from harness.engine.executors.processes import MARK
 
 ROOT = Path(__file__).parent.parent
 WSSS = "from harness.cli.main import main; main()"

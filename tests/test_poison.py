@@ -10,14 +10,14 @@ import pytest
 import yaml
 
 from harness.contract import Supervision
-from harness.engine.config import load_benchmark
-from harness.engine.executors import LocalExecutor
-from harness.engine.plan import build_plan
+from harness.engine.executors.builtin import LocalParams
+from harness.engine.executors.local import LocalExecutor
+from harness.engine.plan.config import load_benchmark
+from harness.engine.plan.layout import build_plan
 from harness.engine.progress import Board
-from harness.engine.records import LocalParams
-from harness.engine.runner import run_plan
-from harness.engine.store import Store
-from harness.plugins import PluginSpec, manager_from_spec
+from harness.engine.scheduler import run_plan
+from harness.engine.store.store import Store
+from harness.registry import PluginSpec, manager_from_spec
 
 ROOT = Path(__file__).parent.parent
 MANAGER = manager_from_spec(PluginSpec(files=(str(Path(__file__).parent / "poison_plugin.py"),), env=""))

@@ -103,8 +103,8 @@ def test_the_data_set_of_the_readme_is_read():
 
 def test_the_benchmark_file_of_the_guide_is_planned(tmp_path):
     from harness.cli.plugins import load_plugins
-    from harness.engine.config import load_benchmark
-    from harness.engine.plan import build_plan
+    from harness.engine.plan.config import load_benchmark
+    from harness.engine.plan.layout import build_plan
 
     (text,) = [text for name, text in blocks(ROOT / "docs/benchmark-files.md", "yaml") if name == "comparison.yaml"]
     for folder in ("datasets", "segmenters"):

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from harness.leaderboard.pairing import Difference, RowPair
+    from harness.records.pairing import Difference, RowPair
     from harness.scoring.changes import ImageChange
 
 _RUNS = Path("runs")
@@ -72,8 +72,8 @@ def compare(
 def _pairs(
     before: str, after: str, runs: Path, backbone: str | None, left_out: Callable[[str], None]
 ) -> Sequence[RowPair]:
-    from harness.leaderboard.loading import load_runs, sound_runs
-    from harness.leaderboard.pairing import pair_by_name, pair_folders
+    from harness.records.pairing import pair_by_name, pair_folders
+    from harness.records.reader import load_runs, sound_runs
 
     if Path(before).is_dir() and Path(after).is_dir():
         one, two = (sound_runs(load_runs(Path(side), left_out), left_out) for side in (before, after))
@@ -82,8 +82,8 @@ def _pairs(
 
 
 def _print_settings(pair: RowPair) -> None:
-    from harness.leaderboard.code_states import mixed_parameters
-    from harness.leaderboard.pairing import code_differences, settings_differences
+    from harness.records.code_states import mixed_parameters
+    from harness.records.pairing import code_differences, settings_differences
 
     for title, found in (("settings", settings_differences(pair)), ("code", code_differences(pair))):
         _print_differences(title, found)
@@ -103,7 +103,7 @@ def _print_differences(title: str, found: Sequence[Difference]) -> None:
 def _print_statistics(pair: RowPair, score: str, images: int) -> list[ImageChange]:
     """Print what changed; returns the images, the largest change first, none where nothing can be compared."""
     from harness.cli.console import say
-    from harness.leaderboard.seeds import names_of
+    from harness.records.seeds import names_of
     from harness.scoring import paired
     from harness.scoring.changes import image_changes
 
@@ -168,9 +168,9 @@ def _sheet(pair: RowPair, score: str, changes: Sequence[ImageChange], out: Path,
     from harness.cli.runs import open_recorded, runs_folder
     from harness.common.files import file_stem
     from harness.engine.contact_sheet import Entry, contact_sheet
-    from harness.engine.disk import write_atomically
-    from harness.engine.store import Store
-    from harness.engine.stored import stored_labels
+    from harness.engine.recorded_labels import stored_labels
+    from harness.engine.store.disk import write_atomically
+    from harness.engine.store.store import Store
 
     sides = [next(run for run in runs if run.record.status == "ok") for runs in (pair.before, pair.after)]
     if not all(run.record.dataset.show_images for run in sides):

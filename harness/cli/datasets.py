@@ -19,9 +19,9 @@ from harness.common.text import printable
 from harness.contract import ConfigError
 
 if TYPE_CHECKING:
-    from harness.data.check import CheckReport
+    from harness.data.checking import CheckReport
     from harness.data.files import Defect
-    from harness.plugins import PluginManager
+    from harness.registry import PluginManager
 
 app = typer.Typer(help="List, check and prepare data sets.", no_args_is_help=True)
 
@@ -63,7 +63,7 @@ def check_dataset(
     json: Json = False,
 ) -> None:
     """Read every image and label of a data set; exit 2 when anything is defective."""
-    from harness.data.check import check
+    from harness.data.checking import check
     from harness.data.load import build_dataset
 
     manager = load_plugins(plugin)

@@ -23,7 +23,7 @@ from harness.cli.console import print_json, print_table
 from harness.cli.plugins import load_plugins
 
 if TYPE_CHECKING:
-    from harness.plugins import PluginState
+    from harness.registry import PluginState
 
 Status = Literal["ok", "warn", "fail"]
 Probes = Mapping[str, Mapping[str, Any]]

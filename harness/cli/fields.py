@@ -78,7 +78,7 @@ def sections(name: str) -> list[SectionRows]:
         ConfigError: There is no such section; names the nearest.
     """
     from harness.contract.protocol import Protocol
-    from harness.engine.config import Benchmark
+    from harness.engine.plan.config import Benchmark
 
     root, *path = name.split(".")
     model: Any = {"protocol": Protocol, "benchmark": Benchmark}[root]

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from harness.contract.run_record import DatasetInfo
     from harness.leaderboard import Board, Run
-    from harness.leaderboard.panels import Gallery, Panel, RowMap
-    from harness.plugins import PluginManager
+    from harness.leaderboard.page.panels import Gallery, Panel, RowMap
+    from harness.registry import PluginManager
 
     Mask = npt.NDArray[np.uint8]
     Maps = dict[tuple[str, str], Any]
@@ -78,7 +78,7 @@ def collect(
         manager: Plugins that the data set's reader is looked up in.
         overrides: Of the benchmark file.
     """
-    from harness.leaderboard.panels import Gallery
+    from harness.leaderboard.page.panels import Gallery
 
     if not all(run.record.dataset.show_images for run in selected):
         return None
@@ -93,22 +93,22 @@ def collect(
 
 
 def _dataset(config: Path, manager: PluginManager, overrides: Sequence[str]) -> Dataset:
-    from harness.engine.config import load_benchmark
-    from harness.engine.rows import build_data
+    from harness.engine.plan.config import load_benchmark
+    from harness.engine.plan.rows import build_data
 
     return build_data(load_benchmark(config, overrides), manager)
 
 
 def _described(dataset: Dataset) -> DatasetInfo:
-    from harness.engine.keys import dataset_info
+    from harness.engine.plan.keys import dataset_info
 
     return dataset_info(dataset)
 
 
 def _maps(runs: Path, selected: Iterable[Run], score: str) -> Maps:
     """Readers of the first seed of every row that the store still has."""
-    from harness.engine.store import Store
-    from harness.engine.stored import stored_labels
+    from harness.engine.recorded_labels import stored_labels
+    from harness.engine.store.store import Store
 
     store, found = Store(runs), {}
     for run in sorted(selected, key=lambda run: run.record.seed):
@@ -133,7 +133,7 @@ def choose(ids: Iterable[str], count: int = IMAGES) -> list[str]:
 
 
 def _panel(source: _Source, split: str, maps: Maps, name: str) -> Panel:
-    from harness.leaderboard.panels import Panel
+    from harness.leaderboard.page.panels import Panel
 
     truth = source.dataset.mask(name)
     others = {row[1]: reader.mask(name) for row, reader in maps.items() if row[0] == REFERENCE}
@@ -152,7 +152,7 @@ def _panel(source: _Source, split: str, maps: Maps, name: str) -> Panel:
 def _row_map(
     row: tuple[str, str], label: Mask, truth: Mask, source: _Source, split: str, others: dict[str, Mask]
 ) -> RowMap:
-    from harness.leaderboard.panels import RowMap
+    from harness.leaderboard.page.panels import RowMap
 
     other = None if split == "train" else others.get(row[1])
     change, share = changes(label, truth, other)
@@ -219,7 +219,7 @@ def _png(picture: Any, resampling: Any) -> bytes:
 
 def _colours(num_classes: int) -> list[tuple[int, int, int]]:
     """The colours that the field knows (PASCAL VOC), those of the stored label maps."""
-    from harness.engine.stored import palette
+    from harness.engine.recorded_labels import palette
 
     flat = palette()
     return [(flat[3 * n], flat[3 * n + 1], flat[3 * n + 2]) for n in range(num_classes)]

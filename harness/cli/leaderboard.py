@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from harness.contract import RendererRecord
     from harness.leaderboard import Board, Run
-    from harness.plugins import PluginManager
+    from harness.registry import PluginManager
 
 _RUNS = Path("runs")
 
@@ -75,7 +75,7 @@ def leaderboard(
     from harness.leaderboard import build_board
     from harness.leaderboard.chosen import column_names
     from harness.leaderboard.claims import claims_of
-    from harness.plugins import manager
+    from harness.registry import manager
 
     source = source if source is None or source.is_dir() else benchmark_file(source)
     plugins = manager(plugin_files=plugin or (), config_dir=source.parent if source and source.is_file() else None)
@@ -109,7 +109,7 @@ def _selected(
     from harness.cli.runs import settings_of
     from harness.contract import ConfigError, DataError
     from harness.leaderboard import load_runs, select_settings
-    from harness.leaderboard.loading import sound_runs
+    from harness.records.reader import sound_runs
 
     if source is None or source.is_dir():
         if overrides:
@@ -138,7 +138,7 @@ def _print_table(board: Board, *, claims: bool) -> None:
 
 def _render(board: Board, formats: str | None, plugins: PluginManager) -> dict[str, str]:
     """Text by file suffix: every named format, or all that are registered."""
-    from harness.plugins import build_params, resolve
+    from harness.registry import build_params, resolve
 
     names = list(plugins.records("renderer")) if formats is None else [name.strip() for name in formats.split(",")]
     records: list[RendererRecord] = [plugins.get("renderer", name) for name in names]

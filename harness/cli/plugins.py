@@ -14,7 +14,7 @@ from harness.cli.console import console, print_json, print_table
 from harness.contract import ConfigError, MethodRecord, PluginError, letters
 
 if TYPE_CHECKING:
-    from harness.plugins import PluginManager, PluginState
+    from harness.registry import PluginManager, PluginState
     from harness.testing import Finding
 
 app = typer.Typer(help="List, inspect, check and begin plugins.", no_args_is_help=True)
@@ -32,9 +32,9 @@ _SHOWN_APART = frozenset({"name", "factory", "params", "card", "summary", "contr
 
 def load_plugins(files: Sequence[Path] | None = None) -> PluginManager:
     """The plugin manager for commands whose output names the quarantined plugins: they are not logged as well."""
-    from harness.plugins import manager
+    from harness.registry import manager
 
-    log = logging.getLogger("harness.plugins")
+    log = logging.getLogger("harness.registry")
     level = log.level
     log.setLevel(logging.ERROR)
     try:
@@ -75,7 +75,7 @@ def show(
     `protocol`, `protocol.segmenter`, `benchmark` and so on show the fields of a benchmark file.
     """
     from harness.cli.fields import is_section, show_fields
-    from harness.plugins import KINDS
+    from harness.registry import KINDS
 
     if form not in ("table", "md"):
         raise ConfigError(f"--format: {form!r} is neither table nor md")
@@ -156,7 +156,7 @@ def _is_about(state: PluginState, name: str) -> bool:
 
 
 def _unknown(manager: PluginManager, name: str) -> str:
-    from harness.plugins import KINDS, did_you_mean
+    from harness.registry import KINDS, did_you_mean
 
     known = {state.name for state in manager.plugins()}.union(*(manager.records(kind) for kind in KINDS))
     return f"no method, component or plugin is called {name!r}{did_you_mean(name, sorted(known))}"
@@ -191,7 +191,7 @@ def _brings(row: dict[str, Any]) -> str:
 
 
 def _describe(manager: PluginManager, kind: str, name: str) -> dict[str, Any]:
-    from harness.plugins import describe_params
+    from harness.registry import describe_params
 
     record = manager.get(kind, name)
     state = manager.provider(kind, name)
@@ -221,7 +221,7 @@ def _describe(manager: PluginManager, kind: str, name: str) -> dict[str, Any]:
 
 def _rounds(record: Any) -> list[dict[str, Any]] | None:
     """Rounds with default parameters; ``None`` for anything but a method, or when they need parameters."""
-    from harness.plugins import build_params, method_rounds
+    from harness.registry import build_params, method_rounds
 
     if not isinstance(record, MethodRecord):
         return None

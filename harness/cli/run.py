@@ -14,9 +14,9 @@ from harness.common.shipped import benchmark_file
 if TYPE_CHECKING:
     from harness.contract.interfaces import Executor
     from harness.engine.forecast import Forecast, Line
-    from harness.engine.plan import Plan
-    from harness.engine.runner import Outcome
-    from harness.plugins import PluginManager
+    from harness.engine.plan.layout import Plan
+    from harness.engine.scheduler import Outcome
+    from harness.registry import PluginManager
 
 Config = Annotated[
     Path,
@@ -72,7 +72,7 @@ def run(
     from harness.cli.console import console
     from harness.contract.errors import ConfigError
     from harness.engine.progress import Board
-    from harness.engine.runner import run_plan
+    from harness.engine.scheduler import run_plan
 
     if device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"--device: {device!r} is none of auto, cpu, cuda")
@@ -116,7 +116,7 @@ def plan(
     """
     from harness.cli.console import print_table
     from harness.engine.forecast import forecast
-    from harness.engine.store import Store
+    from harness.engine.store.store import Store
 
     selection = _Selection(
         config, methods, backbones, seeds, tuple(override or ()), tuple(plugin or ()), strict_plugins
@@ -176,7 +176,7 @@ class _Selection:
 
     def plan(self, runs: Path) -> tuple[Plan, PluginManager]:
         from harness.cli.runs import planned
-        from harness.plugins import manager as make_manager
+        from harness.registry import manager as make_manager
 
         manager = make_manager(plugin_files=self.plugins, config_dir=self.config.parent, strict=self.strict)
         prepared = planned(
@@ -218,7 +218,7 @@ def _jobs(text: str) -> int | None:
 
 def _executor(manager: PluginManager, name: str, jobs: int | None, device: str) -> Executor:
     """The executor of that name; ``jobs`` and ``device`` go to the parameters of these names that it has."""
-    from harness.plugins import build_params, describe_params, resolve
+    from harness.registry import build_params, describe_params, resolve
 
     record = manager.get("executor", name)
     offered = {"jobs": jobs, "device": device}

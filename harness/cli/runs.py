@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.contract.interfaces import Dataset
-    from harness.engine.plan import Plan
+    from harness.engine.plan.layout import Plan
     from harness.leaderboard import Run
     from harness.leaderboard.selection import Settings
-    from harness.plugins import PluginManager
+    from harness.registry import PluginManager
 
 
 def runs_folder(record: Path) -> Path:
@@ -39,8 +39,8 @@ def planned(
         PluginError: A plugin file that was asked for does not load.
     """
     from harness.data.digests import save_cache, set_cache
-    from harness.engine.config import load_benchmark
-    from harness.engine.plan import build_plan
+    from harness.engine.plan.config import load_benchmark
+    from harness.engine.plan.layout import build_plan
 
     manager.require_files()
     registered = {kind: manager.records(kind) for kind in ("method", "backbone")}
@@ -62,10 +62,10 @@ def settings_of(config: Path, runs: Path, manager: PluginManager, overrides: Seq
         PluginError: A plugin file that was asked for does not load.
     """
     from harness.data.digests import save_cache, set_cache
-    from harness.engine.config import load_benchmark
-    from harness.engine.keys import dataset_info, fingerprint, public_protocol
-    from harness.engine.results import computed_as
-    from harness.engine.rows import build_data, resolve_rows
+    from harness.engine.plan.config import load_benchmark
+    from harness.engine.plan.keys import dataset_info, fingerprint, public_protocol
+    from harness.engine.plan.rows import build_data, resolve_rows
+    from harness.engine.record_writer import computed_as
     from harness.leaderboard.selection import Settings, source_text
 
     manager.require_files()
@@ -91,10 +91,10 @@ def open_recorded(run: Run, config: Path | None, plugin_files: Sequence[Path] = 
         DataError: It is missing, or not the one that the record was made with.
     """
     from harness.data.digests import save_cache, set_cache
-    from harness.engine.config import load_benchmark
-    from harness.engine.reopen import recorded_dataset
-    from harness.engine.store import Store
-    from harness.plugins import manager
+    from harness.engine.plan.config import load_benchmark
+    from harness.engine.recorded_data import recorded_dataset
+    from harness.engine.store.store import Store
+    from harness.registry import manager
 
     folder = runs_folder(run.path)
     plugins = manager(plugin_files=plugin_files, config_dir=config.parent if config is not None else None)

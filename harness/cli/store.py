@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from harness.engine.gc import Item, Rules
+    from harness.engine.store.gc import Item, Rules
 
 app = typer.Typer(name="store", help="Look at the artifacts of a runs folder and prune them.", no_args_is_help=True)
 
@@ -27,8 +27,8 @@ _RUNS = Path("runs")
 def list_(runs: Runs = _RUNS, keep: Keep = None, plugin: PluginFiles = None) -> None:
     """Show what the store holds by stage, and how much of it `wsss store gc` would delete."""
     from harness.cli.console import print_table
-    from harness.engine.gc import Rules, survey
-    from harness.engine.store import Store
+    from harness.engine.store.gc import Rules, survey
+    from harness.engine.store.store import Store
 
     items = survey(Store(_existing(runs)), Rules(plans=_plans(runs, keep, plugin)))
     unused = {what: (count, size) for what, count, size in _by_kind(item for item in items if not item.needed)}
@@ -61,7 +61,7 @@ def gc(
     the named benchmarks need, and of all other records the label maps and confusions that `wsss verify` needs. What a
     running `wsss run` needs is never deleted.
     """
-    from harness.engine.gc import Rules
+    from harness.engine.store.gc import Rules
 
     rules = Rules(_plans(runs, keep, plugin), evidence_only, all_artifacts, older_than)
     _collect(_existing(runs), rules, dry_run=dry_run)
@@ -69,8 +69,8 @@ def gc(
 
 def _collect(runs: Path, rules: Rules, *, dry_run: bool) -> None:
     from harness.cli.console import print_table
-    from harness.engine.gc import collect, survey
-    from harness.engine.store import Store
+    from harness.engine.store.gc import collect, survey
+    from harness.engine.store.store import Store
 
     store = Store(runs)
     items = survey(store, rules)
@@ -96,7 +96,7 @@ def _existing(runs: Path) -> Path:
 def _plans(runs: Path, configs: Iterable[Path] | None, plugin_files: Iterable[Path] | None) -> frozenset[str] | None:
     """Keys of all stages of the named benchmarks; ``None`` when none is named."""
     from harness.cli.runs import planned
-    from harness.plugins import manager
+    from harness.registry import manager
 
     if not configs:
         return None

@@ -35,7 +35,7 @@ def verify(
     from harness.cli.console import say
     from harness.cli.runs import open_recorded, runs_folder
     from harness.contract.errors import StoreError
-    from harness.engine.store import Store
+    from harness.engine.store.store import Store
     from harness.engine.verify import settle
     from harness.engine.verify import verify as recompute
     from harness.leaderboard import load_runs

@@ -15,7 +15,7 @@ from harness.cli.console import console, print_json, print_table
 from harness.contract import ConfigError
 
 if TYPE_CHECKING:
-    from harness.engine.catalogue import Weights
+    from harness.engine.plan.catalogue import Weights
 
 app = typer.Typer(help="List, show and fetch initial weights.", no_args_is_help=True)
 
@@ -28,8 +28,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_weights(plugin: PluginFiles = None, json: Json = False) -> None:
     """List the weights that backbones and shipped benchmarks name, and which of them are there."""
-    from harness.engine.catalogue import catalogue
-    from harness.modelling.sources import VARIABLE, folders
+    from harness.engine.plan.catalogue import catalogue
+    from harness.modelling.weight_sources import VARIABLE, folders
 
     known = catalogue(_backbones(plugin))
     if json:
@@ -47,7 +47,7 @@ def show_weights(
     json: Json = False,
 ) -> None:
     """Say where weights come from, under what licence, what their file is called, and its checksum."""
-    from harness.engine.catalogue import find_weights_named
+    from harness.engine.plan.catalogue import find_weights_named
 
     entry = find_weights_named(name, _backbones(plugin))
     if json:
@@ -70,8 +70,8 @@ def fetch_weights(
     An address that nothing pins is downloaded all the same: what is printed is what to write into the benchmark file.
     """
     from harness.common.files import file_sha256
-    from harness.engine.catalogue import find_weights_named
-    from harness.modelling.sources import check_format, check_sha256, fetch, find_download, is_address
+    from harness.engine.plan.catalogue import find_weights_named
+    from harness.modelling.weight_sources import check_format, check_sha256, fetch, find_download, is_address
 
     if sha256 and not (8 <= len(sha256) <= 64 and set(sha256) <= set("0123456789abcdef")):
         raise ConfigError(f"--sha256: {sha256!r} is not 8 to 64 hexadecimal digits")
@@ -100,7 +100,7 @@ def _fetch_unpinned(url: str, tick: Callable[[int, int], None]) -> Path:
     import tempfile
     from http.client import HTTPException
 
-    from harness.modelling.sources import (
+    from harness.modelling.weight_sources import (
         Download,
         check_format,
         fetch,

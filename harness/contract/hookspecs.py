@@ -74,7 +74,7 @@ def wsss_renderers() -> Iterable[records.RendererRecord]:  # type: ignore[empty-
 
 @hookspec
 def wsss_executors() -> Iterable[records.ExecutorRecord]:  # type: ignore[empty-body]
-    """``yield ExecutorRecord("local", factory="harness.engine.executors:LocalExecutor")``."""
+    """``yield ExecutorRecord("local", factory="harness.engine.executors.local:LocalExecutor")``."""
 
 
 @hookspec

@@ -4,7 +4,7 @@ A record is one JSON file, its confusions are ``.npz`` files beside it. Every nu
 files alone. Import this module where it is needed: it loads pydantic.
 
 Anyone may have written a record, so the models are strict: what passes them can be counted, added, looked up in a store
-and named in a file name without another check. ``harness.scoring.record_file`` reads the file.
+and named in a file name without another check. ``harness.records.files`` reads the file.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ import numpy as np
 from harness.common.files import file_problem
 from harness.contract import BACKGROUND, IGNORE, Box, ConfigError, DataError, Dataset
 from harness.data import digests
-from harness.data._instances import Instance, InstancesFile, Photograph, read_instances
 from harness.data.files import Defect, Folder, NoMask, misread_lines, read_ids
 from harness.data.images import Header, read_header, read_image, read_plane, turned_problem
+from harness.data.instances import Instance, InstancesFile, Photograph, read_instances
 from harness.data.params import CocoLayout, CocoParams
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from harness.common.text import DEPTH, parse_yaml, printable
 from harness.contract import ConfigError, Dataset
 
 if TYPE_CHECKING:
-    from harness.plugins import PluginManager
+    from harness.registry import PluginManager
 
 T = TypeVar("T")
 
@@ -256,7 +256,7 @@ def build_dataset(
         ConfigError: A parameter is wrong.
         DataError: The data are missing or damaged.
     """
-    from harness.plugins import manager, resolve
+    from harness.registry import manager, resolve
 
     record = (plugins or manager()).get("dataset", name)
     factory = resolve(record.factory)

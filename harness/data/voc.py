@@ -1,7 +1,7 @@
 """Data sets in PASCAL VOC layout: a folder of images, one of masks, lists of ids.
 
 What is listed is checked for existence when the data set is made, headers (sizes, formats, EXIF) when digests are
-taken, contents when they are read (or by ``harness.data.check``). Tags and boxes come from the masks, from VOC XML
+taken, contents when they are read (or by ``harness.data.checking``). Tags and boxes come from the masks, from VOC XML
 files or from one JSON file.
 """
 

@@ -5,28 +5,17 @@ Importing the package loads nothing; each public name is imported from its modul
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from harness.common.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from harness.engine.config import Benchmark, load_benchmark
-    from harness.engine.keys import fingerprint, stage_key
-    from harness.engine.plan import Plan, build_plan
-    from harness.engine.runner import Outcome, run_plan
-    from harness.engine.store import Artifact, Store
+    from harness.engine.plan.config import Benchmark, load_benchmark
+    from harness.engine.plan.keys import fingerprint, stage_key
+    from harness.engine.plan.layout import Plan, build_plan
+    from harness.engine.scheduler import Outcome, run_plan
+    from harness.engine.store.store import Artifact, Store
 
-_HOMES = {
-    "Benchmark": "config",
-    "load_benchmark": "config",
-    "fingerprint": "keys",
-    "stage_key": "keys",
-    "Plan": "plan",
-    "build_plan": "plan",
-    "Outcome": "runner",
-    "run_plan": "runner",
-    "Artifact": "store",
-    "Store": "store",
-}
 
 __all__ = [
     "Artifact",
@@ -41,8 +30,4 @@ __all__ = [
     "stage_key",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazy_face(__name__)

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from harness.common.text import one_line
 from harness.contract.arrays import IGNORE
-from harness.engine.stored import palette
+from harness.engine.recorded_labels import palette
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from harness.contract.protocol import CamSettings, TestSettings
-    from harness.engine.plan import Plan, StageSpec
-    from harness.plugins import PluginManager
+    from harness.engine.plan.layout import Plan, StageSpec
+    from harness.registry import PluginManager
 
 PASSES = 3
 """Forward passes that a training step on one image is worth."""

@@ -10,13 +10,13 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from harness.engine.estimate import GpuEstimate, estimate
-from harness.engine.reasons import reasons, told
-from harness.engine.results import Records
+from harness.engine.plan.reasons import reasons, told
+from harness.engine.record_writer import Records
 
 if TYPE_CHECKING:
-    from harness.engine.plan import Plan
-    from harness.engine.store import Store
-    from harness.plugins import PluginManager
+    from harness.engine.plan.layout import Plan
+    from harness.engine.store.store import Store
+    from harness.registry import PluginManager
 
 
 @dataclass

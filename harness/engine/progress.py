@@ -19,14 +19,14 @@ import psutil
 
 from harness.common.text import printable
 from harness.contract.errors import StoreError, WsssError
-from harness.engine.disk import read_json, write_atomically
-from harness.engine.stages import report_path
+from harness.engine.stage.worker import report_path
+from harness.engine.store.disk import read_json, write_atomically
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from rich.console import Console, Group
 
-    from harness.engine.plan import Cell, Plan
+    from harness.engine.plan.layout import Cell, Plan
 
 WRITE_EACH = 1.0
 LINE_EACH = 30.0

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from harness.common.files import file_problem, file_sha256
 from harness.contract.arrays import IGNORE
 from harness.contract.errors import DataError
-from harness.engine.disk import write_atomically, writing
-from harness.engine.keys import fingerprint_of, is_key_of
-from harness.engine.kinds.scores import sweep_scores
-from harness.engine.reads import total
-from harness.engine.store import Store
-from harness.engine.stored import stored_labels
+from harness.engine.plan.keys import fingerprint_of, is_key_of
+from harness.engine.recorded_labels import stored_labels
+from harness.engine.stage.kinds.scores import sweep_scores
+from harness.engine.stage.meter import total
+from harness.engine.store.disk import write_atomically, writing
+from harness.engine.store.store import Store
 
 if TYPE_CHECKING:
     from harness.contract.interfaces import Dataset
@@ -76,7 +76,7 @@ def settle(path: Path, *, verified: bool) -> None:
     Raises:
         StoreError: The folder cannot be written.
     """
-    from harness.scoring.marks import mark_path, mark_text
+    from harness.records.marks import mark_path, mark_text
 
     if verified:
         write_atomically(mark_path(path), mark_text(path))

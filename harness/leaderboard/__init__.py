@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from harness.common.lazy import lazy_face
 
 if TYPE_CHECKING:
     from harness.leaderboard.board import build_board
     from harness.leaderboard.frame import Board, Row
-    from harness.leaderboard.loading import Run, load_runs
     from harness.leaderboard.selection import select_settings
     from harness.leaderboard.terminal import to_rich
+    from harness.records.reader import Run, load_runs
 
 __all__ = ["Board", "Row", "Run", "build_board", "load_runs", "select_settings", "to_rich"]
 
-_HOMES = {
-    "build_board": "board",
-    "Board": "frame",
-    "Row": "frame",
-    "Run": "loading",
-    "load_runs": "loading",
-    "select_settings": "selection",
-    "to_rich": "terminal",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazy_face(__name__)

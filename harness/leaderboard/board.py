@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contract.errors import ConfigError
 from harness.contract.run_record import RunRecord
-from harness.leaderboard import annotation, code_states
+from harness.leaderboard import annotation
 from harness.leaderboard.claims import answer_claims
 from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
-from harness.leaderboard.loading import Run, check_same_settings, group_key, once_a_cell
-from harness.leaderboard.seeds import APART, SHARED, comparable
-from harness.leaderboard.weights import with_initial_weights
+from harness.leaderboard.initial_weights import with_initial_weights
+from harness.records import code_states
+from harness.records.reader import Run, check_same_settings, group_key, once_a_cell
+from harness.records.seeds import APART, SHARED, comparable
 from harness.scoring.confusion import Confusions
 from harness.scoring.metrics import has_scored_pixels, miou
 from harness.scoring.paired import Comparison as Compared

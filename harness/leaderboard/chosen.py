@@ -8,7 +8,7 @@ from harness.contract.errors import ConfigError
 from harness.leaderboard import columns
 from harness.leaderboard.columns import Column
 from harness.leaderboard.frame import Board
-from harness.plugins import did_you_mean
+from harness.registry import did_you_mean
 
 NAMES: Mapping[str, Column] = {
     "rank": columns.RANK,

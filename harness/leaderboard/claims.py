@@ -30,8 +30,8 @@ from harness.scoring.statistics import Interval
 
 if TYPE_CHECKING:
     from harness.contract import Claim
-    from harness.leaderboard.loading import Run
-    from harness.plugins import PluginManager
+    from harness.records.reader import Run
+    from harness.registry import PluginManager
     from harness.scoring.confusion import Confusions
 
 EQUAL = 0.01

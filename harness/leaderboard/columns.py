@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from harness.leaderboard.frame import Board, ClaimAnswer, Row
 from harness.leaderboard.reported import NAMES, closest_reported, reported_protocol
-from harness.leaderboard.seeds import count_of, names_of
+from harness.records.seeds import count_of, names_of
 
 
 class Column(NamedTuple):

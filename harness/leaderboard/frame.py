@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.leaderboard.panels import Gallery
+from harness.leaderboard.page.panels import Gallery
 
 SCHEMA_VERSION = 2
 

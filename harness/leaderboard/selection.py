@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract.errors import ConfigError
-from harness.leaderboard.loading import Run, differing_fields
+from harness.records.reader import Run, differing_fields
 
 _SPELLED = 3
 """Fields of a difference that a sentence spells out."""

@@ -13,7 +13,7 @@ from harness.common.text import one_line
 from harness.leaderboard.chosen import chosen
 from harness.leaderboard.columns import CLAIM_HEADERS, STATUS, Column, claim_cells, terminal_columns, title
 from harness.leaderboard.frame import Board, ClaimAnswer, Row
-from harness.leaderboard.seeds import APART, SHARED
+from harness.records.seeds import APART, SHARED
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from harness.contract.arrays import PseudoLabel, SoftScores
 from harness.contract.interfaces import Context, Refiner, View
-from harness.maps.crf import Bilateral, DenseCRF, Gaussian
+from harness.maps.crf.dense import Bilateral, DenseCRF, Gaussian
 from harness.maps.params import DenseCrfParams
 from harness.maps.probabilities import label_probabilities, score_probabilities
 from harness.maps.scores import downsample

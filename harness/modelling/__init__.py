@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.modelling.mm import MODELS
     from harness.modelling.networks import save_network, seeded, seeded_model
     from harness.modelling.preprocess import Uint8Preprocessor
-    from harness.modelling.stages import train_segmenter
+    from harness.modelling.tasks import train_segmenter
     from harness.modelling.training import Recipe, fit, parameter_groups, poly_rate, train
     from harness.modelling.weights import load_weights
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from harness.contract import BackboneRecord, ConfigError
-from harness.modelling import records
-from harness.plugins import did_you_mean, resolve
+from harness.modelling import builtin as records
+from harness.registry import did_you_mean, resolve
 
 FROM_CONFIG = "config"
 """The backbone name that keeps the ``backbone`` of the segmenter configuration."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from harness.maps.crf import Bilateral, DenseCRF, Gaussian
+from harness.maps.crf.dense import Bilateral, DenseCRF, Gaussian
 from harness.modelling import inference
 
 if TYPE_CHECKING:

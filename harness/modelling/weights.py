@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.contract.errors import ConfigError
-from harness.modelling.sources import file_of
+from harness.modelling.weight_sources import file_of
 
 _CLASSIFIER_HEADS = ("fc", "head", "classifier", "conv2")
 """Top-level layers of image classifiers behind the backbone; ``conv2`` is the last convolution of MobileNetV2."""

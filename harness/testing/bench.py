@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.contract import PluginError
-from harness.engine.plan import Plan, StageSpec, build_plan
-from harness.engine.stages import Job, execute
-from harness.engine.store import Store
-from harness.plugins import PluginManager
+from harness.engine.plan.layout import Plan, StageSpec, build_plan
+from harness.engine.stage.worker import Job, execute
+from harness.engine.store.store import Store
+from harness.registry import PluginManager
 from harness.testing import scenes
 
 OPTIM = {"iterations": 3, "batch_size": 4, "lr": 0.01}
@@ -52,7 +52,7 @@ class Bench:
     @cached_property
     def plan(self) -> Plan:
         """The plan of the one cell."""
-        from harness.engine.config import load_benchmark
+        from harness.engine.plan.config import load_benchmark
 
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "conformance.yaml"
@@ -151,12 +151,12 @@ def with_scenes(manager: PluginManager) -> PluginManager:
     Raises:
         PluginError: Another plugin claims the data set's name.
     """
-    from harness.plugins import manager_from_spec
+    from harness.registry import manager_from_spec
 
     spec = manager.spec
     if scenes.__name__ not in spec.builtins:
         spec = replace(spec, builtins=(*spec.builtins, scenes.__name__))
-    log = logging.getLogger("harness.plugins")
+    log = logging.getLogger("harness.registry")
     level = log.level
     log.setLevel(logging.ERROR)
     try:

@@ -17,8 +17,8 @@ from harness.testing.bench import Bench, Digests, StageFailed, frequent_checkpoi
 from harness.testing.scenes import IMAGES, Interrupted
 
 if TYPE_CHECKING:
-    from harness.engine.plan import StageSpec
-    from harness.plugins import PluginManager, PluginSpec
+    from harness.engine.plan.layout import StageSpec
+    from harness.registry import PluginManager, PluginSpec
 
 TOLERANCE = 0.005
 """Share of pixels that may differ when an image meets others in a batch: sums of floats come in another order."""
@@ -58,7 +58,7 @@ def light_discovery(spec: PluginSpec) -> str:
         Fault: It does, or discovery fails altogether.
     """
     code = (
-        "import sys\nfrom harness.plugins import PluginSpec, manager_from_spec\n"
+        "import sys\nfrom harness.registry import PluginSpec, manager_from_spec\n"
         f"manager_from_spec(PluginSpec(files={spec.files!r}, config_dir={spec.config_dir!r}, env={spec.env!r},"
         f" builtins={spec.builtins!r}))\n"
         f"print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
@@ -184,8 +184,8 @@ def independent_images(bench: Bench) -> str:
 def _generate_alone(bench: Bench, spec: StageSpec, part: slice) -> Iterator[PseudoLabel]:
     """Labels of some of the images, in a process state of its own."""
     from harness.data.views import DatasetView
-    from harness.engine.context import StageContext
-    from harness.plugins import build_params, resolve
+    from harness.engine.stage.context import StageContext
+    from harness.registry import build_params, resolve
     from harness.testing import scenes
 
     assert spec.part is not None

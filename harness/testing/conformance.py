@@ -19,7 +19,7 @@ from harness.testing.bench import Bench, Digests, StageFailed, with_scenes
 from harness.testing.checks import Fault, Finding, NotApplicable
 
 if TYPE_CHECKING:
-    from harness.plugins import PluginManager
+    from harness.registry import PluginManager
 
 Row = str | Mapping[str, Any]
 
@@ -58,7 +58,7 @@ def named(name: str, manager: PluginManager) -> list[tuple[str, str]]:
     Raises:
         PluginError: Nothing has that name, or the plugin is quarantined.
     """
-    from harness.plugins import KINDS
+    from harness.registry import KINDS
 
     for kind in KINDS:
         if name in manager.records(kind):
@@ -73,7 +73,7 @@ def named(name: str, manager: PluginManager) -> list[tuple[str, str]]:
 
 
 def _components(manager: PluginManager, method: str) -> Iterator[tuple[str, str]]:
-    from harness.plugins import build_params, method_rounds
+    from harness.registry import build_params, method_rounds
 
     record: Any = manager.get("method", method)
     for part in method_rounds(record, build_params(record, {}, where=method)):
@@ -162,7 +162,7 @@ def _repeated(bench: Bench, first: Mapping[str, Digests], folder: Path) -> list[
 
 
 def _factory(manager: PluginManager, kind: str, name: str) -> str:
-    from harness.plugins import describe_params, resolve
+    from harness.registry import describe_params, resolve
 
     record: Any = manager.get(kind, name)
     made = resolve(record.factory)

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from harness.cli import doctor
 from harness.cli.main import app
-from harness.plugins import PluginState
+from harness.registry import PluginState
 
 FINE = {
     "torch": {"name": "torch", "version": "2.11.0", "cuda": "12.8", "ok": True},

@@ -17,10 +17,10 @@ from harness.cli.runs import settings_of
 from harness.contract import PseudoLabel
 from harness.data.params import SyntheticParams
 from harness.data.synthetic import SyntheticDataset
-from harness.engine.keys import dataset_info
-from harness.engine.store import Artifact, Store
+from harness.engine.plan.keys import dataset_info
+from harness.engine.store.store import Artifact, Store
 from harness.maps.labels import LabelWriter
-from harness.plugins import manager
+from harness.registry import manager
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "leaderboard"))
 from board_records import Records, one_round

@@ -18,7 +18,7 @@ from toy import BENCHMARK, PLUGIN
 
 from harness.cli.main import app
 from harness.engine.contact_sheet import BOTH_WRONG, BROKEN, FIXED, Entry, change_map, colours_of, contact_sheet
-from harness.scoring.marks import is_marked, mark_path
+from harness.records.marks import is_marked, mark_path
 
 CLASSES = ("background", "cat", "dog")
 
@@ -36,7 +36,7 @@ def finished(tmp_path_factory):
     config = folder / "toy.yaml"
     config.write_text(yaml.safe_dump({**BENCHMARK, "methods": ["fill", "learnt"]}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.engine.stage_code.MODELLING", "toy_modelling")
+        patch.setattr("harness.engine.code.roots.MODELLING", "toy_modelling")
         patch.setenv("WSSS_PLUGINS", "")
         arguments = ("--plugin", PLUGIN, "--runs", folder / "runs", "--jobs", 1, "--device", "cpu", "--no-table")
         code, output = wsss("run", config, *arguments)

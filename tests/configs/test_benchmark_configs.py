@@ -16,17 +16,17 @@ from typer.testing import CliRunner
 from harness.cli.main import app
 from harness.contract import ConfigError
 from harness.contract.interfaces import Executor
-from harness.engine.config import Benchmark, load_benchmark
 from harness.engine.estimate import estimate
-from harness.engine.plan import build_plan
+from harness.engine.plan.config import Benchmark, load_benchmark
+from harness.engine.plan.layout import build_plan
+from harness.engine.plan.rows import resolve_backbones, resolve_rows
 from harness.engine.progress import Board
-from harness.engine.results import Records
-from harness.engine.rows import resolve_backbones, resolve_rows
-from harness.engine.runner import run_plan
-from harness.engine.store import Store
+from harness.engine.record_writer import Records
+from harness.engine.scheduler import run_plan
+from harness.engine.store.store import Store
 from harness.modelling.backbones import use_records
 from harness.modelling.cost import classifier_flops, segmenter_flops
-from harness.plugins import manager
+from harness.registry import manager
 
 FOLDER = Path(__file__).parents[2] / "configs" / "benchmarks"
 TAGS = ["full", "cam", "class_conditional", "self_guided", "pseudo_mask_matters", "background"]

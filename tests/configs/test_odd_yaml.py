@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from harness.cli.datasets import _configuration
 from harness.contract import ConfigError, WsssError
 from harness.data.load import build_dataset
-from harness.engine.config import load_benchmark
-from harness.engine.rows import open_data, resolve_backbones, resolve_rows
-from harness.plugins import manager
+from harness.engine.plan.config import load_benchmark
+from harness.engine.plan.rows import open_data, resolve_backbones, resolve_rows
+from harness.registry import manager
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PLUGINS = manager()

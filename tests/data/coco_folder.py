@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from harness.contract import MASKS, ConfigError, DataError
-from harness.data.check import check
+from harness.data.checking import check
 from harness.data.coco import CocoDataset
 from harness.data.params import CocoParams
-from harness.engine.keys import data_for_key
+from harness.engine.plan.keys import data_for_key
 
 H, W = 12, 16
 CATEGORIES = {1: "person", 3: "car", 13: "stop sign", 17: "cat", 22: "elephant", 90: "toothbrush"}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.contract import Box
-from harness.data.check import check
+from harness.data.checking import check
 from harness.data.params import SyntheticParams
 from harness.data.synthetic import SyntheticDataset
 from harness.data.voc import VocDataset

@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 
 from harness.cli.datasets import app
 from harness.contract import BOXES, MASKS, Box, ConfigError, DataError
-from harness.data.check import check
+from harness.data.checking import check
 from harness.data.cityscapes import EVALUATED, CityscapesDataset
 from harness.data.load import build_dataset, expand_env, load_yaml
 from harness.data.params import CityscapesParams
-from harness.engine.keys import data_for_key
-from harness.plugins import manager
+from harness.engine.plan.keys import data_for_key
+from harness.registry import manager
 
 H, W = 16, 24
 A, B, V = "aachen_000000_000019", "bochum_000001_000004", "munster_000002_000019"

@@ -15,7 +15,7 @@ from harness.cli.datasets import app
 from harness.contract import ConfigError, PluginError, WsssError
 from harness.data.load import expand_env, load_yaml, validate
 from harness.data.params import SyntheticParams
-from harness.plugins import manager
+from harness.registry import manager
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "datasets"
 

@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 
 from harness.cli.datasets import app
 from harness.contract import Box, ConfigError, DataError
-from harness.data.check import check
+from harness.data.checking import check
 from harness.data.coco import CocoDataset
 from harness.data.load import build_dataset
 from harness.data.voc import VocDataset
-from harness.plugins import manager
+from harness.registry import manager
 
 
 @pytest.fixture

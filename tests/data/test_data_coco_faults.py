@@ -20,9 +20,9 @@ from pycocotools import mask as tool
 
 from harness.cli.main import app
 from harness.contract import Box, DataError
-from harness.data._outlines import paint_runs, read_runs
-from harness.data.check import check
+from harness.data.checking import check
 from harness.data.coco import CocoDataset
+from harness.data.outlines import paint_runs, read_runs
 
 Change = Callable[[dict[str, Any]], None]
 A, B, C = (CocoFolder.image_id("train", number) for number in (9, 25, 30))

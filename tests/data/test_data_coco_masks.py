@@ -11,7 +11,7 @@ from coco_folder import CATEGORIES, CocoFolder, H, W, checked, planned, rectangl
 from PIL import Image
 
 from harness.contract import ConfigError
-from harness.data.check import check
+from harness.data.checking import check
 from harness.data.coco import CocoDataset
 from harness.data.files import NoMask
 

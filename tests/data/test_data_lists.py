@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.contract import DataError
-from harness.data.check import check
+from harness.data.checking import check
 from harness.data.files import read_ids
 from harness.data.voc import VocDataset
 

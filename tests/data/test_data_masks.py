@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from harness.contract import DataError
-from harness.data.check import check, refuse_blank
+from harness.data.checking import check, refuse_blank
 from harness.data.params import SyntheticParams
 from harness.data.synthetic import SyntheticDataset
 from harness.data.voc import VocDataset

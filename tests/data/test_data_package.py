@@ -9,13 +9,13 @@ import pytest
 
 import harness.data
 from harness.contract import DatasetRecord
+from harness.data.builtin import wsss_datasets
 from harness.data.load import build_dataset
-from harness.data.records import wsss_datasets
 
 
 def test_registration_imports_nothing_heavy() -> None:
     code = (
-        "import sys, harness.data.records as r; list(r.wsss_datasets());"
+        "import sys, harness.data.builtin as r; list(r.wsss_datasets());"
         "sys.exit(bool({'numpy', 'torch', 'scipy', 'PIL', 'yaml'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from harness.contract import DataError
-from harness.data.check import check
+from harness.data.checking import check
 from harness.data.images import IMAGE_SUFFIXES, Header, read_header, read_image, read_size, turned_problem
 from harness.data.voc import VocDataset
 

@@ -9,11 +9,11 @@ import published
 import pytest
 
 from harness.contract import Box
-from harness.data.check import check
+from harness.data.checking import check
 from harness.data.load import build_dataset, expand_env, load_yaml
 from harness.data.prepare.cityscapes import COUNTS, IMAGES, LABELS, steps
 from harness.data.prepare.steps import Outcome, run_steps
-from harness.plugins import manager
+from harness.registry import manager
 
 CONFIG = Path(__file__).parents[2] / "configs" / "datasets" / "cityscapes.yaml"
 TINY = {"train": 2, "val": 1}

@@ -11,11 +11,11 @@ import published
 import pytest
 
 from harness.contract import Box
-from harness.data.check import check
+from harness.data.checking import check
 from harness.data.load import build_dataset, expand_env, load_yaml
 from harness.data.prepare.coco import COCO_2014, COCO_2017, Counts, Release, steps
 from harness.data.prepare.steps import Outcome, run_steps
-from harness.plugins import manager
+from harness.registry import manager
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "datasets"
 

@@ -13,11 +13,11 @@ import pytest
 from PIL import Image
 
 from harness.contract import Box, DataError
-from harness.data.check import check
+from harness.data.checking import check
 from harness.data.load import build_dataset, expand_env, load_yaml
 from harness.data.prepare.steps import Outcome, run_steps
 from harness.data.prepare.voc2012 import LISTS, SBD, VOC, Lists, read_sbd, steps
-from harness.plugins import manager
+from harness.registry import manager
 
 CONFIG = Path(__file__).parents[2] / "configs" / "datasets" / "voc2012.yaml"
 TINY = Lists({"train": 2, "train_aug": 4, "val": 1})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from harness.contract import DataError
-from harness.data.check import check
+from harness.data.checking import check
 from harness.data.voc import VocDataset
 
 FORM = 'the form {"images": [{"id"'

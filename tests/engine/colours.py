@@ -1,4 +1,4 @@
-"""Stands for ``harness.modelling.stages``: learns which class has which colour, and paints by it."""
+"""Stands for ``harness.modelling.tasks``: learns which class has which colour, and paints by it."""
 
 import json
 

@@ -15,7 +15,7 @@ from harness.cli.main import app
 @pytest.fixture
 def wsss(monkeypatch):
     """Run a command in this process; returns exit code and output."""
-    monkeypatch.setattr("harness.engine.stage_code.MODELLING", "toy_modelling")
+    monkeypatch.setattr("harness.engine.code.roots.MODELLING", "toy_modelling")
     monkeypatch.setenv("WSSS_PLUGINS", "")
 
     def invoke(*arguments):

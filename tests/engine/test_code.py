@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from harness.contract import PluginError
-from harness.engine import imports
-from harness.engine.code import Roots, code_of, importable
-from harness.engine.config import load_benchmark
-from harness.engine.imports import Finder
-from harness.engine.plan import build_plan
-from harness.engine.syntax import scan
-from harness.plugins import manager
+from harness.engine.code import imports
+from harness.engine.code.closure import Roots, code_of, importable
+from harness.engine.code.imports import Finder
+from harness.engine.code.syntax import scan
+from harness.engine.plan.config import load_benchmark
+from harness.engine.plan.layout import build_plan
+from harness.registry import manager
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = {
@@ -24,7 +24,7 @@ FILES = {
     for path in top.glob("[hw]*/**/*.py")
     if path.relative_to(top).parts[0].startswith(("harness", "wsss_"))
 }
-CRF = "harness/maps/crf.py"
+CRF = "harness/maps/crf/dense.py"
 
 
 def demo():
@@ -161,7 +161,7 @@ def test_a_score_depends_on_no_method_and_on_no_network(plan):
 def test_planning_imports_no_torch_and_finds_the_code_of_all_rows_in_well_under_a_second():
     code = (
         "import sys, time; sys.path[:0] = [{0!r}]; import test_code as t\n"
-        "from harness.engine.stage_code import StageCode\n"
+        "from harness.engine.code.roots import StageCode\n"
         "spent, of = [0.0], StageCode.of\n"
         "def timed(self, roots):\n"
         "    begun = time.process_time(); found = of(self, roots); spent[0] += time.process_time() - begun\n"
@@ -288,7 +288,7 @@ def test_what_is_missing_or_no_python_is_one_sentence(package):
 
 
 def test_only_what_can_be_imported_under_its_name_is_importable():
-    assert importable(Finder) == "harness.engine.imports:Finder"
-    assert importable(Finder.find) == "harness.engine.imports:Finder.find"
+    assert importable(Finder) == "harness.engine.code.imports:Finder"
+    assert importable(Finder.find) == "harness.engine.code.imports:Finder.find"
     assert importable(lambda: 1) is None
     assert importable(time) is None

@@ -9,8 +9,8 @@ import yaml
 from toy import BENCHMARK, make_plan
 
 from harness.contract import ConfigError
-from harness.engine.config import load_benchmark
-from harness.engine.rows import resolve_rows
+from harness.engine.plan.config import load_benchmark
+from harness.engine.plan.rows import resolve_rows
 
 
 def rows(benchmark):

@@ -6,7 +6,7 @@ import pytest
 from toy import make_plan
 
 from harness.contract import PluginError
-from harness.engine.context import StageContext, weights_of
+from harness.engine.stage.context import StageContext, weights_of
 
 
 @pytest.fixture

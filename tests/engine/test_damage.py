@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from harness.cli.main import app
 from harness.contract import StoreError
-from harness.engine.keys import code_sha256
+from harness.engine.plan.keys import code_sha256
 from harness.engine.progress import read_status
-from harness.engine.store import Store
+from harness.engine.store.store import Store
 
 METHODS = ["fill", "learnt_erase"]
 
@@ -62,7 +62,7 @@ DAMAGE = {
 
 @pytest.fixture(autouse=True)
 def toys(monkeypatch):
-    monkeypatch.setattr("harness.engine.plan.MODELLING", "toy_modelling")
+    monkeypatch.setattr("harness.engine.plan.layout.MODELLING", "toy_modelling")
     monkeypatch.setenv("WSSS_PLUGINS", "")
 
 
@@ -206,7 +206,7 @@ def test_a_damaged_status_file_is_named_and_the_others_are_shown(sound, tmp_path
 
 
 def test_a_manifest_of_another_shape_is_no_artifact_even_when_its_digest_is_right(sound, tmp_path):
-    from harness.engine.keys import digest
+    from harness.engine.plan.keys import digest
 
     home, keys = sound
     shutil.copytree(home / "runs", tmp_path / "runs")

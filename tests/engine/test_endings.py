@@ -14,12 +14,13 @@ import psutil
 import pytest
 from toy import make_plan, records, run_toy
 
-from harness.engine import memory, processes
-from harness.engine.executors import LocalExecutor, end_calls, run_isolated
-from harness.engine.processes import Ending, Session
-from harness.engine.records import LocalParams, TorchrunParams
-from harness.engine.torchrun import TorchrunExecutor
-from harness.engine.worker import Worker
+from harness.engine import memory
+from harness.engine.executors import processes
+from harness.engine.executors.builtin import LocalParams, TorchrunParams
+from harness.engine.executors.local import LocalExecutor, end_calls, run_isolated
+from harness.engine.executors.processes import Ending, Session
+from harness.engine.executors.torchrun import TorchrunExecutor
+from harness.engine.executors.worker import Worker
 
 CHILDREN = "sleep 700 & echo $! >> {0}; setsid sleep 700 & echo $! >> {0}; (setsid sleep 700 & echo $! >> {0}) &"
 
@@ -102,7 +103,7 @@ def test_every_way_to_end_a_stage_is_a_failed_row_and_the_rest_goes_on(write_con
 
 
 def test_a_thread_that_never_ends_does_not_keep_the_run(write_config, tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.engine.worker.GRACE", 0.5)
+    monkeypatch.setattr("harness.engine.executors.worker.GRACE", 0.5)
     rows = [{"name": "thread", "method": "fill", "params": {"mode": "thread"}}]
     outcome = run_toy(*make_plan(write_config(methods=rows)), tmp_path / "runs")
     assert outcome.exit_code == 0
@@ -110,7 +111,7 @@ def test_a_thread_that_never_ends_does_not_keep_the_run(write_config, tmp_path, 
 
 @pytest.mark.parametrize("then", ["hang", "exit", "raise", "close"])
 def test_what_a_stage_started_ends_with_its_failure(local, tmp_path, then, monkeypatch):
-    monkeypatch.setattr("harness.engine.worker.GRACE", 0.5)
+    monkeypatch.setattr("harness.engine.executors.worker.GRACE", 0.5)
     assert local.submit(gone, os.devnull).result(timeout=60), "the worker has imported what it needs"
     with pytest.raises((TimeoutError, ChildProcessError, ValueError)):
         local.submit(leave_children, tmp_path / "pids", then, timeout=5 if then == "hang" else None).result(timeout=60)
@@ -188,7 +189,7 @@ def pair(tmp_path):
 
 def in_one(rank, path, then):
     """In one process of a group leave processes behind and end; the other waits for it for ever."""
-    from harness.engine import group
+    from harness.engine.executors import group
 
     if group.rank() == rank:
         leave_children(path, then)

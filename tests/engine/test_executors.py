@@ -12,8 +12,9 @@ import pytest
 from toy import make_plan
 
 from harness.contract import ConfigError, PluginError
-from harness.engine import executors
-from harness.engine.executors import (
+from harness.engine.executors import local as executors
+from harness.engine.executors.builtin import DaskParams, LocalParams
+from harness.engine.executors.local import (
     DaskExecutor,
     LocalExecutor,
     default_jobs,
@@ -21,8 +22,7 @@ from harness.engine.executors import (
     run_isolated,
     visible_devices,
 )
-from harness.engine.records import DaskParams, LocalParams
-from harness.engine.stages import Job
+from harness.engine.stage.worker import Job
 
 
 def in_worker():

@@ -14,8 +14,8 @@ from toy import PLUGIN, Inline, flip_byte, make_plan, records, run_toy, without_
 from typer.testing import CliRunner
 
 from harness.cli.main import app
-from harness.engine.gc import DAMAGED, HALF_BUILT, SET_ASIDE, TRACE, WORK, Rules, survey
-from harness.engine.store import Store
+from harness.engine.store.gc import DAMAGED, HALF_BUILT, SET_ASIDE, TRACE, WORK, Rules, survey
+from harness.engine.store.store import Store
 
 HERE = Path(__file__).parent
 METHODS = ["fill", "learnt_erase"]
@@ -30,7 +30,7 @@ def wsss(*arguments):
 @pytest.fixture(autouse=True)
 def toys(monkeypatch):
     """Commands plan with the toys' own training and no other plugin."""
-    monkeypatch.setattr("harness.engine.stage_code.MODELLING", "toy_modelling")
+    monkeypatch.setattr("harness.engine.code.roots.MODELLING", "toy_modelling")
     monkeypatch.setenv("WSSS_PLUGINS", "")
 
 

@@ -11,7 +11,7 @@ from toy import make_plan
 
 from harness.common.seeds import derive_seed
 from harness.contract import ConfigError
-from harness.engine.keys import (
+from harness.engine.plan.keys import (
     as_given,
     canonical,
     digest,
@@ -19,7 +19,7 @@ from harness.engine.keys import (
     is_key_of,
     stage_key,
 )
-from harness.engine.segmenter_file import segmenter_config_sha256
+from harness.engine.plan.segmenter_file import segmenter_config_sha256
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -15,17 +15,17 @@ from typer.testing import CliRunner
 
 from harness.cli.main import app
 from harness.contract import DataError
-from harness.engine.config import load_benchmark
-from harness.engine.executors import DaskExecutor
-from harness.engine.plan import build_plan
+from harness.engine.executors.builtin import DaskParams, TorchrunParams
+from harness.engine.executors.local import DaskExecutor
+from harness.engine.executors.torchrun import TorchrunExecutor
+from harness.engine.plan.config import load_benchmark
+from harness.engine.plan.layout import build_plan
+from harness.engine.plan.rows import open_data
 from harness.engine.progress import Board
-from harness.engine.records import DaskParams, TorchrunParams
-from harness.engine.reopen import hold_to
-from harness.engine.rows import open_data
-from harness.engine.runner import run_plan
-from harness.engine.torchrun import TorchrunExecutor
+from harness.engine.recorded_data import hold_to
+from harness.engine.scheduler import run_plan
 from harness.leaderboard import load_runs
-from harness.plugins import PluginSpec, manager_from_spec
+from harness.registry import PluginSpec, manager_from_spec
 from harness.scoring.metrics import miou
 
 LABELS = {"name": "box_fill", "method": "box_fill", "labels_only": True}
@@ -63,7 +63,7 @@ def wsss_methods():
 @pytest.fixture
 def wsss(monkeypatch, tmp_path):
     """Run a command in this process on the folder ``runs``; returns its output."""
-    monkeypatch.setattr("harness.engine.stage_code.MODELLING", "colours")
+    monkeypatch.setattr("harness.engine.code.roots.MODELLING", "colours")
     monkeypatch.setenv("WSSS_PLUGINS", "")
     monkeypatch.setenv("WSSS_DATA", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "200")
@@ -251,7 +251,7 @@ def test_a_worker_whose_classes_are_not_those_of_the_plan_refuses_the_stage(writ
     ],
 )
 def test_another_data_set_than_the_planned_one_is_one_sentence(change, words):
-    from harness.engine.keys import dataset_info
+    from harness.engine.plan.keys import dataset_info
 
     manager = manager_from_spec(PluginSpec(env=""))
     params = {"train": 2, "val": 2, "classes": 3, "auxiliary_classes": 2, "auxiliary_train": 6}

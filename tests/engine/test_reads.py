@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from harness.contract import StoreError
-from harness.engine.reads import ReadLog, mend, total
+from harness.engine.stage.meter import ReadLog, mend, total
 
 
 def test_an_interrupted_attempt_counts(tmp_path):

@@ -7,9 +7,9 @@ from toy import Inline, flip_byte, make_plan, records, run_toy, without_measurem
 
 from harness.contract.run_record import RunRecord
 from harness.engine.forecast import forecast
-from harness.engine.store import Store
+from harness.engine.store.store import Store
 from harness.leaderboard.board import build_board
-from harness.leaderboard.loading import load_runs
+from harness.records.reader import load_runs
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.engine import syntax
+from harness.engine.code import syntax
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE = Path(__file__).parent / "syntax_sample.txt"

@@ -7,11 +7,11 @@ import time
 import pytest
 
 from harness.contract import ConfigError
-from harness.engine import group
-from harness.engine.records import TorchrunParams
-from harness.engine.stages import execute
-from harness.engine.torchrun import TorchrunExecutor, shares
-from harness.plugins import PluginSpec, manager_from_spec
+from harness.engine.executors import group
+from harness.engine.executors.builtin import TorchrunParams
+from harness.engine.executors.torchrun import TorchrunExecutor, shares
+from harness.engine.stage.worker import execute
+from harness.registry import PluginSpec, manager_from_spec
 
 
 def place():

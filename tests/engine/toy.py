@@ -6,14 +6,14 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from harness.contract.interfaces import Executor
-from harness.engine.config import load_benchmark
-from harness.engine.executors import LocalExecutor
-from harness.engine.plan import build_plan
+from harness.engine.executors.builtin import LocalParams
+from harness.engine.executors.local import LocalExecutor
+from harness.engine.plan.config import load_benchmark
+from harness.engine.plan.layout import build_plan
 from harness.engine.progress import Board
-from harness.engine.records import LocalParams
-from harness.engine.runner import run_plan
-from harness.engine.stages import store_of
-from harness.plugins import PluginSpec, manager_from_spec
+from harness.engine.scheduler import run_plan
+from harness.engine.stage.worker import store_of
+from harness.registry import PluginSpec, manager_from_spec
 
 PLUGIN = Path(__file__).parent / "toy_plugin.py"
 
@@ -48,7 +48,7 @@ class Inline(Executor):
 
 
 def toy_manager():
-    return manager_from_spec(PluginSpec(files=(str(PLUGIN),), env="", builtins=("harness.engine.records",)))
+    return manager_from_spec(PluginSpec(files=(str(PLUGIN),), env="", builtins=("harness.engine.executors.builtin",)))
 
 
 def make_plan(config, overrides=(), **selection):

@@ -1,4 +1,4 @@
-"""Stands for ``harness.modelling.stages``: trains by counting, resumes, predicts one class."""
+"""Stands for ``harness.modelling.tasks``: trains by counting, resumes, predicts one class."""
 
 import hashlib
 import os

@@ -9,8 +9,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 def main() -> int:
     from toy import make_plan, run_toy
 
-    from harness.engine.executors import DaskExecutor
-    from harness.engine.records import DaskParams
+    from harness.engine.executors.builtin import DaskParams
+    from harness.engine.executors.local import DaskExecutor
 
     config, runs, jobs = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     dask = (lambda: DaskExecutor(DaskParams(jobs=jobs))) if sys.argv[4:] == ["dask"] else None

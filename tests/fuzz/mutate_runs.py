@@ -67,7 +67,7 @@ def sign(runs: Path) -> None:
 
 
 def _sign_manifest(path: Path) -> None:
-    from harness.engine.keys import digest
+    from harness.engine.plan.keys import digest
 
     if not path.is_file():
         return

@@ -134,10 +134,10 @@ MODULES = (
     "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.TiffImagePlugin",
     "pandas", "pycocotools.mask", "pydantic.dataclasses", "rich.progress", "rich.table", "scipy.io", "tabulate",
     "toy_modelling", "harness.cli.gallery", "harness.cli.literal", "harness.cli.main", "harness.cli.runs",
-    "harness.data.check", "harness.data.coco", "harness.data.cityscapes", "harness.data.voc",
+    "harness.data.checking", "harness.data.coco", "harness.data.cityscapes", "harness.data.voc",
     "harness.data.prepare.cityscapes", "harness.data.prepare.coco", "harness.data.prepare.voc2012",
-    "harness.engine.estimate", "harness.engine.forecast", "harness.engine.gc", "harness.engine.plan",
-    "harness.engine.runner", "harness.engine.verify", "harness.leaderboard.html", "harness.leaderboard.pairing",
+    "harness.engine.estimate", "harness.engine.forecast", "harness.engine.store.gc", "harness.engine.plan.layout",
+    "harness.engine.scheduler", "harness.engine.verify", "harness.leaderboard.page.page", "harness.records.pairing",
     "harness.leaderboard.selection", "harness.leaderboard.terminal", "harness.maps.labels", "harness.maps.scores",
     "harness.scoring.changes", "harness.scoring.oracle", "harness.scoring.paired", "harness.testing.checks",
 )  # fmt: skip

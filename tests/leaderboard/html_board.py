@@ -6,7 +6,7 @@ from board_records import Records, fill
 from PIL import Image
 
 from harness.leaderboard import build_board, load_runs
-from harness.leaderboard.panels import Gallery, Panel, RowMap
+from harness.leaderboard.page.panels import Gallery, Panel, RowMap
 
 
 def make_board(folder):

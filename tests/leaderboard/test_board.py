@@ -7,7 +7,7 @@ import pytest
 
 from harness.contract import ConfigError, DataError
 from harness.leaderboard import build_board, load_runs
-from harness.scoring.marks import mark_path, mark_text
+from harness.records.marks import mark_path, mark_text
 from harness.scoring.metrics import iou, miou
 from harness.scoring.statistics import miou_interval
 

@@ -10,7 +10,7 @@ from harness.contract import Card, Claim
 from harness.leaderboard import build_board, load_runs
 from harness.leaderboard.claims import EQUAL, answer_claims, claims_of, judge
 from harness.leaderboard.columns import claim_cells
-from harness.leaderboard.html import to_html
+from harness.leaderboard.page.page import to_html
 from harness.leaderboard.render import to_json, to_markdown
 from harness.leaderboard.terminal import claims_to_rich
 from harness.scoring.paired import pair_interval

@@ -8,9 +8,9 @@ from rich.console import Console
 
 from harness.contract import ConfigError
 from harness.leaderboard import build_board, load_runs, to_rich
-from harness.leaderboard.code_states import Cell, code_of, mixtures, sentence
-from harness.leaderboard.html import to_html
+from harness.leaderboard.page.page import to_html
 from harness.leaderboard.render import to_csv, to_json, to_latex, to_markdown
+from harness.records.code_states import Cell, code_of, mixtures, sentence
 
 OLD, NEW = "a" * 64, "b" * 64
 

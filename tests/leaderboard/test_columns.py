@@ -13,7 +13,7 @@ from harness.contract import ConfigError
 from harness.leaderboard import build_board, load_runs, to_rich
 from harness.leaderboard.chosen import NAMES, column_names
 from harness.leaderboard.frame import Row
-from harness.leaderboard.html import to_html
+from harness.leaderboard.page.page import to_html
 from harness.leaderboard.render import to_csv, to_json, to_latex, to_markdown
 
 ASKED = ["val_miou", "method", "reported"]

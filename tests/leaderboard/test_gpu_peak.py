@@ -6,7 +6,7 @@ import jsonschema
 import pytest
 
 from harness.leaderboard import build_board, load_runs
-from harness.leaderboard.html import to_html
+from harness.leaderboard.page.page import to_html
 from harness.leaderboard.render import to_csv, to_json, to_latex, to_markdown
 from harness.leaderboard.schema import read_board, schema_path
 

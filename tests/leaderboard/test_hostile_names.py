@@ -14,7 +14,7 @@ from harness.cli.console import console, print_error, print_json, print_table, s
 from harness.common.text import one_line
 from harness.leaderboard import build_board, load_runs, to_rich
 from harness.leaderboard.columns import class_columns, main_columns
-from harness.leaderboard.html import to_html
+from harness.leaderboard.page.page import to_html
 from harness.leaderboard.render import to_csv, to_json, to_latex, to_markdown
 from harness.leaderboard.terminal import claims_to_rich
 

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from harness.cli.main import app
 from harness.contract import DataError
-from harness.leaderboard.loading import load_runs, sound_runs
-from harness.scoring.record_file import LIMIT, read_record
+from harness.records.files import LIMIT, read_record
+from harness.records.reader import load_runs, sound_runs
 
 NAN, INF = float("nan"), float("inf")
 DELETE = object()

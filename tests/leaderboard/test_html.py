@@ -10,11 +10,11 @@ from board_records import Records, fill
 
 from harness.leaderboard import build_board, load_runs
 from harness.leaderboard.frame import ClaimAnswer
-from harness.leaderboard.html import page_of, to_html
-from harness.leaderboard.html_claims import verdict_on
-from harness.leaderboard.html_plots import place_labels, series_of
-from harness.leaderboard.html_rows import Scale
-from harness.leaderboard.panels import Gallery, Panel, RowMap
+from harness.leaderboard.page.claims import verdict_on
+from harness.leaderboard.page.page import page_of, to_html
+from harness.leaderboard.page.panels import Gallery, Panel, RowMap
+from harness.leaderboard.page.plots import place_labels, series_of
+from harness.leaderboard.page.rows import Scale
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(1)'>\"&"
 VOID = {"meta", "img", "input", "br", "wbr", "circle", "line", "path", "rect"}
@@ -276,7 +276,7 @@ def test_pictures_never_enter_the_json(board):
     [(0.021, "+2.1"), (-0.1, "\N{MINUS SIGN}10.0"), (0.0, "0.0"), (-0.0001, "0.0"), (0.1, "+10.0"), (1.0, "+100.0")],
 )
 def test_differences_have_a_sign_unless_they_round_to_zero(value, text):
-    from harness.leaderboard.html_claims import signed
+    from harness.leaderboard.page.claims import signed
 
     assert signed(value) == text
 

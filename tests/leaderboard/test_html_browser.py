@@ -6,7 +6,7 @@ import pytest
 from html_board import make_board
 from html_browser import open_browser, size
 
-from harness.leaderboard.html import to_html
+from harness.leaderboard.page.page import to_html
 
 pytestmark = pytest.mark.browser
 

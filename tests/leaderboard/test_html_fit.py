@@ -7,7 +7,7 @@ from html_board import make_board
 from html_browser import open_browser, size
 
 from harness.leaderboard import build_board, load_runs
-from harness.leaderboard.html import to_html
+from harness.leaderboard.page.page import to_html
 
 pytestmark = pytest.mark.browser
 

@@ -3,8 +3,8 @@
 import pytest
 
 from harness.leaderboard import build_board, load_runs
-from harness.leaderboard.html_plots import series_of
-from harness.leaderboard.weights import with_initial_weights
+from harness.leaderboard.initial_weights import with_initial_weights
+from harness.leaderboard.page.plots import series_of
 
 
 @pytest.mark.parametrize(

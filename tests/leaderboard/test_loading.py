@@ -6,8 +6,8 @@ import pytest
 
 from harness.contract import ConfigError, DataError
 from harness.leaderboard import build_board, load_runs
-from harness.leaderboard.loading import check_same_settings, differing_fields, once_a_cell
-from harness.leaderboard.pairing import pair_by_name
+from harness.records.pairing import pair_by_name
+from harness.records.reader import check_same_settings, differing_fields, once_a_cell
 
 
 def test_every_record_below_the_runs_folder_is_found(sweep):

@@ -5,7 +5,7 @@ from board_records import one_round
 
 from harness.contract import ConfigError
 from harness.leaderboard import load_runs
-from harness.leaderboard.pairing import code_differences, pair_by_name, pair_folders, settings_differences
+from harness.records.pairing import code_differences, pair_by_name, pair_folders, settings_differences
 
 PLUGIN = {"name": "mine", "distribution": "mine", "version": "1.0", "source_sha256": "a" * 64}
 

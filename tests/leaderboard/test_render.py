@@ -9,7 +9,7 @@ import pytest
 
 from harness.contract import RendererRecord
 from harness.leaderboard import build_board, load_runs, to_rich
-from harness.leaderboard import records as renderer_records
+from harness.leaderboard import builtin as renderer_records
 from harness.leaderboard.render import to_csv, to_json, to_latex, to_markdown
 
 RENDERERS = (to_markdown, to_csv, to_json, to_latex)

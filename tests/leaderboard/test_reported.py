@@ -7,8 +7,8 @@ import pytest
 from harness.leaderboard import build_board, load_runs
 from harness.leaderboard.columns import REPORTED
 from harness.leaderboard.frame import ReportedNumber
-from harness.leaderboard.html_claims import reported_of
-from harness.leaderboard.html_rows import table_of
+from harness.leaderboard.page.claims import reported_of
+from harness.leaderboard.page.rows import table_of
 from harness.leaderboard.render import to_csv, to_markdown
 from harness.leaderboard.reported import closest_reported, kind_of, measured_like
 from harness.leaderboard.schema import read_board

@@ -77,7 +77,7 @@ def test_a_table_of_an_earlier_version_is_read_with_all_its_numbers(version):
 
 
 def test_an_upgraded_table_can_be_rendered():
-    from harness.leaderboard.html import to_html
+    from harness.leaderboard.page.page import to_html
 
     board = read_board((SAMPLES / "board-1.json").read_text(encoding="utf-8"))
     assert "box_grabcut" in to_html(board)

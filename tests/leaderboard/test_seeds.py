@@ -10,9 +10,9 @@ from rich.console import Console
 from harness.contract import Claim
 from harness.leaderboard import build_board, load_runs, to_rich
 from harness.leaderboard.columns import OF_FULL, SEEDS, claim_cells
-from harness.leaderboard.html import page_of, to_html
+from harness.leaderboard.page.page import page_of, to_html
 from harness.leaderboard.render import to_csv, to_json, to_latex, to_markdown
-from harness.leaderboard.seeds import comparable, count_of, list_of, names_of
+from harness.records.seeds import comparable, count_of, list_of, names_of
 
 
 def board_of(records, **options):

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from harness.cli.main import app
 from harness.cli.runs import settings_of
 from harness.leaderboard import load_runs
-from harness.plugins import manager
+from harness.registry import manager
 
 ROOT = Path(__file__).parents[2]
 LR = "protocol.segmenter.optim.lr"

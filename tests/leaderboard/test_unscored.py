@@ -11,7 +11,7 @@ from harness.cli.main import app
 from harness.contract import Claim
 from harness.leaderboard import build_board, load_runs, to_rich
 from harness.leaderboard.columns import VAL
-from harness.leaderboard.html import page_of, to_html
+from harness.leaderboard.page.page import page_of, to_html
 from harness.leaderboard.render import to_csv, to_json, to_latex, to_markdown
 from harness.scoring import score
 

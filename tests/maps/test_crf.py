@@ -12,8 +12,8 @@ import torch
 
 from harness.contract import ConfigError
 from harness.maps import Bilateral, DenseCRF, Gaussian
-from harness.maps._lattice import Lattice, _embed, _number, _slot, packing, scales
-from harness.maps._lattice_torch import TorchLattice
+from harness.maps.crf.lattice import Lattice, _embed, _number, _slot, packing, scales
+from harness.maps.crf.lattice_torch import TorchLattice
 
 VECTORS = Path(__file__).parent / "vectors" / "dense_crf.json"
 

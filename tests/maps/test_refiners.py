@@ -95,7 +95,7 @@ def test_impossible_parameters_are_refused_by_name(bad):
 
 def test_registration_is_light():
     code = (
-        "import sys, harness.maps, harness.maps.records as r\n"
+        "import sys, harness.maps, harness.maps.builtin as r\n"
         "assert {'dense_crf', 'guided_filter'} <= {x.name for x in r.wsss_refiners()}\n"
         "assert not {'numpy', 'torch', 'numba', 'pandas'} & set(sys.modules)"
     )

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from harness.contract import BackboneRecord, ConfigError
-from harness.modelling import backbones, records
+from harness.modelling import backbones
+from harness.modelling import builtin as records
 from harness.modelling.backbones import backbone_config, find_backbone
 from harness.modelling.mm import build
 
@@ -47,7 +48,7 @@ def test_a_backbone_of_a_plugin_becomes_known(monkeypatch: pytest.MonkeyPatch) -
 
 def test_records_and_the_package_load_nothing_heavy() -> None:
     code = (
-        "import sys, harness.modelling, harness.modelling.records as r; list(r.wsss_backbones());"
+        "import sys, harness.modelling, harness.modelling.builtin as r; list(r.wsss_backbones());"
         "sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'mmengine', 'mmseg', 'cv2')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

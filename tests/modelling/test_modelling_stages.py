@@ -11,7 +11,8 @@ import torch
 from harness.contract import ConfigError, DataError, PluginError, Segmenter
 from harness.contract.protocol import BackboneSettings
 from harness.contract.protocol import TestSettings as Settings
-from harness.modelling import cams, classification, inference, mm, stages
+from harness.modelling import cams, classification, inference, mm
+from harness.modelling import tasks as stages
 from harness.modelling.classifier import load_classifier
 from harness.modelling.dataset import multi_hot
 

@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from harness.contract import ConfigError
 from harness.contract.protocol import AugmentSettings, BackboneSettings, ClassifierSettings, OptimSettings
 from harness.contract.protocol import SegmenterSettings as Segmenter
-from harness.modelling import records, sources
+from harness.modelling import builtin as records
+from harness.modelling import weight_sources as sources
 from harness.modelling.backbones import backbone_config, find_backbone
 from harness.modelling.cost import classifier_flops, segmenter_flops
 from harness.modelling.mm import build
 from harness.modelling.res2net import Bottle2neck
 from harness.modelling.segmenter import build_config
-from harness.modelling.sources import Download
 from harness.modelling.vgg import Vgg16LargeFov
+from harness.modelling.weight_sources import Download
 from harness.modelling.weights import load_weights
 
 RECORDS = {record.name: record for record in records.wsss_backbones()}

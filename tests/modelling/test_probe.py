@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from harness.contract import BackboneRecord, ConfigError, PluginError, Segmenter
-from harness.modelling import backbones, classification, records, stages
+from harness.modelling import backbones, classification
+from harness.modelling import builtin as records
+from harness.modelling import tasks as stages
 from harness.modelling.backbones import mobilenet_v2
 from harness.modelling.probe import check_backbone, trains_on_one_image
 from harness.modelling.segmenter import build_config

@@ -11,8 +11,9 @@ import torch
 from typer.testing import CliRunner
 
 from harness.cli.main import app
-from harness.engine.catalogue import catalogue
-from harness.modelling import mm, records
+from harness.engine.plan.catalogue import catalogue
+from harness.modelling import builtin as records
+from harness.modelling import mm
 from harness.modelling.backbones import backbone_config, find_backbone
 
 PLUGIN = """

@@ -16,7 +16,7 @@ from harness.contract import ConfigError
 from harness.modelling import mm
 from harness.modelling.backbones import backbone_config, find_backbone
 from harness.modelling.segmenter import build_config
-from harness.modelling.sources import Download, check_format, fetch, find_download, receive
+from harness.modelling.weight_sources import Download, check_format, fetch, find_download, receive
 from harness.modelling.weights import load_weights
 
 

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from harness.plugins import PluginManager
+from harness.registry import PluginManager
 
 HEAD = """
 from harness.contract import *

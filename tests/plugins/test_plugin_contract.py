@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.contract import CONTRACT, SUPPORTED_CONTRACTS, RunEvent, StageEvent, letters
-from harness.plugins import KINDS, build_params, component_uses, method_rounds
+from harness.registry import KINDS, build_params, component_uses, method_rounds
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
@@ -51,7 +51,7 @@ def test_a_plugin_of_each_supported_number_keeps_loading(site, number, caplog):
     assert [stage.name for stage in component_uses(generator, None)] == ["cams", "edges"]
     assert letters(loaded.needs("method", "golden")) == "I+B+S+F"
     run = RunEvent("demo", "f", (("golden", "golden", 0),))
-    with caplog.at_level(logging.WARNING, "harness.plugins"):
+    with caplog.at_level(logging.WARNING, "harness.registry"):
         loaded.notify("wsss_run_started", run=run)
         loaded.notify("wsss_stage_finished", stage=StageEvent("cams", "k", "done", 1.0, 2.0))
         loaded.notify("wsss_run_finished", run=run)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from harness.contract import ConfigError, Need, PluginError, Supervision
-from harness.plugins import BUILTINS, PluginSpec, manager, manager_from_spec
+from harness.registry import BUILTINS, PluginSpec, manager, manager_from_spec
 
 METRIC = "@hookimpl\ndef wsss_metrics():\n    yield MetricRecord({name!r}, factory='nowhere:f')\n"
 
@@ -175,7 +175,7 @@ def test_a_spec_builds_the_same_manager_in_another_process(site, good):
     assert manager_from_spec(spec) is second
     assert second.plugins() == first.plugins()
     code = (
-        "import pickle, sys; from harness.plugins import manager_from_spec\n"
+        "import pickle, sys; from harness.registry import manager_from_spec\n"
         "loaded = manager_from_spec(pickle.load(sys.stdin.buffer))\n"
         "print([s.name for s in loaded.plugins()], loaded.module_of('mine'))"
     )
@@ -192,7 +192,7 @@ def test_a_spec_builds_the_same_manager_in_another_process(site, good):
 
 def test_discovery_imports_nothing_heavy():
     code = (
-        "import sys, harness.plugins; harness.plugins.PluginManager(env='')\n"
+        "import sys, harness.registry; harness.registry.PluginManager(env='')\n"
         "heavy = {'torch', 'numpy', 'pandas', 'mmengine', 'scipy', 'cv2', 'numba', 'matplotlib'} & set(sys.modules)\n"
         "sys.exit(f'heavy: {heavy}' if heavy else 0)"
     )

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from harness.contract import PluginError
-from harness.plugins import build_params, resolve
+from harness.registry import build_params, resolve
 
 PRESS = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(5)\n"
 

@@ -21,7 +21,7 @@ def test_an_observer_that_raises_stops_nobody_and_is_logged_once(site, caplog):
         site.write("last.py", observer("print('last', run.benchmark)")),
     ]
     loaded = site.manager(*files)
-    with caplog.at_level(logging.WARNING, "harness.plugins"):
+    with caplog.at_level(logging.WARNING, "harness.registry"):
         for _ in range(3):
             loaded.notify("wsss_run_started", run=RUN)
     messages = [record.getMessage() for record in caplog.records]

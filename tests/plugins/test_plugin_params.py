@@ -23,7 +23,7 @@ from harness.contract import (
     Use,
     masks,
 )
-from harness.plugins import (
+from harness.registry import (
     build_params,
     component_needs,
     component_uses,

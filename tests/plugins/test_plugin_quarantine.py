@@ -202,7 +202,7 @@ def test_the_traceback_of_the_plugin_is_kept(site):
 
 
 def test_a_quarantine_is_logged(site, caplog):
-    with caplog.at_level(logging.WARNING, "harness.plugins"):
+    with caplog.at_level(logging.WARNING, "harness.registry"):
         site.manager(site.write("mine.py", "import not_installed_anywhere"))
     assert "plugin mine" in caplog.text
 

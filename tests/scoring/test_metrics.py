@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from harness.contract import MetricRecord
-from harness.scoring import metrics, records, score
+from harness.scoring import builtin as records
+from harness.scoring import metrics, score
 
 # rows: truth 0, 1, 2, 3; columns: predicted 0, 1, 2, 3, miss. Class 2 is predicted but never true, class 3 is neither.
 CONFUSION = np.array(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.plugins import PluginSpec, manager_from_spec
+from harness.registry import PluginSpec, manager_from_spec
 from harness.testing import check_row
 
 MANAGER = manager_from_spec(PluginSpec(env=""))

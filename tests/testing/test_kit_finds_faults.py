@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.contract import PluginError
-from harness.plugins import PluginSpec, manager_from_spec
+from harness.registry import PluginSpec, manager_from_spec
 from harness.testing import check_plugin, check_row
 from harness.testing.checks import Fault, light_discovery, watched_writes
 from harness.testing.conformance import named

@@ -7,13 +7,13 @@ import pytest
 import yaml
 
 from harness.contract import ConfigError, letters
-from harness.engine.config import load_benchmark
-from harness.engine.executors import LocalExecutor
-from harness.engine.plan import build_plan
+from harness.engine.executors.builtin import LocalParams
+from harness.engine.executors.local import LocalExecutor
+from harness.engine.plan.config import load_benchmark
+from harness.engine.plan.layout import build_plan
 from harness.engine.progress import Board
-from harness.engine.records import LocalParams
-from harness.engine.runner import run_plan
-from harness.plugins import PluginSpec, manager_from_spec
+from harness.engine.scheduler import run_plan
+from harness.registry import PluginSpec, manager_from_spec
 from wsss_bilevel_box import BilevelBoxParams, _rounds
 
 MANAGER = manager_from_spec(PluginSpec(env=""))

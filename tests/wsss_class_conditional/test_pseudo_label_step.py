@@ -9,7 +9,7 @@ import yaml
 from harness.contract import CLASSIFIER, SALIENCY, ConfigError, SoftScores, letters
 from harness.contract.protocol import CamSettings
 from harness.maps import SizeRule
-from harness.plugins import PluginSpec, build_params, manager_from_spec
+from harness.registry import PluginSpec, build_params, manager_from_spec
 from wsss_class_conditional import BUILT_IN_SALIENCY
 from wsss_class_conditional.generator import ClassConditional, confident_labels, views_of
 from wsss_class_conditional.params import InferenceParams, MethodParams

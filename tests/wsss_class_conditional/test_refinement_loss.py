@@ -12,11 +12,11 @@ from stub import VECTORS
 from harness.contract import ConfigError, DataError, PluginError, PseudoLabel, SoftScores
 from harness.data.params import SyntheticParams
 from harness.data.synthetic import SyntheticDataset
-from harness.engine.config import load_benchmark
-from harness.engine.plan import build_plan
+from harness.engine.plan.config import load_benchmark
+from harness.engine.plan.layout import build_plan
 from harness.modelling.mm import Config, build
 from harness.modelling.preprocess import Uint8Preprocessor
-from harness.plugins import manager
+from harness.registry import manager
 from wsss_class_conditional.loss import ActivationAwareLoss, refinement_loss
 from wsss_class_conditional.params import RefinementParams
 from wsss_class_conditional.refinement import TARGET, ActivationAware, rank_threshold, refined_target

@@ -12,7 +12,7 @@ from harness.contract.protocol import AugmentSettings, BackboneSettings, OptimSe
 from harness.contract.protocol import TestSettings as Settings
 from harness.modelling import load_segmenter, predict
 from harness.modelling.segmenter import build_config, configure, initial_model
-from harness.modelling.stages import train_segmenter
+from harness.modelling.tasks import train_segmenter
 from wsss_label_uncertainty.diagnosis import label_error_auc, moments
 from wsss_label_uncertainty.method import BoxAndPixels, LabelUncertainty, fill_ratios, paint
 from wsss_label_uncertainty.network import TwoStreams, uncertain

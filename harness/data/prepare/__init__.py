@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.contract import ConfigError
 from harness.data.prepare.steps import Outcome, Progress, run_steps
-from harness.plugins import did_you_mean
+from harness.registry import did_you_mean
 
 _STEPS = {
     "voc2012": "voc2012:steps",

@@ -1,0 +1,302 @@
+"""Where a module lies and what its file imports, read from the syntax tree; nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import os
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+from harness.common.files import read_bytes
+from harness.common.lazy import read_homes
+from harness.contract.errors import PluginError
+from harness.engine.code.syntax import scan
+
+ALL = "*"
+"""Last part of a reference to whatever a package offers."""
+
+_NAMES_CODE = re.compile(r"[A-Za-z_]\w*([.:][A-Za-z_]\w*)+[.:]?|[A-Za-z_]\w*[.:]", re.ASCII)
+_SUFFIXES = (".py", *EXTENSION_SUFFIXES)
+_IMPORTERS = frozenset({"import_module", "__import__", "find_spec", "run_module", "run_path", "iter_modules", "exec"})
+
+
+@dataclass(frozen=True)
+class Module:
+    """Where a module lies.
+
+    Attributes:
+        name: Dotted.
+        file: ``None`` for a folder without ``__init__.py``.
+        folders: Where its submodules are; none of a module that is no package.
+        label: Its name in ``Code.files``; independent of where it is installed.
+    """
+
+    name: str
+    file: Path | None
+    folders: tuple[Path, ...]
+    label: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one file says.
+
+    Attributes:
+        sha256: Of its syntax tree, or of its bytes where it is compiled.
+        references: Dotted names that it imports or uses, ``package.*`` for all that a package offers.
+        texts: Strings that may name code.
+        homes: Name to module of a lazy package's table.
+        offers: ``__all__``.
+        computed: Whether it imports by a name that is not written out.
+    """
+
+    sha256: str
+    references: frozenset[str] = frozenset()
+    texts: frozenset[str] = frozenset()
+    homes: Mapping[str, str] = field(default_factory=dict)
+    offers: tuple[str, ...] = ()
+    computed: bool = False
+
+
+class Finder:
+    """Finds modules without importing anything; looks into a folder once, so a new finder sees what has changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Module | None] = {}
+        self._listed: dict[Path, frozenset[str]] = {}
+        self._read: dict[tuple[str, bool], Source] = {}
+
+    def find(self, name: str) -> Module | None:
+        """Where a module lies; ``None`` when there is none."""
+        if name not in self._known:
+            above, _, last = name.rpartition(".")
+            package = self.find(above) if above else None
+            self._known[name] = (self._below(package, last) if package else None) if above else _top(name)
+        return self._known[name]
+
+    def source(self, module: Module, *, registration: bool = False) -> Source:
+        """What the file of a module says.
+
+        Raises:
+            PluginError: It cannot be read or is no Python.
+        """
+        assert module.file is not None
+        at = module.name, registration
+        if at not in self._read:
+            self._read[at] = read(module.file, module.name, bool(module.folders), registration)
+        return self._read[at]
+
+    def _below(self, package: Module, name: str) -> Module | None:
+        dotted = f"{package.name}.{name}"
+        label = package.label.removesuffix("__init__.py") + name
+        for folder in package.folders:
+            names = self._names(folder)
+            if name in names and name.isidentifier() and (inner := folder / name).is_dir():
+                init = inner / "__init__.py" if "__init__.py" in self._names(inner) else None
+                if init is not None or any(path.endswith(".py") for path in self._names(inner)):
+                    return Module(dotted, init, (inner,), f"{label}/__init__.py")
+            for suffix in _SUFFIXES:
+                if name + suffix in names:
+                    return Module(dotted, folder / (name + suffix), (), f"{label}.{suffix.rpartition('.')[2]}")
+        return None
+
+    def _names(self, folder: Path) -> frozenset[str]:
+        if folder not in self._listed:
+            with os.scandir(folder) if folder.is_dir() else nullcontext(()) as entries:
+                self._listed[folder] = frozenset(entry.name for entry in entries)
+        return self._listed[folder]
+
+
+def _top(name: str) -> Module | None:
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return None
+    if spec is None:
+        return None
+    file = Path(spec.origin) if spec.has_location and spec.origin else None
+    folders = tuple(map(Path, spec.submodule_search_locations or ()))
+    label = f"{name}/__init__.py" if folders else file.name if file else name
+    return Module(name, file, folders, label) if file or folders else None
+
+
+def read(file: Path, module: str, package: bool, registration: bool = False) -> Source:
+    """What a file says; read again only when its size or time have changed.
+
+    Raises:
+        PluginError: It cannot be read or is no Python.
+    """
+    try:
+        state = file.stat()
+        return _read(file, module, package, registration, state.st_size, state.st_mtime_ns)
+    except OSError as error:
+        raise PluginError(f"{file}: code of a stage cannot be read ({error.strerror})") from None
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise PluginError(f"{file}: code of a stage is no Python file ({error})") from None
+
+
+@lru_cache(maxsize=4096)
+def _read(file: Path, module: str, package: bool, registration: bool, size: int, changed: int) -> Source:
+    content = read_bytes(file, error=PluginError)
+    if file.suffix != ".py":
+        return Source(hashlib.sha256(content).hexdigest())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of escapes in strings, which are the file's own business
+        tree = ast.parse(content)
+    offers, homes = tuple(_offers(tree)), _homes(tree, content, module) if package else {}
+    sha256, nodes = scan(tree, registration=registration)
+    reader = _Reader(module if package else module.rpartition(".")[0])
+    reader.read(nodes)
+    return Source(
+        sha256,
+        frozenset(reader.references()),
+        frozenset(reader.texts),
+        homes,
+        offers,
+        reader.computed and not homes,
+    )
+
+
+def _homes(tree: ast.Module, source: bytes, package: str) -> dict[str, str]:
+    """The table of a lazy package, taken out of the tree together with ``__all__``; empty where there is none.
+
+    It is what the package hands to ``lazy_face``, or a dictionary of names that its own ``__getattr__`` looks into.
+    """
+    name = ""
+    if any(isinstance(node, ast.Name) and node.id == "lazy_face" for node in ast.walk(tree)):
+        table = read_homes(source.decode("utf-8"), package)
+    else:
+        name, table = _dictionary(tree)
+    if table:
+        tree.body = [item for item in tree.body if _assigned(item)[0] not in (name, "__all__")]
+    return table
+
+
+def _dictionary(tree: ast.Module) -> tuple[str, dict[str, str]]:
+    """Name and content of the dictionary of texts that a module's ``__getattr__`` looks into."""
+    lazy = next((n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "__getattr__"), None)
+    used = {node.id for node in ast.walk(lazy) if isinstance(node, ast.Name)} if lazy else set()
+    for statement in tree.body:
+        name, value = _assigned(statement)
+        if name in used and isinstance(value, ast.Dict):
+            try:
+                table = ast.literal_eval(value)
+            except ValueError:
+                continue
+            if all(isinstance(text, str) for item in table.items() for text in item):
+                return str(name), dict(table)
+    return "", {}
+
+
+def _offers(tree: ast.Module) -> Iterator[str]:
+    for statement in tree.body:
+        name, value = _assigned(statement)
+        if name == "__all__" and isinstance(value, ast.List | ast.Tuple):
+            yield from (str(item.value) for item in value.elts if isinstance(item, ast.Constant))
+
+
+def _assigned(statement: ast.stmt) -> tuple[str | None, ast.expr | None]:
+    """Name and value of ``name = value``."""
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target: ast.expr = statement.targets[0]
+        value: ast.expr | None = statement.value
+    elif isinstance(statement, ast.AnnAssign):
+        target, value = statement.target, statement.value
+    else:
+        return None, None
+    return (target.id, value) if isinstance(target, ast.Name) else (None, None)
+
+
+class _Reader:
+    """Collects what a tree refers to.
+
+    Args:
+        package: What relative imports begin from.
+    """
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+        self._imported: set[str] = set()
+        self._bound: dict[str, set[str]] = {}
+        self._chains: set[tuple[str, ...]] = set()
+        self.texts: set[str] = set()
+        self.computed = False
+
+    def read(self, nodes: Iterable[ast.AST]) -> None:
+        """Take in nodes, outer ones first."""
+        inner: set[int] = set()
+        for node in nodes:
+            if isinstance(node, ast.Import):
+                self._import(node)
+            elif isinstance(node, ast.ImportFrom):
+                self._import_from(node)
+            elif isinstance(node, ast.Attribute | ast.Name) and id(node) not in inner:
+                self._chain(node, inner)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                if _NAMES_CODE.fullmatch(node.value):
+                    self.texts.add(node.value.removesuffix(":").replace(":", "."))
+            elif isinstance(node, ast.Call):
+                self._call(node)
+
+    def references(self) -> Iterator[str]:
+        """Imports, and names that are looked up in imported modules."""
+        yield from self._imported
+        for chain in self._chains:
+            for module in self._bound.get(chain[0], ()):
+                yield ".".join((module, *(chain[1:] or (ALL,))))
+
+    def _bind(self, name: str, module: str) -> None:
+        self._bound.setdefault(name, set()).add(module)
+
+    def _import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self._imported.add(alias.name)
+            top = alias.name.partition(".")[0]
+            self._bind(alias.asname or top, alias.name if alias.asname else top)
+
+    def _import_from(self, node: ast.ImportFrom) -> None:
+        base = self._base(node.level, node.module)
+        for alias in node.names:
+            self._imported.add(f"{base}.{alias.name}")
+            self._bind(alias.asname or alias.name, f"{base}.{alias.name}")
+
+    def _base(self, level: int, module: str | None) -> str:
+        """The absolute name of what a (relative) import begins with."""
+        if level == 0:
+            return str(module)
+        parts = self._package.split(".")
+        above = parts[: len(parts) - level + 1]
+        return ".".join([*above, *([module] if module else [])])
+
+    def _chain(self, node: ast.Attribute | ast.Name, inner: set[int]) -> None:
+        """Note ``a.b.c`` once, from its outermost node."""
+        names: list[str] = []
+        part: ast.expr = node
+        while isinstance(part, ast.Attribute):
+            names.append(part.attr)
+            part = part.value
+            inner.add(id(part))
+        if isinstance(part, ast.Name):
+            self._chains.add((part.id, *reversed(names)))
+
+    def _call(self, node: ast.Call) -> None:
+        function = node.func
+        name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
+        if name not in _IMPORTERS or not node.args:
+            return
+        first = node.args[0]
+        if name == "exec" or not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
+            self.computed = True
+        elif first.value.startswith("."):
+            level = len(first.value) - len(first.value.lstrip("."))
+            self._imported.add(self._base(level, first.value.lstrip(".") or None))
+        elif name in ("import_module", "__import__"):
+            self._imported.add(first.value)

@@ -1,0 +1,1 @@
+"""Where stages run: processes on this machine, torchrun groups, a Dask cluster."""

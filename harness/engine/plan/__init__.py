@@ -1,0 +1,1 @@
+"""From a benchmark file to a graph of stages: configuration, rows, keys, layout."""

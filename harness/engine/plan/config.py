@@ -1,0 +1,283 @@
+"""The benchmark file: which data, protocol, rows, backbones and seeds.
+
+* A row is a method's name, a method with changes, or rounds written out; a component is a name or ``{name, params}``.
+* Rows, backbones and seeds that were not selected are dropped before ``${VAR}`` is expanded, so an unset variable
+  of an unused row is no error.
+* Everything wrong is one ``ConfigError`` sentence that names file and field.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
+
+from harness.common.files import file_problem
+from harness.common.shipped import dataset_file
+from harness.common.text import printable
+from harness.contract.errors import ConfigError
+from harness.contract.protocol import Protocol
+from harness.data.load import apply_overrides, expand_env, load_yaml, validate
+from harness.engine.plan.catalogue import unset
+from harness.engine.plan.segmenter_file import segmenter_config_sha256
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$"
+"""What names of benchmarks and rows may be: parts of file names on every system."""
+
+
+def _named(value: object) -> object:
+    return {"name": value} if isinstance(value, str) else value
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Component(_Strict):
+    """A generator, refiner or segmenter by name with its parameters."""
+
+    name: str = Field(description="name of a registered component")
+    params: dict[str, Any] = Field({}, description="its parameters, see `wsss plugins show NAME`")
+
+
+ComponentField = Annotated[Component, BeforeValidator(_named)]
+
+
+class RoundConfig(_Strict):
+    """One round of a row that is written out."""
+
+    generator: ComponentField = Field(description="makes the pseudo labels; a name or {name, params}")
+    refiners: list[ComponentField] = Field([], description="change the labels, one after another")
+    segmenter: ComponentField = Field(Component(name="plain"), description="is trained on them")
+    warm_start: bool = Field(False, description="the segmenter begins with the weights of the round before")
+
+
+class Row(_Strict):
+    """One row of the table.
+
+    ``segmenter`` and ``refiners`` replace those of the method's last round. A row with ``labels_only`` ends with the
+    last round's pseudo labels: they are scored, and no segmenter is trained on them.
+    """
+
+    name: str = Field(
+        pattern=NAME, description="label in the table", json_schema_extra={"default": "the method's name"}
+    )
+    method: str | None = Field(None, description="a registered method; null = the one of that name")
+    rounds: list[RoundConfig] | None = Field(None, min_length=1, description="the rounds written out, without a method")
+    params: dict[str, Any] = Field({}, description="parameters of the method, see `wsss plugins show NAME`")
+    segmenter: ComponentField | None = Field(None, description="replaces the last round's; null = the method's own")
+    refiners: list[ComponentField] | None = Field(None, description="replace the last round's; null = its own")
+    labels_only: bool = Field(False, description="end with the last pseudo labels, train no segmenter on them")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, value: object) -> object:
+        if isinstance(value, str):
+            return {"name": value, "method": value}
+        if isinstance(value, dict) and "rounds" not in value:
+            named = value.get("name") or value.get("method")
+            return {"name": named, "method": named, **value} if named else value
+        return value
+
+    @model_validator(mode="after")
+    def _one_recipe(self) -> Row:
+        if self.rounds is not None and (self.method or self.params or self.segmenter or self.refiners is not None):
+            raise ValueError("a row with rounds takes no method, params, segmenter or refiners beside them")
+        if self.labels_only and self.segmenter is not None:
+            raise ValueError("a row with labels_only trains no segmenter, take one of the two away")
+        return self
+
+
+class BackboneConfig(_Strict):
+    """A backbone of the benchmark; weights that are not given are the record's."""
+
+    name: str = Field(description="name of a registered backbone, see `wsss plugins list`")
+    weights: str | None = Field(None, description="path, URL or scheme; not given = the backbone's own, null = random")
+    sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{64}$",
+        description="SHA-256 of the weights; a URL needs it unless its file name ends in the first digits",
+    )
+    trained_on: str | None = Field(None, description="data set that the weights were trained on, for the table")
+
+
+class DatasetConfig(_Strict):
+    """A data set reader and its parameters."""
+
+    name: str = Field(description="name of a registered reader")
+    params: dict[str, Any] = Field({}, description="its parameters, see `wsss plugins show NAME`")
+
+
+class Benchmark(_Strict):
+    """A whole benchmark, selected and validated."""
+
+    name: str = Field(
+        pattern=NAME, description="folder of the records", json_schema_extra={"default": "the file's name"}
+    )
+    dataset: DatasetConfig = Field(description="a data set file relative to this one, or its fields written out")
+    backbones: list[Annotated[BackboneConfig, BeforeValidator(_named)]] = Field(
+        min_length=1, description="an axis: each row is computed with each; a name or fields"
+    )
+    protocol: Protocol = Field(description="the settings that all rows share, see `wsss plugins show protocol`")
+    methods: list[Row] = Field(min_length=1, description="the rows of the table; a method's name or fields")
+    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="an axis: each row for each seed")
+    timeout: float | None = Field(None, gt=0, description="seconds that one stage may take")
+    _path: Path = PrivateAttr(default=Path())
+
+    @property
+    def path(self) -> Path:
+        """The file that the benchmark was read from."""
+        return self._path
+
+
+def load_benchmark(
+    path: Path | str,
+    overrides: Iterable[str] = (),
+    *,
+    methods: Sequence[str] | None = None,
+    backbones: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    registered: Mapping[str, Collection[str]] | None = None,
+) -> Benchmark:
+    """Read, override, select, expand and validate a benchmark file.
+
+    Args:
+        path: The YAML file.
+        overrides: ``key=value`` with a dotted key; ``methods.<label>.<parameter>`` reaches into the row of that label.
+        methods: Labels to keep, ``*`` and ``?`` allowed; a registered method that is no row yet is added as one.
+        backbones: Names to keep, alike.
+        seeds: Replaces the file's seeds.
+        registered: Names of registered methods and backbones by kind, that ``methods`` and ``backbones`` may add.
+
+    Raises:
+        ConfigError: Anything is wrong; names file and field.
+    """
+    path, known = Path(path), registered or {}
+    where = str(path)
+    raw = _unshared(load_yaml(path))
+    raw.setdefault("name", path.stem)
+    raw["dataset"] = _dataset(raw.get("dataset"), path.parent, where=where)
+    raw, overrides = _other_dataset(raw, overrides)
+    rows, general = _split_overrides(overrides)
+    raw = _override_rows(apply_overrides(raw, general), rows, where)
+    raw["methods"] = _select(raw.get("methods"), methods, known.get("method", ()), "methods", where)
+    raw["backbones"] = _select(raw.get("backbones"), backbones, known.get("backbone", ()), "backbones", where)
+    if seeds is not None:
+        raw["seeds"] = list(seeds)
+    benchmark = validate(Benchmark, expand_env(raw, where=where, hint=unset), where=where)
+    _unique(benchmark, where)
+    benchmark = benchmark.model_copy(update={"protocol": _with_hashes(benchmark.protocol, path)})
+    benchmark._path = path
+    return benchmark
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which YAML aliases are values of their own, so that an override changes one place only."""
+    if isinstance(value, dict):
+        return {key: _unshared(item) for key, item in value.items()}
+    return [_unshared(item) for item in value] if isinstance(value, list) else value
+
+
+def _dataset(value: object, folder: Path, *, where: str) -> object:
+    """A data set given as a file name is read; the file holds ``name`` and ``params``."""
+    if not isinstance(value, str):
+        return value
+    file = folder / expand_env(value, where=where, field="dataset", hint=unset)
+    if problem := file_problem(file):
+        raise ConfigError(f"{where}: dataset: {printable(file)}: {problem}")
+    return load_yaml(file)
+
+
+def _other_dataset(raw: dict[str, Any], overrides: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
+    """``dataset=FILE`` is done first, FILE a path from the current folder or a shipped name; hands back the others."""
+    given = list(overrides)
+    replacing = [override for override in given if override.partition("=")[0].strip() == "dataset"]
+    for override in replacing:
+        raw = apply_overrides(raw, [override])
+        if isinstance(raw["dataset"], str):
+            raw["dataset"] = str(dataset_file(Path(raw["dataset"])))
+        raw["dataset"] = _dataset(raw["dataset"], Path(), where=f"-o {override}")
+    return raw, [override for override in given if override not in replacing]
+
+
+def _split_overrides(overrides: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Overrides of single rows, and all others."""
+    rows: list[str] = []
+    general: list[str] = []
+    for override in overrides:
+        (rows if override.startswith("methods.") else general).append(override)
+    return rows, general
+
+
+def _override_rows(raw: dict[str, Any], overrides: Iterable[str], where: str) -> dict[str, Any]:
+    rows = list(raw["methods"]) if isinstance(raw.get("methods"), list) else []
+    for override in overrides:
+        address = override.partition("=")[0].removeprefix("methods.")
+        label = max((known for row in rows if address.startswith(f"{(known := _label(row))}.")), key=len, default=None)
+        if label is None:
+            raise ConfigError(f"-o {override}: {_unknown(address.split('.')[0], map(_label, rows), f'row of {where}')}")
+        index = [_label(row) for row in rows].index(label)
+        row: dict[str, Any] = {"name": label} if isinstance(rows[index], str) else dict(rows[index])
+        if "rounds" in row:
+            raise ConfigError(f"-o {override}: row {label!r} is written out as rounds, change it in {where}")
+        rest = override.removeprefix(f"methods.{label}.")
+        params = row.get("params") or {}
+        row["params"] = apply_overrides(params, [rest]) if isinstance(params, dict) else params
+        rows[index] = row
+    return {**raw, "methods": rows} if rows else raw
+
+
+def _label(item: object) -> str:
+    named = (item.get("name") or item.get("method")) if isinstance(item, Mapping) else item
+    return named if isinstance(named, str) else ""
+
+
+def _select(
+    items: Any, patterns: Sequence[str] | None, registered: Collection[str], field: str, where: str
+) -> list[Any] | Any:
+    """Items whose label matches a pattern, in file order, then registered names that the file does not list."""
+    if patterns is None or not isinstance(items, list):
+        return items
+    labels = [_label(item) for item in items]
+    chosen = {label for label in labels for pattern in patterns if fnmatchcase(label, pattern)}
+    added = []
+    for pattern in dict.fromkeys(patterns):
+        if any(fnmatchcase(label, pattern) for label in labels):
+            continue
+        if pattern not in registered:
+            raise ConfigError(f"--{field}: {_unknown(pattern, [*labels, *registered], f'{field} entry of {where}')}")
+        added.append(pattern)
+    return [item for item, label in zip(items, labels, strict=True) if label in chosen] + added
+
+
+def _unknown(name: str, known: Iterable[str], what: str) -> str:
+    names = list(dict.fromkeys(known))
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(names)) or 'none'}"
+    return f"{name!r} is no {what}; {hint}"
+
+
+def _unique(benchmark: Benchmark, where: str) -> None:
+    axes: dict[str, list[Any]] = {
+        "methods": [row.name for row in benchmark.methods],
+        "backbones": [backbone.name for backbone in benchmark.backbones],
+        "seeds": benchmark.seeds,
+    }
+    for field, values in axes.items():
+        twice = next((value for index, value in enumerate(values) if value in values[:index]), None)
+        if twice is not None:
+            raise ConfigError(f"{where}: {field}: {twice!r} occurs twice; give each its own name")
+
+
+def _with_hashes(protocol: Protocol, path: Path) -> Protocol:
+    """The protocol with the segmenter's configuration found beside the benchmark file, and hashed."""
+    config = path.parent / protocol.segmenter.config
+    try:
+        update = {"config_sha256": segmenter_config_sha256(config), "config": str(config.resolve())}
+    except ConfigError as error:
+        raise ConfigError(f"{path}: protocol.segmenter.config: {error}") from None
+    return protocol.model_copy(update={"segmenter": protocol.segmenter.model_copy(update=update)})

@@ -1,0 +1,339 @@
+"""The plan: every cell (row x backbone x seed) as a graph of stages, equal stages of all cells merged by key.
+
+    shared stages -> [fit] -> generate -> refine ... -> segmenter -> predict -> score     (once a round)
+
+* A round's pseudo labels are scored on the training images, the last round's predictions on the scored validation
+  images. Only score stages see hidden masks that were not declared.
+* The seed enters the key of a stage that trains or draws random numbers, and of what is computed from it. Labels made
+  from supervision alone are made once for all seeds.
+* Planning imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from harness.contract.errors import PluginError
+from harness.contract.protocol import SECTIONS, BackboneSettings, Protocol
+from harness.contract.records import SharedStage
+from harness.contract.run_record import DatasetInfo
+from harness.contract.supervision import MASKS, Need
+from harness.data.checking import refuse_blank
+from harness.engine.code.provided import name_for_key
+from harness.engine.code.roots import WORK, StageCode
+from harness.engine.plan.keys import (
+    data_for_key,
+    dataset_info,
+    fingerprint,
+    in_order,
+    settings_for_key,
+    stage_key,
+)
+from harness.engine.plan.rows import Part, ResolvedRound, ResolvedRow, build_data, resolve_backbones, resolve_rows
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from harness.contract.interfaces import Dataset
+    from harness.engine.code.closure import Roots
+    from harness.engine.plan.config import Benchmark
+    from harness.registry import PluginManager
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """One node of the graph; picklable, and all that a worker needs to know of it.
+
+    Attributes:
+        key: Content key.
+        name: For people and time estimates, for example ``generate cam``.
+        kind: ``shared``, ``fit``, ``generate``, ``refine``, ``segmenter``, ``predict``, ``score_labels`` or
+            ``score_predictions``.
+        part: The component that runs, if any.
+        run: ``module:attribute`` of a shared stage.
+        params: Parameters of a shared stage.
+        needs: Supervision of the training images that the stage sees.
+        settings: Protocol sections that it may read.
+        inputs: Upstream keys by the name under which the stage finds them.
+        seed: The run's seed if it enters the key, else ``None``.
+        key_inputs: What the key was hashed from.
+        work: ``module:function`` that runs the stage.
+        roots: Where its code begins; ``key_inputs`` holds a hash for each file of it.
+        modelling: Module whose ``train_segmenter``, or ``predict`` and ``predict_probabilities``, is used.
+    """
+
+    key: str
+    name: str
+    kind: str
+    part: Part | None
+    run: str | None
+    params: Mapping[str, Any]
+    needs: tuple[Need, ...]
+    settings: Mapping[str, BaseModel]
+    inputs: Mapping[str, str]
+    seed: int | None
+    num_classes: int
+    key_inputs: Mapping[str, Any]
+    work: str
+    roots: Roots
+    modelling: str | None = None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One record to be: a row with a backbone and a seed.
+
+    Attributes:
+        stages: (role, key) in order of the work; roles of rounds begin with ``r1/``.
+        pseudo: Keys of the stages that score each round's pseudo labels.
+        val: Key of the stage that scores the predictions; ``None`` for a row that ends with its labels.
+    """
+
+    row: ResolvedRow
+    backbone: BackboneSettings
+    seed: int
+    stages: tuple[tuple[str, str], ...]
+    pseudo: tuple[str, ...]
+    val: str | None
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Keys that the record is made of."""
+        return (*self.pseudo, *([self.val] if self.val else []))
+
+    @property
+    def stem(self) -> str:
+        """File name of the record without suffix."""
+        return f"{self.row.label}--{self.backbone.name}--s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All stages and cells of a benchmark."""
+
+    benchmark: Benchmark
+    fingerprint: str
+    dataset: DatasetInfo
+    stages: Mapping[str, StageSpec]
+    cells: tuple[Cell, ...]
+
+    @property
+    def folder(self) -> str:
+        """Folder of the records below ``runs/records``."""
+        return f"{self.benchmark.name}-{self.fingerprint[:8]}"
+
+
+def build_plan(
+    benchmark: Benchmark, manager: PluginManager, *, dataset: Dataset | None = None, modelling: str | None = None
+) -> Plan:
+    """Resolve everything that the benchmark names and lay out its stages.
+
+    Args:
+        benchmark: What to run.
+        manager: Plugins that the names are looked up in.
+        dataset: The benchmark's data set, if it was opened before.
+        modelling: Module that trains segmenters and predicts in place of ``NETWORKS``.
+
+    Raises:
+        ConfigError: A name, parameter or file of the benchmark is wrong.
+        DataError: The data set is missing or damaged, or its masks leave nothing to score or to learn.
+        PluginError: A plugin fails to say what it needs.
+    """
+    rows, backbones = resolve_rows(benchmark, manager), resolve_backbones(benchmark, manager)
+    dataset = dataset or build_data(benchmark, manager)
+    info = dataset_info(dataset)
+    refuse_blank(dataset)
+    stages: dict[str, StageSpec] = {}
+    chosen = StageCode.of_benchmark(benchmark, manager, modelling)
+    cells = [
+        _Layout(stages, dataset, benchmark.protocol, backbone, seed, chosen).cell(row)
+        for seed in benchmark.seeds
+        for backbone in backbones
+        for row in rows
+    ]
+    return Plan(benchmark, fingerprint(benchmark.protocol, info), info, stages, tuple(cells))
+
+
+@dataclass
+class _Layout:
+    """Lays out one cell; nodes that exist already are reused."""
+
+    stages: dict[str, StageSpec]
+    dataset: Dataset
+    protocol: Protocol
+    backbone: BackboneSettings
+    seed: int
+    code: StageCode
+    roles: dict[str, str] = field(default_factory=dict)
+
+    def cell(self, row: ResolvedRow) -> Cell:
+        pseudo: list[str] = []
+        previous: dict[str, str] = {}
+        for number, item in enumerate(row.rounds, start=1):
+            labels = self._labels(item, f"r{number}", previous)
+            if item.segmenter is not None:
+                segmenter = self._segmenter(item.segmenter, item.warm_start, f"r{number}", labels, previous)
+                previous = {"previous_labels": labels, "previous_segmenter": segmenter}
+            pseudo.append(self._score(f"r{number}/score labels", "score_labels", labels))
+        if row.rounds[-1].segmenter is None:
+            return self._cell(row, pseudo, None)
+        predictions = self._add(
+            "predict",
+            "predict",
+            "predict",
+            inputs={"segmenter": previous["previous_segmenter"]},
+            reads=("test",),
+            params={"dev_fraction": self.protocol.scoring.dev_fraction},
+            split="val",
+        )
+        return self._cell(row, pseudo, self._score("score predictions", "score_predictions", predictions, split="val"))
+
+    def _cell(self, row: ResolvedRow, pseudo: Iterable[str], val: str | None) -> Cell:
+        cell = Cell(row, self.backbone, self.seed, (), tuple(pseudo), val)
+        used = self._upstream(cell.targets)
+        return replace(cell, stages=tuple((role, key) for role, key in self.roles.items() if key in used))
+
+    def _upstream(self, targets: Iterable[str]) -> set[str]:
+        """The targets and everything that they are computed from."""
+        found: set[str] = set()
+        pending = list(targets)
+        while pending:
+            key = pending.pop()
+            if key not in found:
+                found.add(key)
+                pending.extend(self.stages[key].inputs.values())
+        return found
+
+    def _labels(self, item: ResolvedRound, prefix: str, previous: Mapping[str, str]) -> str:
+        """Generator and refiners of one round; the key of its pseudo labels."""
+        part = item.generator
+        before = dict(previous) if part.uses_previous else {}
+        more = ("test",) if before else ()
+        fit = {"fit": self._component(part, "fit", prefix, before, reads=more)} if part.fits else {}
+        labels = self._component(part, "generate", prefix, {**before, **fit}, reads=more)
+        for refiner in item.refiners:
+            labels = self._component(refiner, "refine", prefix, {"labels": labels})
+        return labels
+
+    def _segmenter(self, part: Part, warm_start: bool, prefix: str, labels: str, previous: Mapping[str, str]) -> str:
+        inputs = {"labels": labels}
+        if warm_start:
+            inputs["warm_start"] = previous["previous_segmenter"]
+        return self._component(part, "segmenter", prefix, inputs, reads=("backbone", "segmenter"))
+
+    def _component(
+        self, part: Part, kind: str, prefix: str, inputs: Mapping[str, str], reads: tuple[str, ...] = ()
+    ) -> str:
+        shared = {stage.name: self._shared(stage, part.code.packages) for stage in part.uses}
+        name = f"{kind} {part.name}"
+        return self._add(
+            f"{prefix}/{name}",
+            name,
+            kind,
+            part=part,
+            needs=part.needs,
+            inputs={**shared, **inputs},
+            reads=(*part.reads, *reads),
+            trains=kind in ("fit", "segmenter") or part.random,
+        )
+
+    def _shared(self, stage: SharedStage, packages: tuple[str, ...]) -> str:
+        upstream = {below.name: self._shared(below, packages) for below in stage.after}
+        run = stage.run if isinstance(stage.run, str) else f"{stage.run.__module__}:{stage.run.__qualname__}"
+        return self._add(
+            stage.name,
+            stage.name,
+            "shared",
+            run=run,
+            params=stage.params,
+            needs=stage.needs,
+            inputs=upstream,
+            reads=stage.reads,
+            more=stage.code,
+            packages=packages,
+            trains=True,
+        )
+
+    def _score(self, role: str, kind: str, scored: str, split: str = "train") -> str:
+        scoring = self.protocol.scoring
+        rules = scoring.model_dump(include={"version", "absent_class", "pseudo_ignore"})
+        return self._add(
+            role,
+            kind.replace("_", " "),
+            kind,
+            needs=(MASKS,),
+            inputs={"scored": scored},
+            params={**rules, **({"dev_fraction": scoring.dev_fraction} if split == "val" else {})},
+            split=split,
+        )
+
+    def _add(
+        self,
+        role: str,
+        name: str,
+        kind: str,
+        *,
+        inputs: Mapping[str, str],
+        reads: Iterable[str] = (),
+        part: Part | None = None,
+        run: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        needs: tuple[Need, ...] = (),
+        more: tuple[str, ...] = (),
+        packages: tuple[str, ...] = (),
+        trains: bool = False,
+        split: str = "train",
+    ) -> str:
+        settings = self._settings(reads, name)
+        params = params or {}
+        seeded = trains or any(self.stages[key].seed is not None for key in inputs.values())
+        seed = self.seed if seeded else None
+        modelling = self.code.modelling(kind, part)
+        modules = [name for name in (run, modelling, *more) if name is not None]
+        roots = self.code.roots(kind, settings, part=part, modules=modules, packages=packages)
+        code = self.code.of(roots)
+        key_inputs = {
+            "stage": kind,
+            "component": [part.kind, part.name, part.code.factory] if part else run and name_for_key(run),
+            "params": in_order(part.params if part else params),
+            "code": code.files,
+            "libraries": code.libraries,
+            "upstream": dict(inputs),
+            "data": data_for_key(self.dataset, split, needs),
+            "settings": settings_for_key(settings),
+            "backbone": self.code.networks[self.backbone.name].facts if "backbone" in settings else None,
+            "seed": seed,
+        }
+        key = stage_key(key_inputs)
+        if key not in self.stages:
+            self.stages[key] = StageSpec(
+                key=key,
+                name=name,
+                kind=kind,
+                part=part,
+                run=run,
+                params=dict(params),
+                needs=needs,
+                settings=settings,
+                inputs=dict(inputs),
+                seed=seed,
+                num_classes=len(self.dataset.classes),
+                key_inputs=key_inputs,
+                work=WORK[kind],
+                roots=roots,
+                modelling=modelling,
+            )
+        self.roles[role] = key
+        return key
+
+    def _settings(self, reads: Iterable[str], name: str) -> dict[str, BaseModel]:
+        unknown = sorted(set(reads) - set(SECTIONS))
+        if unknown:
+            raise PluginError(f"{name}: reads={unknown[0]!r} is no protocol section (sections: {', '.join(SECTIONS)})")
+        return {
+            section: self.backbone if section == "backbone" else getattr(self.protocol, section)
+            for section in SECTIONS
+            if section in set(reads)
+        }

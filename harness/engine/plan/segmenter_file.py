@@ -1,0 +1,86 @@
+"""The segmenter's configuration file as the plan sees it: Python source that is read and hashed, not run."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import warnings
+from pathlib import Path
+
+from harness.common.files import file_problem, read_bytes
+from harness.common.text import printable
+from harness.contract.errors import ConfigError
+from harness.engine.plan.keys import digest
+
+MOST_BYTES = 1 << 20
+MOST_FILES = 50
+"""Files of one chain of ``_base_``: far more than any real one."""
+
+
+def segmenter_config_sha256(path: Path) -> str:
+    """Hash of an mmseg configuration and of the files that it names in ``_base_``, without their paths.
+
+    Raises:
+        ConfigError: A file is missing, no regular file or no Python source, or ``_base_`` leads back or too far.
+    """
+    return digest([sha256 for _, sha256 in _chain(path)])
+
+
+def segmenter_files(path: Path) -> list[Path]:
+    """An mmseg configuration and the files that it names in ``_base_``; raises like ``segmenter_config_sha256``."""
+    return [file for file, _ in _chain(path)]
+
+
+def _chain(path: Path) -> list[tuple[Path, str]]:
+    found: list[tuple[Path, str]] = []
+    _collect(path, (), found)
+    return found
+
+
+def _collect(path: Path, above: tuple[Path, ...], found: list[tuple[Path, str]]) -> None:
+    """Append ``path`` with its hash, and what it is based on, in order of mention."""
+    where = printable(path)
+    if problem := file_problem(path):
+        raise ConfigError(f"{where}: {problem}")
+    path = path.resolve()
+    if path in above:
+        raise ConfigError(f"{where}: _base_ leads back to the file itself")
+    if len(found) >= MOST_FILES:
+        raise ConfigError(f"{where}: _base_ leads through more than {MOST_FILES} files")
+    source = read_bytes(path, limit=MOST_BYTES)
+    found.append((path, hashlib.sha256(source).hexdigest()))
+    for base in _bases(source, where):
+        _collect(path.parent / base, (*above, path), found)
+
+
+def _bases(source: bytes, where: str) -> list[str]:
+    """The file names in ``_base_`` of a Python source."""
+    found: list[str] = []
+    for node in _parsed(source, where).body:
+        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "_base_" for t in node.targets):
+            try:
+                value = ast.literal_eval(node.value)
+            except (ValueError, TypeError, RecursionError, MemoryError):
+                value = None
+            names = value if isinstance(value, list | tuple) else [value]
+            if not all(isinstance(name, str) for name in names):
+                raise ConfigError(f"{where}: _base_ must be a literal file name or a list of them")
+            found += names
+    return found
+
+
+def _parsed(source: bytes, where: str) -> ast.Module:
+    if b"\0" in source:
+        raise ConfigError(f"{where}: is no Python file: it holds a NUL byte")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes in strings, which are the file's own business
+            return ast.parse(source.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{where}: is no Python file: not UTF-8 text (byte {error.start})") from None
+    except SyntaxError as error:
+        raise ConfigError(f"{where}: is no Python file: line {error.lineno}: {error.msg}") from None
+    except ValueError:
+        raise ConfigError(f"{where}: is no Python file: it holds a number that is too long") from None
+    except (RecursionError, MemoryError):
+        raise ConfigError(f"{where}: is no Python file that can be read: nested too deep") from None

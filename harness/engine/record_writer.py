@@ -1,0 +1,193 @@
+"""Run records on disk: one JSON file a cell with its confusions beside it.
+
+A record holds nothing that differs between two computations of the same cell, except ``seconds`` and the peaks. It
+is written when the cell's last score is there, confusions first, each file in one step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.common.files import file_sha256, read_bytes
+from harness.contract.errors import DataError, StoreError, WsssError
+from harness.contract.run_record import Access, Failure, PluginInfo, RunRecord, Score, StageInfo
+from harness.engine.environment import merged
+from harness.engine.plan.keys import public_protocol
+from harness.engine.stage.kinds.scores import CONFUSIONS, SUMMARY
+from harness.engine.stage.meter import total
+from harness.engine.store.disk import read_json, write_atomically, writing
+from harness.engine.store.store import Store
+from harness.records.files import read_record
+
+if TYPE_CHECKING:
+    from harness.engine.plan.layout import Cell, Plan
+    from harness.engine.plan.rows import ResolvedRound, ResolvedRow
+    from harness.registry import PluginManager
+
+
+class Records:
+    """The records of one plan.
+
+    Args:
+        plan: What is run.
+        store: Where the artifacts lie.
+        manager: Plugins, for their provenance.
+    """
+
+    def __init__(self, plan: Plan, store: Store, manager: PluginManager) -> None:
+        self._plan, self._store, self._manager = plan, store, manager
+        self.folder = store.runs / "records" / plan.folder
+
+    def path(self, cell: Cell) -> Path:
+        """The record's file."""
+        return self.folder / f"{cell.stem}.json"
+
+    def current(self, cell: Cell) -> bool:
+        """Whether a finished record of exactly this cell is there, with sound confusions."""
+        record = self._read(cell)
+        if record is None or record.status != "ok":
+            return False
+        known = self._describe(cell)
+        return (
+            record.model_dump(mode="json", include=set(known)) == known
+            and [(stage.name, stage.key) for stage in record.stages] == list(cell.stages)
+            and all(_sha256(self.folder / score.confusion) == score.sha256 for score in record.scores.values())
+        )
+
+    def drop(self, cell: Cell) -> None:
+        """Remove the record of a cell that is about to be computed, so that no table shows what it was before."""
+        with writing(self.path(cell)):
+            self.path(cell).unlink(missing_ok=True)
+
+    def write_scores(self, cell: Cell) -> None:
+        """Write the record of a cell whose score artifacts are all there.
+
+        Raises:
+            StoreError: The folder cannot be written.
+        """
+        scores, summaries = {}, {}
+        for name, key in _scores(cell).items():
+            folder = self._store.folder(key)
+            summary, data = read_json(folder / SUMMARY), read_bytes(folder / CONFUSIONS, error=StoreError)
+            file = f"{cell.stem}.{name}.npz"
+            write_atomically(self.folder / file, data)
+            sha256 = hashlib.sha256(data).hexdigest()
+            scores[name] = Score(split=summary["split"], confusion=file, sha256=sha256, images=summary["images"])
+            summaries[name] = summary
+        last = summaries["pseudo"]
+        self._write(cell, "ok", scores=scores, oracle=last.get("oracle"), label_coverage=last.get("label_coverage"))
+
+    def write_failure(self, cell: Cell, status: Literal["failed", "timeout"], error: Failure) -> None:
+        """Write the record of a cell that has no numbers."""
+        self._write(cell, status, error=error)
+
+    def _write(self, cell: Cell, status: Literal["ok", "failed", "timeout"], **content: Any) -> None:
+        artifacts = {key: self._store.find(key) for _, key in cell.stages}
+        found = [artifact for artifact in artifacts.values() if artifact is not None]
+        stages = [
+            StageInfo(
+                name=role,
+                key=key,
+                seconds=artifact.seconds if (artifact := artifacts[key]) else None,
+                peak_mib=artifact.peak_mib if artifact else None,
+                peak_gpu_mib=artifact.peak_gpu_mib if artifact else None,
+                device=artifact.device if artifact else None,
+            )
+            for role, key in cell.stages
+        ]
+        record = RunRecord(
+            **self._describe(cell),
+            status=status,
+            stages=stages,
+            meter={kind: Access(**access) for kind, access in total(a.meter for a in found).items()},
+            environment=merged({**a.environment, "device": a.device} for a in found),
+            **content,
+        )
+        write_atomically(self.path(cell), record.model_dump_json(indent=1) + "\n")
+
+    def _describe(self, cell: Cell) -> dict[str, Any]:
+        """The fields of a record that are known before anything ran, as JSON values."""
+        row, card = cell.row, cell.row.record.card if cell.row.record else None
+        fields = {
+            "benchmark": self._plan.benchmark.name,
+            "fingerprint": self._plan.fingerprint,
+            "protocol": public_protocol(self._plan.benchmark.protocol),
+            "dataset": self._plan.dataset.model_dump(mode="json"),
+            "label": row.label,
+            "method": row.method,
+            **computed_as(row),
+            "reference": bool(row.record and row.record.reference and not row.recombined),
+            "reconstruction": row.reconstruction,
+            "paper": card.paper if card else None,
+            "year": card.year if card else None,
+            "reported": row.reported,
+            "supervision": row.supervision,
+            "backbone": cell.backbone.name,
+            "init": (cell.backbone.trained_on or "unknown") if cell.backbone.weights else "random",
+            "init_sha256": cell.backbone.weights_sha256,
+            "seed": cell.seed,
+            "plugins": self._plugins(cell),
+            "code": self._code(cell),
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(fields))
+        return plain
+
+    def _code(self, cell: Cell) -> dict[str, str]:
+        """Hash of each file that some stage of the cell runs."""
+        stages = [self._plan.stages[key] for _, key in cell.stages]
+        return dict(sorted({file: sha for spec in stages for file, sha in spec.key_inputs["code"].items()}.items()))
+
+    def _plugins(self, cell: Cell) -> list[dict[str, Any]]:
+        row = cell.row
+        names = {part.plugin for part in row.parts}
+        if row.record is not None:
+            names.add(self._manager.provider("method", row.method).name)
+        known = {state.name: state for state in self._manager.plugins()}
+        return [
+            PluginInfo(
+                name=name,
+                distribution=known[name].distribution,
+                version=known[name].version,
+            ).model_dump(mode="json")
+            for name in sorted(names)
+        ]
+
+    def _read(self, cell: Cell) -> RunRecord | None:
+        try:
+            return read_record(self.path(cell))
+        except DataError:
+            return None
+
+
+def _scores(cell: Cell) -> dict[str, str]:
+    """Score name -> key: ``pseudo_r1`` ... of earlier rounds, ``pseudo`` of the last, ``val`` of its segmenter."""
+    *earlier, last = cell.pseudo
+    labels = {**{f"pseudo_r{n}": key for n, key in enumerate(earlier, start=1)}, "pseudo": last}
+    return {**labels, "val": cell.val} if cell.val else labels
+
+
+def computed_as(row: ResolvedRow) -> dict[str, Any]:
+    """Parameters and components of a row as its records hold them, as JSON values."""
+    plain: dict[str, Any] = json.loads(
+        json.dumps({"params": dict(row.params), "rounds": [_round(item) for item in row.rounds]})
+    )
+    return plain
+
+
+def _round(item: ResolvedRound) -> dict[str, Any]:
+    return {
+        "generator": item.generator.use,
+        "refiners": [refiner.use for refiner in item.refiners],
+        "segmenter": item.segmenter.use if item.segmenter else None,
+        "warm_start": item.warm_start,
+    }
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return file_sha256(path)
+    except WsssError:
+        return None

@@ -1,0 +1,42 @@
+"""The label maps behind a run record: where the store holds them, for whoever shows or recounts them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.contract.run_record import RunRecord
+from harness.engine.store.store import Store
+
+if TYPE_CHECKING:
+    from harness.maps.labels import LabelReader
+
+
+def stored_labels(store: Store, record: RunRecord, score: str) -> LabelReader | None:
+    """The label maps that ``score`` (``val``, ``pseudo``, ``pseudo_r1``, ...) of ``record`` was counted from.
+
+    Returns:
+        A reader, or ``None`` when the store has no sound artifact of them any more.
+    """
+    from harness.maps.labels import LabelReader
+
+    counted = {stage.name: stage.key for stage in record.stages}.get(_role(record, score))
+    artifact = None if counted is None else store.find(counted)
+    if artifact is None:
+        return None
+    labels = artifact.scored
+    return LabelReader(store.folder(labels)) if labels is not None and store.open(labels) else None
+
+
+def _role(record: RunRecord, score: str) -> str:
+    """Name of the stage that counted ``score``."""
+    if score == "val":
+        return "score predictions"
+    number = score.removeprefix("pseudo_r") if score != "pseudo" else len(record.rounds)
+    return f"r{number}/score labels"
+
+
+def palette() -> bytes:
+    """The colours of stored label maps: 256 times R, G, B."""
+    from harness.maps.labels import voc_palette
+
+    return voc_palette()

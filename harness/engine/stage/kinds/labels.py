@@ -1,0 +1,98 @@
+"""Stages that run a component: shared stages, generators and refiners.
+
+A generator's output is checked image by image before anything downstream sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.contract.arrays import IGNORE, PseudoLabel
+from harness.contract.errors import DataError, PluginError
+from harness.maps.labels import LabelReader, LabelWriter
+from harness.registry import resolve
+
+if TYPE_CHECKING:
+    from harness.contract.interfaces import View
+    from harness.engine.plan.layout import StageSpec
+    from harness.engine.stage.kinds.stage import Stage
+
+
+def shared(stage: Stage) -> None:
+    """A shared stage: the function that its record names."""
+    resolve(str(stage.spec.run))(stage.spec.params, stage.view(), stage.ctx)
+
+
+def fit(stage: Stage) -> None:
+    """What a generator learns before it makes labels."""
+    stage.component().fit(stage.view(), stage.ctx)
+
+
+def generate(stage: Stage) -> None:
+    """Pseudo labels of one round."""
+    view = stage.view()
+    _write_labels(stage, stage.component().generate(view, stage.ctx), view)
+
+
+def refine(stage: Stage) -> None:
+    """Pseudo labels from pseudo labels."""
+    view, reader = stage.view(), LabelReader(stage.ctx.input("labels"))
+    labels = (reader.label(image_id) for image_id in view.ids)
+    _write_labels(stage, stage.component().refine(labels, view, stage.ctx), view)
+
+
+def _write_labels(stage: Stage, labels: Iterable[PseudoLabel], view: View) -> None:
+    with LabelWriter(stage.ctx.out) as writer:
+        for done, label in enumerate(checked(labels, view, stage.spec), start=1):
+            try:
+                writer.write(label)
+            except DataError as error:
+                raise PluginError(f"{_maker(stage.spec)}: {error}") from error
+            stage.ctx.progress(done, len(view.ids))
+
+
+def checked(labels: Iterable[PseudoLabel], view: View, spec: StageSpec) -> Iterator[PseudoLabel]:
+    """Pass labels on while they keep the contract: each id once, (H, W) uint8 of the image's size, known classes.
+
+    Raises:
+        PluginError: They do not; names plugin, component and image.
+    """
+    where = _maker(spec)
+    waiting = set(view.ids)
+    known = set(waiting)
+    for label in labels:
+        if not isinstance(label, PseudoLabel):
+            raise PluginError(f"{where}: yields {type(label).__name__}, not PseudoLabel")
+        if label.image_id not in waiting:
+            problem = "was yielded twice" if label.image_id in known else "is no training image"
+            raise PluginError(f"{where}: image {label.image_id!r} {problem}")
+        fault = _fault(label, view.size(label.image_id), spec.num_classes)
+        if fault:
+            raise PluginError(f"{where}: image {label.image_id!r}: {fault}")
+        waiting.discard(label.image_id)
+        yield label
+    if waiting:
+        raise PluginError(f"{where}: image {min(waiting)!r} got no label ({len(waiting)} of {len(known)} are missing)")
+
+
+def _maker(spec: StageSpec) -> str:
+    """Who made the labels of a stage, for messages."""
+    part = spec.part
+    return f"plugin {part.plugin}: {part.kind} {part.name!r}" if part else spec.name
+
+
+def _fault(label: PseudoLabel, size: tuple[int, int], num_classes: int) -> str | None:
+    """What is wrong with a mask, or ``None``."""
+    mask: Any = label.mask
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.uint8 or mask.ndim != 2:
+        shown = f"{mask.shape} {mask.dtype}" if isinstance(mask, np.ndarray) else type(mask).__name__
+        return f"the mask must be (H, W) uint8, got {shown}"
+    if mask.shape != tuple(size):
+        return f"the mask is {mask.shape[0]}x{mask.shape[1]}, the image {size[0]}x{size[1]} (height x width)"
+    worst = int(mask[mask != IGNORE].max(initial=0))
+    if worst >= num_classes:
+        return f"the mask holds class {worst}, known are 0..{num_classes - 1} and 255"
+    return None

@@ -1,0 +1,1 @@
+"""Artifacts on disk: locks, leases, verification, collection of what nothing needs."""

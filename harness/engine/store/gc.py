@@ -1,0 +1,185 @@
+"""What a runs folder holds, what of it nobody needs, and taking that away.
+
+* Records are never touched. What ``wsss verify`` needs of a record, its label maps and confusions, stays unless
+  everything is asked for; tables come out the same before and after in any case.
+* What a live run claims stays, and so does what another process builds or reads under a lock.
+* What an interrupted run had computed stays until it is resumed, or until the plans to keep are named.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.engine.store.disk import writing
+from harness.engine.store.store import Store
+from harness.records.files import read_record
+
+DAMAGED = "(damaged artifact)"
+SET_ASIDE = "(damaged artifact, set aside)"
+HALF_BUILT = "(half-built artifact)"
+WORK = "(work of an unfinished stage)"
+TRACE = "(trace of a killed process)"
+SCORES = ("score labels", "score predictions")
+"""Stages that count confusions; what they counted is their input ``scored``."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What stays.
+
+    Attributes:
+        plans: Keys of the stages of the plans to keep; ``None`` when none was named: then every stage that a record
+            names stays, and all that interrupted runs claim.
+        evidence_only: Of a record only what verifying it needs stays.
+        everything: Records keep nothing.
+        older_than: Only what was last written so many days ago goes.
+    """
+
+    plans: frozenset[str] | None = None
+    evidence_only: bool = False
+    everything: bool = False
+    older_than: float = 0.0
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something in a runs folder.
+
+    Attributes:
+        what: Stage name of an artifact, or what else it is.
+        key: Key of its stage, ``None`` when it belongs to none.
+        needed: Whether the rules keep it.
+        size: Bytes.
+    """
+
+    what: str
+    path: Path
+    key: str | None
+    needed: bool
+    size: int
+
+
+def survey(store: Store, rules: Rules) -> list[Item]:
+    """Every artifact and every leftover below the runs folder.
+
+    Raises:
+        DataError: A record cannot be read, so that nobody knows what it needs.
+    """
+    needed, unknown = _needed(store, rules), any(claim.live and claim.keys is None for claim in store.claims())
+    newest = time.time() - rules.older_than * 86400
+    items = []
+    for what, path, key, size in _found(store):
+        with suppress(FileNotFoundError):  # it has just gone
+            wanted = (unknown or key in needed) and (what == WORK or not what.startswith("("))
+            recent = path.lstat().st_mtime > newest
+            items.append(Item(what, path, key, wanted or recent, _size(path) if size is None else size))
+    return items
+
+
+def collect(store: Store, items: Iterable[Item]) -> tuple[list[Item], list[Item]]:
+    """Delete the items that are not needed.
+
+    Returns:
+        What was deleted, and what was in use and stayed.
+
+    Raises:
+        StoreError: The runs folder cannot be written.
+    """
+    gone: list[Item] = []
+    stayed: list[Item] = []
+    for item in items:
+        if not item.needed:
+            (gone if _delete(store, item) else stayed).append(item)
+    return gone, stayed
+
+
+def _needed(store: Store, rules: Rules) -> set[str]:
+    """Keys of the stages whose artifacts stay."""
+    claims = store.claims()
+    keys = {key for claim in claims if claim.live for key in claim.keys or ()} | (rules.plans or set())
+    if rules.everything:
+        return keys
+    records = [stages for path in _records(store) for stages in (_stages(path),)]
+    for stages in records:
+        keys |= _evidence(store, stages)
+    if rules.plans is None and not rules.evidence_only:
+        keys |= {key for stages in records for _, key in stages}
+        keys |= {key for claim in claims for key in claim.keys or ()}
+    return keys
+
+
+def _records(store: Store) -> list[Path]:
+    return sorted((store.runs / "records").glob("*/*.json"))
+
+
+def _stages(record: Path) -> list[tuple[str, str]]:
+    """(role, key) of the stages of a record."""
+    return [(stage.name, stage.key) for stage in read_record(record).stages]
+
+
+def _evidence(store: Store, stages: Iterable[tuple[str, str]]) -> set[str]:
+    """Keys of the scores of a record and of the label maps that they were counted from."""
+    found = set()
+    for role, key in stages:
+        artifact = store.find(key) if role.endswith(SCORES) else None
+        if artifact is not None:
+            found |= {key, artifact.scored or key}
+    return found
+
+
+def _found(store: Store) -> Iterator[tuple[str, Path, str | None, int | None]]:
+    """What it is, where, the key whose lock guards it, and its bytes where a manifest tells them."""
+    for folder in sorted((store.runs / "store").glob("??/[!.]*")):
+        artifact = store.find(folder.name)
+        yield artifact.name if artifact else DAMAGED, folder, folder.name, artifact.size if artifact else None
+    for what, path, key in _leftovers(store):
+        yield what, path, key, None
+
+
+def _leftovers(store: Store) -> Iterator[tuple[str, Path, str | None]]:
+    """What killed processes and damage left."""
+    runs = store.runs
+    for path in sorted((runs / "store").glob("??/.*")):
+        yield HALF_BUILT, path, path.name[1:].rpartition("-")[0]
+    for path in sorted((runs / "corrupt").glob("*")):
+        yield SET_ASIDE, path, None
+    for path in sorted((runs / "work").glob("*")):
+        yield TRACE if store.has(path.stem) else WORK, path, path.stem
+    for path in sorted((runs / "status" / "stages").glob("*")):
+        yield TRACE, path, path.stem
+    claims = store.claims()
+    for claim in claims:
+        if claim.owner is None and not claim.live:
+            yield TRACE, runs / "locks" / f"{claim.name}.claim", None
+    if not any(claim.live for claim in claims):
+        for path in sorted((runs / "records").glob("*/.*")):
+            yield TRACE, path, None
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _delete(store: Store, item: Item) -> bool:
+    """Whether it is gone; what is locked stays."""
+    if item.path.parent.parent == store.runs / "store" and not item.path.name.startswith("."):
+        return store.discard(item.path.name)
+    if item.key is None:
+        return _remove(item.path)
+    with store.lock(item.key) as mine:
+        return mine and _remove(item.path)
+
+
+def _remove(path: Path) -> bool:
+    with writing(path):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    return True

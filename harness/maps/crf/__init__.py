@@ -1,0 +1,1 @@
+"""The dense CRF: kernels, permutohedral lattice, mean field on CPU and GPU."""

@@ -1,0 +1,70 @@
+"""Mean field of the dense CRF in torch: all problems of an image as channels of one filter pass, on any device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from harness.maps.crf.lattice_torch import TorchLattice
+
+if TYPE_CHECKING:
+    from harness.contract.arrays import Image
+    from harness.maps.crf.dense import Bilateral, Gaussian
+
+Floats = npt.NDArray[np.float32]
+
+
+class TorchSolver:
+    """Mean field on ``device``. Messages are summed in no fixed order there, so repeats agree to rounding.
+
+    Args:
+        image: (H, W, 3) uint8, RGB.
+        pairwise: Kernels.
+        device: ``cpu`` or ``cuda:N``.
+    """
+
+    @torch.inference_mode()
+    def __init__(self, image: Image, pairwise: Sequence[Gaussian | Bilateral], device: str) -> None:
+        self._device = device
+        self._kernels = [(kernel.compat, _lattice(kernel, image, device)) for kernel in pairwise]
+
+    @torch.inference_mode()
+    def solve(self, probabilities: Floats, iterations: int, clip: float) -> Floats:
+        """Marginals, like ``DenseCRF.infer_many``."""
+        problems, labels = probabilities.shape[:2]
+        given = torch.from_numpy(np.ascontiguousarray(probabilities, np.float32)).to(self._device)
+        logs = given.clamp(clip, 1).log().reshape(problems * labels, -1).T.contiguous()
+        marginals = _softmax(logs, labels)
+        for _ in range(iterations):
+            marginals = _softmax(self._messages(marginals).add_(logs), labels)
+        return marginals.T.reshape(probabilities.shape).cpu().numpy()
+
+    def _messages(self, marginals: Tensor) -> Tensor:
+        """Sum over the kernels of compat * K_norm Q; (N, P * L) -> (N, P * L)."""
+        total = torch.zeros_like(marginals)
+        for compat, lattice in self._kernels:
+            total.add_(lattice.filter(marginals), alpha=compat)
+        return total
+
+
+def _softmax(logits: Tensor, labels: int) -> Tensor:
+    """Over each group of ``labels`` columns."""
+    return logits.reshape(len(logits), -1, labels).softmax(dim=2).reshape(logits.shape)
+
+
+def _lattice(kernel: Gaussian | Bilateral, image: Image, device: str) -> TorchLattice:
+    if kernel.of_image:
+        return TorchLattice(torch.from_numpy(kernel.features(image)).to(device))
+    return _shared_lattice(kernel, image.shape[:2], device)
+
+
+@lru_cache(maxsize=2)
+def _shared_lattice(kernel: Gaussian | Bilateral, size: tuple[int, int], device: str) -> TorchLattice:
+    """Positions are alike for all images of a size."""
+    return TorchLattice(torch.from_numpy(kernel.features(np.empty((*size, 3), np.uint8))).to(device))

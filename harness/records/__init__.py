@@ -1,0 +1,1 @@
+"""Run records, the results of cells: read, marked as verified, grouped and paired."""

@@ -1,0 +1,252 @@
+"""Run records and their confusions, read from disk and checked before any number is made of them.
+
+A record that cannot be trusted is left out and reported in one sentence, so that the other rows of a table go on: it
+cannot be read, its confusions cannot be read, or it contradicts the other records of its fingerprint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from harness.common.text import printable
+from harness.contract.errors import ConfigError, DataError
+from harness.contract.run_record import RunRecord, Score
+from harness.records.files import read_record
+from harness.records.marks import is_marked
+from harness.scoring.confusion import Confusions
+
+Report = Callable[[str], None]
+"""Told of each record that is left out, in one sentence."""
+
+_LISTED = 30
+"""Differences that an error spells out."""
+
+_BESIDE_RECORDS = frozenset({"datasets", "locks", "logs", "status", "store", "work"})
+"""Folders of a runs folder whose files are no records."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run record and the file that it came from."""
+
+    path: Path
+    record: RunRecord
+
+    def confusions(self, name: str) -> Confusions | None:
+        """The confusions of score ``name`` (``"val"``, ``"pseudo"``, ...), or ``None`` when the cell has none.
+
+        Raises:
+            DataError: The file is missing or damaged, or is not the one that the record was made with.
+        """
+        score = self.record.scores.get(name)
+        return None if score is None else self._read(score)
+
+    @property
+    def verified(self) -> bool:
+        """Whether ``wsss verify`` recomputed the numbers of the record as it is now."""
+        return is_marked(self.path)
+
+    def _read(self, score: Score) -> Confusions:
+        path = self.path.parent / score.confusion
+        confusions = Confusions.load(path, sha256=score.sha256)
+        found = (len(confusions), confusions.num_classes)
+        named = (score.images, len(self.record.dataset.classes))
+        if found != named:
+            raise DataError(f"{path}: (images, classes) are {found} but the run record names {named}")
+        return confusions
+
+
+def _refuse(sentence: str) -> NoReturn:
+    """What is told of a record that nobody wants to leave out."""
+    raise DataError(sentence)
+
+
+def load_runs(source: Path | Iterable[Path], left_out: Report = _refuse) -> list[Run]:
+    """Every run record of a runs folder (below ``records`` where it has one), or of a list of files.
+
+    Args:
+        source: The folder, or the files.
+        left_out: Told of each record that cannot be read; by default the first such record is an error.
+
+    Raises:
+        ConfigError: The folder is missing or holds no record.
+        DataError: Not one record can be read, or two records of a benchmark are of the same cell.
+    """
+    paths = _record_files(source) if isinstance(source, Path) else sorted(source)
+    if not paths:
+        raise ConfigError(f"{source}: no run records; make some with `wsss run`")
+    runs: list[Run] = []
+    faults: list[str] = []
+    for path in paths:
+        try:
+            runs.append(Run(path, read_record(path)))
+        except DataError as error:
+            faults.append(str(error))
+    _report(faults, left_out, of=runs)
+    by_benchmark: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_benchmark[run.record.benchmark].append(run)
+    for own in by_benchmark.values():
+        _by_cell(own)
+    return runs
+
+
+def _record_files(source: Path) -> list[Path]:
+    """All JSON files of a folder but the notes of a run, or those below folders named ``records`` where it has such."""
+    folder = source / "records" if (source / "records").is_dir() else source
+    if not folder.is_dir():
+        raise ConfigError(f"{printable(folder)}: no such folder of run records; name it with --runs")
+    above = {path: set(path.relative_to(folder).parts[:-1]) for path in sorted(folder.rglob("*.json"))}
+    paths = [path for path, folders in above.items() if "records" in folders]
+    return paths or [path for path, folders in above.items() if not folders & _BESIDE_RECORDS]
+
+
+def _report(faults: Iterable[str], left_out: Report, *, of: Iterable[Run]) -> None:
+    """Tell ``left_out`` of each fault; where nothing else is left, the first one is the error.
+
+    Raises:
+        DataError: There are faults and ``of`` is empty.
+    """
+    faults = list(faults)
+    if faults and not list(of):
+        more = f" (and {len(faults) - 1} more records cannot be used)" if len(faults) > 1 else ""
+        raise DataError(f"{faults[0]}{more}")
+    for fault in faults:
+        left_out(fault)
+
+
+def sound_runs(runs: Iterable[Run], left_out: Report = _refuse) -> list[Run]:
+    """The runs whose confusions can be read and that agree with the other runs of their fingerprint.
+
+    Runs of one fingerprint have the same protocol, data set, scored images and masks. Where some differ, those stay
+    that most runs agree with, the first ones where as many agree with others.
+
+    Args:
+        runs: Runs of any number of fingerprints.
+        left_out: Told of each run that is left out; by default the first such run is an error.
+
+    Raises:
+        DataError: Not one run is sound.
+    """
+    signed: list[tuple[Run, dict[str, Hashable]]] = []
+    faults: list[str] = []
+    for run in runs:
+        try:
+            signed.append((run, dict(_signatures(run))))
+        except DataError as error:
+            faults.append(str(error))
+    usual = _usual(signed)
+    kept = []
+    for run, signatures in signed:
+        other = [part for part, found in signatures.items() if usual[run.record.fingerprint, part] != found]
+        if other:
+            faults.append(f"{printable(run.path)}: {other[0]}: not that of the other records of its fingerprint")
+        else:
+            kept.append(run)
+    _report(faults, left_out, of=kept)
+    return kept
+
+
+def _signatures(run: Run) -> Iterator[tuple[str, Hashable]]:
+    """What runs of one fingerprint share, by field of the record."""
+    yield "protocol", repr(sorted(run.record.protocol.items()))
+    yield "dataset", repr(run.record.dataset.model_dump(exclude={"show_images"}))
+    for name in run.record.scores:
+        confusions = run.confusions(name)
+        if confusions is not None:
+            ids = sorted(confusions.ids)
+            truth = confusions.subset(ids).areas()[:, 1]
+            yield f"scores.{name}", hashlib.sha256("\n".join(ids).encode() + truth.tobytes()).hexdigest()
+
+
+def _usual(signed: Iterable[tuple[Run, dict[str, Hashable]]]) -> dict[tuple[str, str], Hashable]:
+    """The most frequent signature of each fingerprint and field, of equally frequent ones the first."""
+    counts: dict[tuple[str, str], Counter[Hashable]] = defaultdict(Counter)
+    for run, signatures in signed:
+        for part, found in signatures.items():
+            counts[run.record.fingerprint, part][found] += 1
+    return {key: counter.most_common(1)[0][0] for key, counter in counts.items()}
+
+
+def once_a_cell(runs: Iterable[Run]) -> list[Run]:
+    """Of cells that several benchmarks share, with the same settings and therefore the same numbers, the first record.
+
+    Raises:
+        DataError: Two records of the same cell have different numbers, or are of the same benchmark.
+    """
+    return list(_by_cell(runs).values())
+
+
+def _by_cell(runs: Iterable[Run]) -> dict[tuple[object, ...], Run]:
+    found: dict[tuple[object, ...], Run] = {}
+    for run in runs:
+        cell = (*group_key(run.record), run.record.seed)
+        other = found.setdefault(cell, run)
+        if other is not run and not _agree(other.record, run.record):
+            raise DataError(f"{run.path}: the same cell (method, backbone, weights, seed) as {other.path}")
+    return found
+
+
+def _agree(one: RunRecord, two: RunRecord) -> bool:
+    """Whether two benchmarks computed the same numbers."""
+    scores = [{name: score.sha256 for name, score in record.scores.items()} for record in (one, two)]
+    return one.benchmark != two.benchmark and one.status == two.status and scores[0] == scores[1]
+
+
+def group_key(record: RunRecord) -> tuple[str, ...]:
+    """What the seeds of one table row share."""
+    return record.fingerprint, record.label, record.backbone, record.init, record.init_sha256 or ""
+
+
+def check_same_settings(runs: Iterable[Run]) -> None:
+    """Refuse runs of different fingerprints.
+
+    Raises:
+        ConfigError: With every field of protocol and data set that differs.
+    """
+    by_fingerprint = {run.record.fingerprint: run.record for run in runs}
+    if len(by_fingerprint) < 2:
+        return
+    first, *others = (by_fingerprint[fingerprint] for fingerprint in sorted(by_fingerprint))
+    lines = [f"{_name(first)} and {_name(other)}: " + ", ".join(_differences(first, other)) for other in others]
+    raise ConfigError(
+        "run records of different settings cannot share a table (name one benchmark's configuration, or add "
+        "--allow-mixed); they differ between " + "; and between ".join(lines)
+    )
+
+
+def _name(record: RunRecord) -> str:
+    return f"{record.benchmark} {record.fingerprint[:8]}"
+
+
+def _differences(one: RunRecord, two: RunRecord) -> list[str]:
+    left, right = (
+        {"protocol": record.protocol, "dataset": record.dataset.model_dump(exclude={"show_images"})}
+        for record in (one, two)
+    )
+    lines = [f"{field}: {value} != {other}" for field, value, other in differing_fields(left, right)]
+    if len(lines) > _LISTED:
+        lines[_LISTED:] = [f"and {len(lines) - _LISTED} more fields"]
+    return lines or ["no recorded field (the fingerprint also covers the version of the harness)"]
+
+
+def differing_fields(one: Any, two: Any, field: str = "") -> Iterator[tuple[str, str, str]]:
+    """(dotted field, value, other value) wherever two JSON values differ; an absent field reads ``absent``."""
+    if isinstance(one, dict) and isinstance(two, dict):
+        for key in sorted(one.keys() | two.keys()):
+            below = f"{field}.{key}" if field else str(key)
+            yield from differing_fields(one.get(key, _ABSENT), two.get(key, _ABSENT), below)
+    elif one != two:
+        yield field, _text(one), _text(two)
+
+
+_ABSENT = object()
+
+
+def _text(value: object) -> str:
+    return "absent" if value is _ABSENT else repr(value)

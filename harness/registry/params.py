@@ -1,0 +1,150 @@
+"""What a component declares with its parameters, type-checked, and its parameters for people and for records."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, get_type_hints
+
+from harness.contract import ConfigError, MethodRecord, Need, PluginError, Round, SharedStage
+from harness.contract.records import GeneratorRecord, RefinerRecord, SegmenterRecord
+from harness.registry.build import adapter, owner
+from harness.registry.interrupts import of_user, sentence, watching
+from harness.registry.names import is_pydantic, kind_of
+from harness.registry.records import is_needs, is_rounds, is_uses
+
+Component = GeneratorRecord | RefinerRecord | SegmenterRecord
+
+
+@dataclasses.dataclass(frozen=True)
+class ParamInfo:
+    """One parameter as ``wsss plugins show`` prints it; ``default`` is JSON, ``None`` also when ``required``."""
+
+    name: str
+    type: str
+    default: Any
+    required: bool
+    help: str
+
+
+def params_dict(instance: Any) -> dict[str, Any]:
+    """Parameters by name as JSON values, defaults included; the inverse of ``build_params``.
+
+    A parameter that is a mapping keeps its order, which may mean something to the component.
+    """
+    from pydantic_core import to_jsonable_python
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(to_jsonable_python(key)): plain(entry) for key, entry in value.items()}
+        if isinstance(value, set | frozenset):
+            return sorted(map(plain, value), key=json.dumps)
+        if isinstance(value, list | tuple):
+            return [plain(entry) for entry in value]
+        return to_jsonable_python(value)
+
+    params: Any = type(instance)
+    dumped = adapter(params).dump_python(instance, by_alias=True, warnings=False)
+    return dict(sorted(plain(dumped).items()))
+
+
+def component_needs(record: Component, params: Any) -> tuple[Need, ...]:
+    """Supervision that the component itself declares with ``params``.
+
+    Raises:
+        PluginError: A callable raised or returned anything but a tuple of ``Need``; names the plugin.
+    """
+    return _evaluated(record, "needs", params, is_needs, "a tuple of Need")  # type: ignore[no-any-return]
+
+
+def component_uses(record: Component, params: Any) -> tuple[SharedStage, ...]:
+    """Shared stages that the component reads with ``params``.
+
+    Raises:
+        PluginError: A callable raised or returned anything but a tuple of ``SharedStage``; names the plugin.
+    """
+    return _evaluated(record, "uses", params, is_uses, "a tuple of SharedStage")  # type: ignore[no-any-return]
+
+
+def method_rounds(record: MethodRecord, params: Any) -> tuple[Round, ...]:
+    """Rounds of the method with ``params``.
+
+    Raises:
+        PluginError: A callable raised or returned anything but one or more ``Round``; names the plugin.
+    """
+    return _evaluated(record, "rounds", params, is_rounds, "a tuple of one or more Round")  # type: ignore[no-any-return]
+
+
+def describe_params(params: type) -> tuple[ParamInfo, ...]:
+    """Name, type, default and help of every parameter, in declared order."""
+    if is_pydantic(params):
+        return tuple(_describe_model(params))
+    hints = _hints(params)
+    described = []
+    for field in dataclasses.fields(params):
+        factory = field.default_factory
+        default = field.default if factory is dataclasses.MISSING else factory()
+        required = default is dataclasses.MISSING
+        described.append(
+            ParamInfo(
+                field.name,
+                _type_name(hints.get(field.name, field.type)),
+                None if required else _plain(default),
+                required,
+                str(field.metadata.get("help", "")),
+            )
+        )
+    return tuple(described)
+
+
+def _describe_model(params: Any) -> list[ParamInfo]:
+    return [
+        ParamInfo(
+            field.alias or name,
+            _type_name(field.annotation),
+            None if field.is_required() else _plain(field.get_default(call_default_factory=True)),
+            field.is_required(),
+            field.description or "",
+        )
+        for name, field in params.model_fields.items()
+    ]
+
+
+def _evaluated(record: Any, field: str, params: Any, check: Callable[[object], bool], wanted: str) -> Any:
+    value = getattr(record, field)
+    if not callable(value):
+        return value
+    where = f"plugin {owner(value)}: {field} of {kind_of(record)} {record.name!r}"
+    try:
+        with watching():
+            result = value(params)
+    except ConfigError as error:
+        raise ConfigError(f"{kind_of(record)} {record.name!r}: {error}") from error
+    except BaseException as error:
+        if of_user(error):
+            raise
+        raise PluginError(f"{where} raised {type(error).__name__}: {sentence(error)}") from error
+    if not check(result):
+        raise PluginError(f"{where} must return {wanted}, got {result!r}")
+    return result
+
+
+def _hints(params: type) -> dict[str, Any]:
+    """Resolved annotations; empty when a name is only known to type checkers."""
+    try:
+        return get_type_hints(params)
+    except NameError:
+        return {}
+
+
+def _type_name(annotation: Any) -> str:
+    if isinstance(annotation, type) and not getattr(annotation, "__args__", ()):
+        return annotation.__name__
+    return str(annotation).replace("typing.", "")
+
+
+def _plain(value: Any) -> Any:
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(value, fallback=repr)

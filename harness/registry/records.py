@@ -1,0 +1,177 @@
+"""Which hook yields which record, and what a record must look like. Free of pydantic and torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness import __version__
+from harness.contract import (
+    SUPPORTED_CONTRACTS,
+    BackboneRecord,
+    Card,
+    DatasetRecord,
+    ExecutorRecord,
+    GeneratorRecord,
+    MethodRecord,
+    MetricRecord,
+    Need,
+    PluginError,
+    RefinerRecord,
+    RendererRecord,
+    Reported,
+    Round,
+    SegmenterRecord,
+    SharedStage,
+    Use,
+)
+from harness.contract.records import AnyRecord
+from harness.registry.names import is_pydantic
+
+KINDS: Mapping[str, type[AnyRecord]] = {
+    "method": MethodRecord,
+    "generator": GeneratorRecord,
+    "refiner": RefinerRecord,
+    "segmenter": SegmenterRecord,
+    "dataset": DatasetRecord,
+    "backbone": BackboneRecord,
+    "metric": MetricRecord,
+    "renderer": RendererRecord,
+    "executor": ExecutorRecord,
+}
+"""Record type of each kind."""
+
+HOOKS: Mapping[str, str] = {f"wsss_{kind}s": kind for kind in KINDS}
+"""Kind of each registration hook."""
+
+OBSERVERS = ("wsss_run_started", "wsss_stage_finished", "wsss_run_finished")
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+_LAZY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+Check = Callable[[Any], bool]
+
+
+def check_record(kind: str, value: object) -> AnyRecord:
+    """Return ``value`` when it is a sound record of ``kind``.
+
+    Raises:
+        PluginError: Wrong type, bad name, unsupported contract number or a field of the wrong type.
+    """
+    expected = KINDS[kind]
+    if not isinstance(value, expected):
+        raise PluginError(f"hook wsss_{kind}s must yield {expected.__name__}, got {_shown(value)}")
+    if not isinstance(value.name, str) or not _NAME.fullmatch(value.name):
+        raise PluginError(
+            f"{kind} name {value.name!r} is not allowed: lower case letters, digits, '_', '-' and '.',"
+            " beginning with a letter or digit"
+        )
+    if value.contract not in SUPPORTED_CONTRACTS:
+        supported = ", ".join(map(str, sorted(SUPPORTED_CONTRACTS)))
+        raise PluginError(
+            f"{kind} {value.name!r} was written for contract {value.contract!r},"
+            f" wsss {__version__} supports {supported}"
+        )
+    for field in dataclasses.fields(value):
+        check, wanted = _RULES.get(field.name, _ANYTHING)
+        content = getattr(value, field.name)
+        if not check(content):
+            raise PluginError(f"{kind} {value.name!r}: {field.name} must be {wanted}, got {_shown(content)}")
+    return value
+
+
+def is_needs(value: object) -> bool:
+    """A tuple of ``Need``."""
+    return _tuple_of(Need)(value)
+
+
+def is_uses(value: object) -> bool:
+    """A tuple of sound ``SharedStage``."""
+    return isinstance(value, tuple) and all(map(_is_shared_stage, value))
+
+
+def is_rounds(value: object) -> bool:
+    """A tuple of one or more ``Round``."""
+    return isinstance(value, tuple) and bool(value) and all(map(_is_round, value))
+
+
+def _is_lazy(value: object) -> bool:
+    return bool(_LAZY.fullmatch(value)) if isinstance(value, str) else callable(value)
+
+
+def _is_params(value: object) -> bool:
+    return isinstance(value, type) and (dataclasses.is_dataclass(value) or is_pydantic(value))
+
+
+def _is_card(value: object) -> bool:
+    return value is None or (isinstance(value, Card) and _tuple_of(Reported)(value.reported))
+
+
+def _is_use(value: object) -> bool:
+    return isinstance(value, Use) and isinstance(value.name, str) and isinstance(value.params, Mapping)
+
+
+def _is_round(value: object) -> bool:
+    return (
+        isinstance(value, Round)
+        and isinstance(value.refiners, tuple)
+        and all(map(_is_use, (value.generator, *value.refiners, value.segmenter)))
+    )
+
+
+def _is_shared_stage(value: object) -> bool:
+    return (
+        isinstance(value, SharedStage)
+        and isinstance(value.name, str)
+        and _is_lazy(value.run)
+        and isinstance(value.params, Mapping)
+        and is_needs(value.needs)
+        and is_uses(value.after)
+        and _tuple_of(str)(value.reads)
+        and _tuple_of(str)(value.code)
+    )
+
+
+def _tuple_of(item: type) -> Check:
+    return lambda value: isinstance(value, tuple) and all(isinstance(entry, item) for entry in value)
+
+
+def _is(*types: type) -> Check:
+    return lambda value: isinstance(value, types)
+
+
+def _or_callable(check: Check) -> Check:
+    return lambda value: check(value) or callable(value)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+
+
+_NONE = type(None)
+_ANYTHING: tuple[Check, str] = (lambda value: True, "anything")
+_RULES: Mapping[str, tuple[Check, str]] = {
+    "factory": (_is_lazy, "a callable or 'module:attribute'"),
+    "params": (_is_params, "a dataclass or a pydantic model (the class)"),
+    "card": (_is_card, "a Card with a tuple of Reported, or None"),
+    "summary": (_is(str), "a string"),
+    "needs": (_or_callable(is_needs), "a tuple of Need or a callable, for example (TAGS,)"),
+    "uses": (_or_callable(is_uses), "a tuple of SharedStage or a callable, for example (CAMS,)"),
+    "reads": (_tuple_of(str), "a tuple of section names, for example ('cam',)"),
+    "rounds": (_or_callable(is_rounds), "a tuple of one or more Round or a callable, for example (Round(Use('cam')),)"),
+    "uses_previous": (_is(bool), "a boolean"),
+    "fits": (_is(bool), "a boolean"),
+    "reference": (_is(bool), "a boolean"),
+    "show_images": (_is(bool), "a boolean"),
+    "channels": (_tuple_of(int), "a tuple of integers"),
+    "output_strides": (_tuple_of(int), "a tuple of integers"),
+    "init": (_is(str, _NONE), "a string or None"),
+    "init_sha256": (_is(str, _NONE), "a string or None"),
+    "trained_on": (_is(str, _NONE), "a string or None"),
+    "size_rule": (_is(str), "a string"),
+    "column": (_is(str), "a string"),
+    "suffix": (_is(str), "a string"),
+}
