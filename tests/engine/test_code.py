@@ -273,6 +273,11 @@ def test_a_plugin_that_imports_by_a_computed_name_counts_with_its_whole_package(
     assert labels == {"pack/main.py", "pack/one.py", "pack/deep/__init__.py", "pack/deep/two.py"}
 
 
+def test_a_package_that_a_shared_stage_names_counts_as_a_whole(package):
+    labels, _ = package({"pack/main.py": "", "pack/one.py": ""}, names=("pack.",))
+    assert labels == {"pack/main.py", "pack/one.py"}
+
+
 def test_libraries_count_by_version_and_what_is_not_installed_by_its_source(package, tmp_path):
     source = "import numpy as np\nimport beside\nimport json\nimport pydantic"
     labels, found = package({"pack/main.py": source, "beside.py": "import PIL.Image"})

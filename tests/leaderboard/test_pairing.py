@@ -87,3 +87,10 @@ def test_code_that_differs_in_a_later_seed_alone_is_named(records):
         ("environment.numpy", "'2.4'", "['2.4', '2.5']"),
         ("plugin.mine.source", "'aaaaaaaaaaaa'", "['aaaaaaaaaaaa', 'bbbbbbbbbbbb']"),
     ]
+
+
+def test_code_differences_name_the_files_that_both_rows_ran_in_another_state(records):
+    records.add("one", code={"harness/maps/cam.py": "a" * 64, "same.py": "c" * 64, "only_one.py": "d" * 64})
+    records.add("two", code={"harness/maps/cam.py": "b" * 64, "same.py": "c" * 64})
+    found = code_differences(pair_by_name(load_runs(records.runs), "one", "two"))
+    assert found == [("harness/maps/cam.py", "'aaaaaaaaaaaa'", "'bbbbbbbbbbbb'")]

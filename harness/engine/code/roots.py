@@ -101,6 +101,7 @@ class StageCode:
         part: Part | None,
         modules: Iterable[str],
         packages: Iterable[str],
+        whole: Iterable[str] = (),
     ) -> Roots:
         """Everything that a stage runs begins in one of these modules.
 
@@ -110,15 +111,16 @@ class StageCode:
             part: Its component.
             modules: What else it runs, as ``module`` or ``module:attribute``.
             packages: Of plugins, beside those of the component and of the data set.
+            whole: Modules, and packages of which every module counts.
         """
         used = [self.reader, *([part.code] if part else [])]
         if "backbone" in settings:
             used.append(self.networks[settings["backbone"].name])  # type: ignore[attr-defined]
-        begun = {STAGE, WORK[kind], *modules, *(type(section).__module__ for section in settings.values())}
+        begun = {STAGE, WORK[kind], *modules, *whole, *(type(section).__module__ for section in settings.values())}
         begun |= {module for item in used for module in item.modules}
         return Roots(
             modules=tuple(sorted({name.partition(":")[0] for name in begun})),
-            names=self.segmenter if "segmenter" in settings else (),
+            names=(*(f"{name}." for name in whole), *(self.segmenter if "segmenter" in settings else ())),
             packages=tuple(sorted({*packages, *(package for item in used for package in item.packages)})),
             registration=any(item.registration for item in used),
         )

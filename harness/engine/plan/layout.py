@@ -291,8 +291,8 @@ class _Layout:
         seeded = trains or any(self.stages[key].seed is not None for key in inputs.values())
         seed = self.seed if seeded else None
         modelling = self.code.modelling(kind, part)
-        modules = [name for name in (run, modelling, *more) if name is not None]
-        roots = self.code.roots(kind, settings, part=part, modules=modules, packages=packages)
+        modules = [name for name in (run, modelling) if name is not None]
+        roots = self.code.roots(kind, settings, part=part, modules=modules, packages=packages, whole=more)
         code = self.code.of(roots)
         key_inputs = {
             "stage": kind,
