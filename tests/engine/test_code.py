@@ -150,6 +150,14 @@ def _wider(record):
     return replace(record, channels=(1, 2, 3, 4)) if record.name == "tiny" else record
 
 
+def test_what_loads_a_network_counts_the_code_that_built_it(plan):
+    named = {spec.name: spec.key_inputs["code"] for spec in plan.stages.values()}
+    assert "wsss_pseudo_mask/puf.py" in named["generate cyclic"]
+    assert "harness/modelling/res2net.py" in named["cams"]
+    (predicting,) = (spec for spec in plan.stages.values() if spec.key in plan.cells[0].stages[-2])
+    assert set(named["segmenter plain"]) < set(predicting.key_inputs["code"])
+
+
 def test_a_score_depends_on_no_method_and_on_no_network(plan):
     for spec in plan.stages.values():
         if spec.kind.startswith("score"):

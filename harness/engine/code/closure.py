@@ -61,6 +61,16 @@ class Roots:
     packages: tuple[str, ...] = ()
     registration: bool = False
 
+    def joined(self, others: Iterable[Roots]) -> Roots:
+        """These and all of ``others``."""
+        every = [self, *others]
+        return Roots(
+            tuple(sorted({module for roots in every for module in roots.modules})),
+            tuple(sorted({name for roots in every for name in roots.names})),
+            tuple(sorted({package for roots in every for package in roots.packages})),
+            any(roots.registration for roots in every),
+        )
+
 
 def code_of(roots: Roots, finder: Finder | None = None) -> Code:
     """The code that runs when ``roots`` do.

@@ -42,6 +42,10 @@ if TYPE_CHECKING:
     from harness.registry import PluginManager
 
 
+LABELS = frozenset({"labels", "previous_labels", "scored"})
+"""Names of inputs that are label maps, and no network."""
+
+
 @dataclass(frozen=True)
 class StageSpec:
     """One node of the graph; picklable, and all that a worker needs to know of it.
@@ -293,6 +297,9 @@ class _Layout:
         modelling = self.code.modelling(kind, part)
         modules = [name for name in (run, modelling) if name is not None]
         roots = self.code.roots(kind, settings, part=part, modules=modules, packages=packages, whole=more)
+        above = [self.stages[key] for name, key in inputs.items() if name not in LABELS]
+        networks = [spec.roots for spec in above if "backbone" in spec.settings]
+        roots = roots.joined(networks)  # who loads a network runs the code that built it
         code = self.code.of(roots)
         key_inputs = {
             "stage": kind,
