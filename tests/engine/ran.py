@@ -38,7 +38,7 @@ def import_libraries():
 
 def ran(job):
     """Run one stage in this process."""
-    from harness.engine import stages
+    from harness.engine.stage import worker as stages
 
     job = pickle.loads(job)
     stages._worker_state(job)  # plugins and data set: what a worker does before any stage

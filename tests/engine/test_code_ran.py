@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.engine.config import load_benchmark
-from harness.engine.plan import build_plan
-from harness.engine.stage_code import WORK
-from harness.engine.stages import Job
-from harness.plugins import BUILTINS, manager
+from harness.engine.code.roots import WORK
+from harness.engine.plan.config import load_benchmark
+from harness.engine.plan.layout import build_plan
+from harness.engine.stage.worker import Job
+from harness.registry import BUILTINS, manager
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 TOPS = (ROOT / "harness", ROOT / "plugins")
 OPTIM = {"iterations": 2, "batch_size": 2}
 NOT_OF_A_STAGE = {
-    "harness/engine/reads.py": "notes which images were read; gives nothing back to the stage",
-    "harness/plugins/_manager.py": "looks up the component's record, of which factory and parameters are in the key",
+    "harness/engine/stage/meter.py": "notes which images were read; gives nothing back to the stage",
+    "harness/registry/host.py": "looks up the component's record, of which factory and parameters are in the key",
 }
 """What runs beside a stage in a worker, and why it cannot reach the result."""
 

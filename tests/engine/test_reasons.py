@@ -9,10 +9,10 @@ from typer.testing import CliRunner
 
 from harness.cli.main import app
 from harness.contract import PluginError
-from harness.engine.code_check import check_code
-from harness.engine.reasons import differences, reasons, told
-from harness.engine.store import Store
-from harness.plugins import PluginSpec, manager_from_spec
+from harness.engine.code.check import check_code
+from harness.engine.plan.reasons import differences, reasons, told
+from harness.engine.store.store import Store
+from harness.registry import PluginSpec, manager_from_spec
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def plugin(tmp_path, monkeypatch):
 
 
 def _spec(file):
-    return PluginSpec(files=(str(file),), env="", builtins=("harness.engine.records",))
+    return PluginSpec(files=(str(file),), env="", builtins=("harness.engine.executors.builtin",))
 
 
 def why(plan, stored):
@@ -88,7 +88,7 @@ def test_a_library_and_a_file_that_came_or_went_are_told_apart():
 
 
 def test_the_command_prints_the_reason(config, stored, tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.engine.stage_code.MODELLING", "toy_modelling")
+    monkeypatch.setattr("harness.engine.code.roots.MODELLING", "toy_modelling")
     monkeypatch.setenv("WSSS_PLUGINS", "")
     arguments = [
         "plan",
@@ -119,6 +119,6 @@ def test_a_worker_refuses_code_that_was_changed_after_planning(config, tmp_path,
 
 def test_an_artifact_and_a_record_hold_a_hash_for_each_file(stored, tmp_path):
     for artifact in stored:
-        assert {"harness/engine/kinds/stage.py", "toy_plugin.py"} <= set(artifact.inputs["code"])
+        assert {"harness/engine/stage/kinds/stage.py", "toy_plugin.py"} <= set(artifact.inputs["code"])
     (record,) = toy.records(tmp_path / "runs").values()
     assert set(record["code"]) == {file for artifact in stored for file in artifact.inputs["code"]}
