@@ -260,7 +260,23 @@ def read_fraction(path: Path) -> npt.NDArray[np.float32]:
         DataError: The file is missing, damaged, no image, in colour, or has more than 8 bits.
     """
     with _opened(path) as image:
-        _refuse_odd(image, path)
-        if image.mode not in ("1", "L", "P") or (image.mode == "P" and not _is_grey(image)):
-            raise DataError(f"{printable(path)}: a saliency map is grey, this one has mode {image.mode}, with colours")
+        _refuse_colours(image, path)
         return np.array(image.convert("L")).astype(np.float32) / np.float32(255)
+
+
+def read_fraction_size(path: Path) -> tuple[int, int]:
+    """(H, W) of a saliency map from its header.
+
+    Raises:
+        DataError: As ``read_fraction``, as far as the header shows it.
+    """
+    with _opened(path) as image:
+        _refuse_colours(image, path)
+        return image.height, image.width
+
+
+def _refuse_colours(image: PIL.Image, path: Path) -> None:
+    """Refuse a saliency map that is not grey."""
+    _refuse_odd(image, path)
+    if image.mode not in ("1", "L", "P") or (image.mode == "P" and not _is_grey(image)):
+        raise DataError(f"{printable(path)}: a saliency map is grey, this one has mode {image.mode}, with colours")

@@ -27,6 +27,7 @@ from harness.data.images import (
     IMAGE_SUFFIXES,
     Header,
     read_fraction,
+    read_fraction_size,
     read_header,
     read_image,
     read_plane,
@@ -348,7 +349,8 @@ class VocDataset(Dataset):
             digest, size = digests.described(path, "mask size", lambda: read_plane_size(path))
             self._check_size(image_id, path, size)
         else:
-            digest = digests.file_digest(path)
+            digest, size = digests.described(path, "saliency size", lambda: read_fraction_size(path))
+            self._check_size(image_id, path, size)
         return digest
 
     def _said(self, image_id: str, meaning: str) -> tuple[str, str]:

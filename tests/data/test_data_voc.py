@@ -289,6 +289,25 @@ def test_saliency_maps_are_fractions(voc: Any) -> None:
     np.testing.assert_allclose(saliency, 0.2)
 
 
+@pytest.mark.parametrize("kind", ["no image", "in colour", "of another size"])
+def test_a_saliency_map_that_its_header_shows_to_be_wrong_is_refused_at_plan(voc: Any, kind: str) -> None:
+    (voc.root / "saliency").mkdir()
+    for image_id in "abcd":
+        Image.new("L", (16, 12), 51).save(voc.root / "saliency" / f"{image_id}.png")
+    path = voc.root / "saliency" / "b.png"
+    if kind == "no image":
+        path.write_bytes(b"")
+    else:
+        Image.new("RGB", (16, 12)).save(path) if kind == "in colour" else Image.new("L", (3, 3)).save(path)
+    dataset = VocDataset(voc.params(saliency="saliency"))
+    with pytest.raises(DataError) as planned:
+        dataset.digests("train")
+    with pytest.raises(DataError) as read:
+        dataset.saliency("b")
+    assert str(planned.value) == str(read.value)
+    assert str(path) in str(read.value)
+
+
 def auxiliary_of(voc: Any, **changes: Any) -> dict[str, Any]:
     base = {"name": "aux", "root": str(voc.root), "train": "aux.txt", "classes": {"background": [0, 8], "horse": 15}}
     return base | changes
