@@ -50,6 +50,9 @@ def run(
         log: Folder for the two streams; it is no part of what is judged.
     """
     streams = log / "out", log / "err"
+    assert len(list(Path("/proc/self/task").iterdir())) == 1, (
+        "a thread was started, its locks would be held in the child"
+    )
     pid = os.fork()
     if pid == 0:
         _child(arguments, cwd, environment, streams, before)

@@ -9,12 +9,14 @@ Without cases it reads them from standard input, one a line; the folder keeps th
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import shutil
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -24,13 +26,13 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), *(str(HERE.parent / name) for name in ("engine", "data"))]
 
+import families  # noqa: E402
 import forked  # noqa: E402
 import verdicts  # noqa: E402
 import worlds  # noqa: E402
-from families import FAMILIES, Family  # noqa: E402
 
 from harness import plugins  # noqa: E402
-from harness.engine import plan  # noqa: E402
+from harness.engine import stage_code  # noqa: E402
 
 
 class Server:
@@ -43,7 +45,7 @@ class Server:
         self.log.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(folder / "worlds", ignore_errors=True)
         self.worlds: dict[Any, int] = {}
-        self.families = {family.name: family for family in FAMILIES}
+        self.families = {family.name: family for family in families.FAMILIES}
 
     def case(self, name: str, number: int) -> dict[str, Any]:
         """Run one case: what was changed, the exit code of each command, and all that is wrong."""
@@ -68,7 +70,7 @@ class Server:
         seconds = round(time.monotonic() - began, 3)
         return {"family": name, "number": number, "changed": told, "codes": codes, "wrong": wrong, "seconds": seconds}
 
-    def _restore(self, family: Family) -> None:
+    def _restore(self, family: families.Family) -> None:
         """Put the sound world of a family where the case runs."""
         made = self.worlds.setdefault((family.world, family.commands), len(self.worlds))
         template = self.folder / "worlds" / str(made)
@@ -79,7 +81,7 @@ class Server:
             self._make(family)
             shutil.copytree(self.root, template, symlinks=True)
 
-    def _make(self, family: Family) -> None:
+    def _make(self, family: families.Family) -> None:
         """A sound world; every command of the family ends well there, or the cases would show nothing."""
         for name in ("tmp", "cwd", "home"):
             (self.root / name).mkdir(parents=True)
@@ -144,20 +146,28 @@ MODULES = (
 """What the commands import, except for torch and what starts threads: imported once, before the first child."""
 
 
-def _warm() -> None:
+def _warm(folder: Path) -> None:
+    """Import, and plan once, so that each child finds the code of every stage already read."""
     for name in MODULES:
         import_module(name)
     plugins.manager()
-    plan.MODELLING = "toy_modelling"
+    stage_code.MODELLING = "toy_modelling"
+    os.environ.update(WSSS_PLUGINS="", WSSS_DATA=str(folder / "data"))
+    shutil.rmtree(folder, ignore_errors=True)
+    worlds.voc(folder)
+    command = [part.format(root=folder) for part in families.PLAN]
+    with redirect_stdout(io.StringIO()):
+        forked.COMMAND(command, prog_name="wsss", standalone_mode=False)
 
 
 def main() -> None:
     """Entry point."""
     if sys.argv[1] == "--list":
-        sys.stdout.write(json.dumps({family.name: family.cases for family in FAMILIES}))
+        sys.stdout.write(json.dumps({family.name: family.cases for family in families.FAMILIES}))
         return
-    _warm()
-    server = Server(Path(sys.argv[1]).resolve())
+    folder = Path(sys.argv[1]).resolve()
+    _warm(folder / "warm")
+    server = Server(folder)
     cases: Iterable[str] = sys.argv[2:] or sys.stdin
     for line in cases:
         family, _, number = line.strip().rpartition(":")
