@@ -89,6 +89,8 @@ class Server:
             family.world(self.root, self._sound)
         else:
             family.world(self.root)
+        if lacking := [pattern for pattern in family.files if not list(self.root.glob(pattern))]:
+            raise SystemExit(f"{family.name}: no file fits {', '.join(lacking)}")
         whole = self.folder / "whole"
         shutil.copytree(self.root, whole, symlinks=True)
         for command in family.commands:

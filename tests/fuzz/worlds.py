@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -164,6 +165,8 @@ def plugin(root: Path) -> None:
 def planned(root: Path, command: Callable[..., None]) -> None:
     """A data set in VOC layout whose digests were noted by a plan."""
     voc(root, sources=("xml", "xml"))
+    for path in (root / "data").rglob("*.*"):
+        os.utime(path, (1e9, 1e9))  # digests of files that have just changed are not noted
     plugins = [text for path in PLUGINS for text in ("--plugin", str(path))]
     command("plan", str(root / "bench" / "bench.yaml"), *plugins, "--runs", str(root / "runs"))
 
