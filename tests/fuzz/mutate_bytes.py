@@ -25,7 +25,7 @@ def remove(path: Path) -> None:
 
 def _edit(change: Callable[[bytearray, Random], bytes | bytearray]) -> Mutation:
     def mutate(path: Path, rng: Random) -> None:
-        path.write_bytes(change(bytearray(path.read_bytes()), rng))
+        path.write_bytes(change(bytearray(path.read_bytes() or b"\n"), rng))
 
     return mutate
 

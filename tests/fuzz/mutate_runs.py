@@ -14,6 +14,7 @@ import numpy as np
 
 
 def _shape(array: np.ndarray, rng: Random) -> np.ndarray:
+    array = np.atleast_1d(array)
     return rng.choice(
         (array[:0], array[:1], array[..., None], array.ravel(), array[:-1], np.concatenate([array, array]))
     )

@@ -178,7 +178,7 @@ def _xml_rename(root: Any, element: Any, rng: Random) -> None:
 
 
 def _xml_nest(root: Any, element: Any, rng: Random) -> None:
-    for _ in range(rng.choice((1, 50, 900))):
+    for _ in range(rng.choice((1, 50, 200))):
         child = ElementTree.SubElement(element, element.tag)
         child.text, element = element.text, child
 

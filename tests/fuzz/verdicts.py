@@ -14,13 +14,14 @@ from forked import Ending
 CODES = (0, 2, 3)
 MOST_SENTENCES = 12
 MOST_CHARACTERS = 12_000
-_BEGINS = re.compile(r"(error|left out|warning): \S|\S+ ?\S.* (is|are|was|were|has|have|of|moved) ")
 _CRASH = re.compile(
     r"Traceback \(most recent call last\)|unexpected \w*(Error|Exception|Exit|Interrupt)|\bFile \"/.*line \d"
 )
 _WARNING = re.compile(r"\w*Warning: |^ {2}\S", re.MULTILINE)
 _CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _LEFT = re.compile(r"\.(part|partial|tmp)$|^\..*[.-][0-9a-f]{8}$")
+_OWN_JSON = re.compile(r"^case/(out|runs/(?!corrupt/)).*\.json$")
+"""What the commands write, and not what they moved aside or unpacked."""
 
 Snapshot = dict[str, tuple[int, ...]]
 
@@ -82,13 +83,7 @@ def leftovers(before: Snapshot, after: Snapshot, allowed: tuple[str, ...], root:
             yield f"wrote {path}"
         elif path not in before and _LEFT.search(os.path.basename(path)):  # noqa: PTH119
             yield f"left {re.sub(r'[0-9a-f]{8,}', '#', path)}"
-        elif (
-            path not in before
-            and path.endswith(".json")
-            and "/corrupt/" not in path
-            and stat.S_ISREG(state[0])
-            and not _is_json(root / path)
-        ):
+        elif path not in before and stat.S_ISREG(state[0]) and _OWN_JSON.search(path) and not _is_json(root / path):
             yield f"half-written {re.sub(r'[0-9a-f]{8,}', '#', path)}"
     for path in before.keys() - after.keys():
         if not any(path.startswith(f"{folder}/") for folder in allowed):
