@@ -32,7 +32,7 @@ import verdicts  # noqa: E402
 import worlds  # noqa: E402
 
 from harness import plugins  # noqa: E402
-from harness.engine import stage_code  # noqa: E402
+from harness.engine.code import roots  # noqa: E402
 
 
 class Server:
@@ -153,7 +153,7 @@ def _warm(folder: Path) -> None:
     for name in MODULES:
         import_module(name)
     plugins.manager()
-    stage_code.MODELLING = "toy_modelling"
+    roots.MODELLING = "toy_modelling"
     os.environ.update(WSSS_PLUGINS="", WSSS_DATA=str(folder / "data"))
     shutil.rmtree(folder, ignore_errors=True)
     worlds.voc(folder)
