@@ -31,7 +31,7 @@ import forked  # noqa: E402
 import verdicts  # noqa: E402
 import worlds  # noqa: E402
 
-from harness import plugins  # noqa: E402
+from harness import registry  # noqa: E402
 from harness.engine.code import roots  # noqa: E402
 
 
@@ -152,7 +152,7 @@ def _warm(folder: Path) -> None:
     """Import, and plan once, so that each child finds the code of every stage already read."""
     for name in MODULES:
         import_module(name)
-    plugins.manager()
+    registry.manager()
     roots.MODELLING = "toy_modelling"
     os.environ.update(WSSS_PLUGINS="", WSSS_DATA=str(folder / "data"))
     shutil.rmtree(folder, ignore_errors=True)
