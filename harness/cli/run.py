@@ -12,7 +12,6 @@ import typer
 from harness.common.shipped import benchmark_file
 
 if TYPE_CHECKING:
-    from harness.contract.interfaces import Executor
     from harness.engine.forecast import Forecast, Line
     from harness.engine.plan.layout import Plan
     from harness.engine.scheduler import Outcome
@@ -58,7 +57,21 @@ def run(
     override: Overrides = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     jobs: Jobs = "auto",
-    executor: Annotated[str, typer.Option("--executor", help="Where stages run: local, dask or a plugin's.")] = "local",
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            "--executor",
+            help="Where stages run: local, torchrun, dask or a plugin's; without it the file's, else local.",
+            show_default=False,
+        ),
+    ] = None,
+    executor_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--executor-option",
+            help="key=value, a parameter of the executor (`wsss plugins show local`). Repeatable.",
+        ),
+    ] = None,
     plugin: PluginFiles = None,
     runs: Runs = _RUNS,
     timeout: Annotated[float | None, typer.Option("--timeout", help="Seconds that one stage may take.")] = None,
@@ -71,6 +84,7 @@ def run(
     """
     from harness.cli.console import console
     from harness.contract.errors import ConfigError
+    from harness.engine.executors.choice import choose_executor
     from harness.engine.progress import Board
     from harness.engine.scheduler import run_plan
 
@@ -79,14 +93,21 @@ def run(
     overrides = [*(override or ()), *([f"timeout={timeout}"] if timeout is not None else ())]
     selection = _Selection(config, methods, backbones, seeds, tuple(overrides), tuple(plugin or ()), strict_plugins)
     prepared, manager = selection.plan(runs)
-    count = _jobs(jobs)
+    asked = {"jobs": _jobs(jobs), "device": None if device == "auto" else device}
+    chosen = choose_executor(
+        prepared.benchmark,
+        manager,
+        name=executor,
+        options=executor_option or (),
+        asked={name: value for name, value in asked.items() if value is not None},
+    )
     outcome = run_plan(
         prepared,
         runs=runs,
         manager=manager,
-        make_executor=lambda: _executor(manager, executor, count, device),
+        make_executor=chosen.start,
         board=Board(prepared, runs, console()),
-        device=device,
+        device=chosen.device if device == "auto" else device,
     )
     if table:
         _print_table(outcome.records)
@@ -214,17 +235,6 @@ def _jobs(text: str) -> int | None:
     if not text.isdecimal() or len(text) > 6 or int(text) < 1:
         raise ConfigError(f"--jobs: {text!r} is neither auto nor a number of at least 1")
     return int(text)
-
-
-def _executor(manager: PluginManager, name: str, jobs: int | None, device: str) -> Executor:
-    """The executor of that name; ``jobs`` and ``device`` go to the parameters of these names that it has."""
-    from harness.registry import build_params, describe_params, resolve
-
-    record = manager.get("executor", name)
-    offered = {"jobs": jobs, "device": device}
-    params = {info.name: offered[info.name] for info in describe_params(record.params) if info.name in offered}
-    made: Executor = resolve(record.factory)(build_params(record, params, where="--executor"))
-    return made
 
 
 def _told(outcome: Outcome, runs: Path) -> Iterator[str]:

@@ -5,15 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from harness.contract import ExecutorRecord, hookimpl
+from harness.contract import ConfigError, ExecutorRecord, hookimpl
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+def _check(device: str = "auto", **counts: int | None) -> None:
+    """Refuse an unknown device, and a number of jobs or processes below one."""
+    if device not in DEVICES:
+        raise ConfigError(f"parameter 'device': {device!r} is none of {', '.join(DEVICES)}")
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ConfigError(f"parameter {name!r}: must be at least 1, got {count}")
 
 
 @dataclass(frozen=True)
 class LocalParams:
     """Parameters of the ``local`` executor."""
 
-    jobs: int | None = field(default=None, metadata={"help": "worker processes; null = one a device, or by cores"})
+    jobs: int | None = field(default=None, metadata={"help": "worker processes; null = one per device, or by cores"})
     device: str = field(default="auto", metadata={"help": "auto, cpu or cuda"})
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _check(self.device, jobs=self.jobs)
 
 
 @dataclass(frozen=True)
@@ -23,8 +38,12 @@ class TorchrunParams:
     jobs: int | None = field(default=None, metadata={"help": "stages at a time; null = 1"})
     device: str = field(default="auto", metadata={"help": "auto, cpu or cuda"})
     processes: int | None = field(
-        default=None, metadata={"help": "processes a stage; null = its share of the visible devices, without devices 2"}
+        default=None, metadata={"help": "processes per stage; null = its share of the visible devices, else 2"}
     )
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _check(self.device, jobs=self.jobs, processes=self.processes)
 
 
 @dataclass(frozen=True)
@@ -32,7 +51,11 @@ class DaskParams:
     """Parameters of the ``dask`` executor."""
 
     address: str | None = field(default=None, metadata={"help": "scheduler address; null = DASK_SCHEDULER_ADDRESS"})
-    jobs: int | None = field(default=None, metadata={"help": "stages at a time; null = one a Dask worker"})
+    jobs: int | None = field(default=None, metadata={"help": "stages at a time; null = one per Dask worker"})
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        _check(jobs=self.jobs)
 
 
 @hookimpl

@@ -37,7 +37,7 @@ class LocalExecutor(Executor):
     """N worker processes, each started when it is first needed and replaced when it ends or its stage fails."""
 
     def __init__(self, params: LocalParams) -> None:
-        check_params(params.device, params.jobs)
+        refuse_torchrun()
         self._jobs = params.jobs or default_jobs(params.device)
         devices = visible_devices() if params.device != "cpu" else []
         threads = max(1, min(worker_threads(), cores() // self._jobs))
@@ -137,16 +137,12 @@ def worker_threads() -> int:
     return int(limit) if limit.isdecimal() and int(limit) > 0 else cores()
 
 
-def check_params(device: str, jobs: int | None) -> None:
-    """Refuse an unknown device, a number of jobs below one, and a sweep that torchrun started.
+def refuse_torchrun() -> None:
+    """Check that no torchrun started this sweep, which each of its processes would then compute.
 
     Raises:
-        ConfigError: One sentence that names the option.
+        ConfigError: One did.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"--device: {device!r} is none of auto, cpu, cuda")
-    if jobs is not None and jobs < 1:
-        raise ConfigError(f"--jobs: must be at least 1, got {jobs}")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError("--executor: start wsss once, not under torchrun; --executor torchrun gives a stage all GPUs")
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 from harness.contract.interfaces import Executor
 from harness.engine.executors.builtin import TorchrunParams
 from harness.engine.executors.group import ENDED, FOLDER, RESULT
-from harness.engine.executors.local import check_params, cores, visible_devices, worker_threads
+from harness.engine.executors.local import cores, refuse_torchrun, visible_devices, worker_threads
 from harness.engine.executors.processes import Session
 
 PATIENCE = 10.0
@@ -31,7 +31,7 @@ class TorchrunExecutor(Executor):
     """Every stage a group of processes; the visible GPUs are divided among the stages that run at a time."""
 
     def __init__(self, params: TorchrunParams) -> None:
-        check_params(params.device, params.jobs)
+        refuse_torchrun()
         devices = visible_devices() if params.device != "cpu" else []
         self._jobs = params.jobs or 1
         self._free = [shares(devices, self._jobs, number) for number in range(self._jobs)]

@@ -47,6 +47,12 @@ class Component(_Strict):
 ComponentField = Annotated[Component, BeforeValidator(_named)]
 
 
+class ExecutorConfig(Component):
+    """Where stages run; the numbers of a table do not depend on it, so no key and no fingerprint holds it."""
+
+    name: str = Field(description="name of a registered executor: local, torchrun, dask or a plugin's")
+
+
 class RoundConfig(_Strict):
     """One round of a row that is written out."""
 
@@ -126,6 +132,9 @@ class Benchmark(_Strict):
     methods: list[Row] = Field(min_length=1, description="the rows of the table; a method's name or fields")
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="an axis: each row for each seed")
     timeout: float | None = Field(None, gt=0, description="seconds that one stage may take")
+    executor: Annotated[ExecutorConfig, BeforeValidator(_named)] = Field(
+        ExecutorConfig(name="local"), description="where stages run; a name or {name, params}"
+    )
     _path: Path = PrivateAttr(default=Path())
 
     @property
