@@ -52,7 +52,9 @@ def leaderboard(
     columns: Annotated[
         str | None,
         typer.Option(
-            "--columns", help="Comma-separated, e.g. rank,method,val_miou: columns of md, tex, csv, terminal."
+            "--columns",
+            help="Comma-separated, e.g. rank,method,val_miou: columns of md, tex, csv, terminal; or a metric, e.g. "
+            "val_pixel_accuracy, which the page and JSON show as well.",
         ),
     ] = None,
     override: Annotated[
@@ -60,7 +62,7 @@ def leaderboard(
         typer.Option("-o", "--override", help="key=value as for `wsss run`: show the records of these settings."),
     ] = None,
     plugin: Annotated[
-        list[Path] | None, typer.Option("--plugin", help="A plugin file that brings a renderer or claims.")
+        list[Path] | None, typer.Option("--plugin", help="A plugin file that brings a renderer, claims or a metric.")
     ] = None,
 ) -> None:
     """Make a leaderboard from run records.
@@ -73,18 +75,21 @@ def leaderboard(
     from harness.cli.console import leaving_out, say
     from harness.cli.gallery import with_gallery
     from harness.leaderboard import build_board
-    from harness.leaderboard.chosen import column_names
+    from harness.leaderboard.chosen import NAMES, column_names
     from harness.leaderboard.claims import claims_of
+    from harness.leaderboard.metrics import known_metrics
     from harness.registry import manager
 
     source = source if source is None or source.is_dir() else benchmark_file(source)
     plugins = manager(plugin_files=plugin or (), config_dir=source.parent if source and source.is_file() else None)
     overrides, claims = tuple(override or ()), claims or all_claims
-    chosen = [] if columns is None else column_names(columns)
+    known = known_metrics(plugins) if columns is not None else {}
+    chosen = [] if columns is None else column_names(columns, known)
+    metrics = [known[name] for name in chosen if name in known and name not in NAMES]
     with leaving_out() as left_out:
         selected = _selected(source, runs, plugins, overrides, left_out)
         wanted = claims_of(plugins, selected) if claims else ()
-        board = build_board(selected, allow_mixed=allow_mixed, claims=wanted, strict=strict)
+        board = build_board(selected, allow_mixed=allow_mixed, claims=wanted, strict=strict, metrics=metrics)
         board = board.model_copy(update={"all_claims": all_claims, "columns": chosen})
         if out is None and formats is None:
             _print_table(board, claims=claims)

@@ -269,9 +269,23 @@ class BackboneRecord(_Record):
 
 @dataclass(frozen=True)
 class MetricRecord(_Record):
-    """A number computed from per-image confusions; the factory returns ``metric(confusions) -> float``."""
+    """A number of a set of label maps, made from counts of pixels: a column of the tables, with its interval.
+
+    The factory returns ``metric(confusion) -> values``: ``confusion (..., C, C + 1) float64`` holds the pixels of all
+    images by true class and predicted class, the last column those without a predicted class (255); ``values (...)
+    float64`` is one number for each confusion, because the resamples of the bootstrap and the seeds come at once. What
+    is not finite (a share of nothing) is no value.
+
+    Attributes:
+        column: Header of the column; the name with blanks when it is empty.
+        of: ``labels`` (pseudo labels of the training images: column ``pseudo_NAME``), ``predictions`` (of the
+            validation images: column ``val_NAME``), or both.
+        percent: Whether it is a fraction of 1, which texts show in per cent; else they show two decimals.
+    """
 
     column: str = ""
+    of: tuple[str, ...] = ("labels", "predictions")
+    percent: bool = True
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from harness.leaderboard import annotation
 from harness.leaderboard.claims import answer_claims
 from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
 from harness.leaderboard.initial_weights import with_initial_weights
+from harness.leaderboard.metrics import Metric, estimates
 from harness.records import code_states
 from harness.records.reader import Run, check_same_settings, group_key, once_a_cell
 from harness.records.seeds import APART, SHARED, comparable
@@ -58,7 +59,12 @@ _MIXED = "MIXED SETTINGS: rows of different fingerprints are not comparable; ran
 
 
 def build_board(
-    runs: Sequence[Run], *, allow_mixed: bool = False, claims: Iterable[Claim] = (), strict: bool = False
+    runs: Sequence[Run],
+    *,
+    allow_mixed: bool = False,
+    claims: Iterable[Claim] = (),
+    strict: bool = False,
+    metrics: Sequence[Metric] = (),
 ) -> Board:
     """Group runs over seeds into rows, compute their numbers, rank them.
 
@@ -67,11 +73,13 @@ def build_board(
         allow_mixed: Put different fingerprints into one table, labelled as such.
         claims: Claims to answer (``harness.leaderboard.claims.claims_of``).
         strict: Refuse rows that different states of the code or different parameters computed, instead of saying so.
+        metrics: Registered metrics to compute as further columns (``harness.leaderboard.metrics.known_metrics``).
 
     Raises:
         ConfigError: Fingerprints differ and ``allow_mixed`` is false; names every field that differs. Or ``strict``.
         DataError: A confusion file is missing, damaged or changed, seeds scored different images, or two records of the
             same cell have different numbers.
+        PluginError: One of the ``metrics`` cannot be built or computed.
     """
     runs = once_a_cell(runs)
     if not allow_mixed:
@@ -84,7 +92,7 @@ def build_board(
     if strict and warnings:
         raise ConfigError(f"--strict: {' '.join(warnings).removesuffix('.')}")
     codes = code_states.code_of_rows(named)
-    made = [(_row(group, codes.get(name)), group) for name, group in named.items()]
+    made = [(_row(group, codes.get(name), metrics), group) for name, group in named.items()]
     rows, comparisons = _ranked(_with_percent_of_full(made))
     records = [run.record for run in runs]
     mixed = len({record.fingerprint for record in records}) > 1
@@ -94,13 +102,20 @@ def build_board(
         benchmark=" + ".join(sorted({record.benchmark for record in records})),
         dataset=None if mixed else _dataset(first),
         mixed=mixed,
-        notes=_notes(rows, records, comparisons, mixed=mixed),
+        notes=[*_notes(rows, records, comparisons, mixed=mixed), *_about(metrics)],
         warnings=warnings,
         protocol=None if mixed else first.protocol,
+        metrics={metric.name: metric.column for metric in metrics},
         rows=rows,
         comparisons=comparisons,
         claims=answer_claims(runs, claims),
     )
+
+
+def _about(metrics: Iterable[Metric]) -> list[str]:
+    """One note for each metric that says what it is."""
+    columns = [metric.column for metric in metrics]
+    return [f"{column.header}: {column.about.removesuffix('.')}." for column in columns if column.about]
 
 
 def _dataset(record: RunRecord) -> DatasetSummary:
@@ -140,7 +155,7 @@ def _resamples(record: RunRecord) -> int:
     return record.scoring.bootstrap
 
 
-def _row(group: Sequence[Run], code: str | None) -> Row:
+def _row(group: Sequence[Run], code: str | None, metrics: Sequence[Metric]) -> Row:
     """The row of one method, backbone and weights; ``group`` holds its seeds, ascending."""
     done = [run for run in group if run.record.status == "ok"]
     broken = [run.record for run in group if run.record.status != "ok"]
@@ -165,6 +180,7 @@ def _row(group: Sequence[Run], code: str | None) -> Row:
         reference=record.reference,
         reconstruction=record.reconstruction,
         code=code,
+        metrics=estimates(done, metrics, resamples=_resamples(record)) if done else {},
         **(_numbers(done) if done else {}),
     )
 

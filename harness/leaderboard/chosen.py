@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from harness.contract.errors import ConfigError
 from harness.leaderboard import columns
@@ -38,27 +38,32 @@ _BESIDE = ("_low", "_high", "_protocol")
 """Fields that a CSV file shows beside a chosen one: the ends of its interval, the settings of a reported number."""
 
 
-def column_names(text: str) -> list[str]:
+def column_names(text: str, metrics: Collection[str] = ()) -> list[str]:
     """The names of a comma-separated list, in its order.
+
+    Args:
+        text: What the user wrote.
+        metrics: Columns beside ``NAMES`` that registered metrics give.
 
     Raises:
         ConfigError: A name is unknown, named twice, or there is none.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
+    known = list(dict.fromkeys([*NAMES, *metrics]))
     for name in names:
-        if name not in NAMES:
-            hint = did_you_mean(name, NAMES) or f"; columns are {', '.join(NAMES)}"
+        if name not in known:
+            hint = did_you_mean(name, known) or f"; columns are {', '.join(known)}"
             raise ConfigError(f"--columns: {name!r} is no column{hint}")
         if names.count(name) > 1:
             raise ConfigError(f"--columns: {name!r} is named twice")
     if not names:
-        raise ConfigError(f"--columns: names no column; columns are {', '.join(NAMES)}")
+        raise ConfigError(f"--columns: names no column; columns are {', '.join(known)}")
     return names
 
 
 def chosen(board: Board) -> list[Column]:
     """The columns of ``board`` that were chosen, in that order; none when nobody chose."""
-    return [NAMES[name] for name in board.columns]
+    return [NAMES.get(name) or columns.metric(name, board.metrics[name]) for name in board.columns]
 
 
 def chosen_fields(board: Board, fields: Iterable[str]) -> list[str]:

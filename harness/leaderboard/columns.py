@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from harness.leaderboard.frame import Board, ClaimAnswer, Row
+from harness.leaderboard.frame import Board, ClaimAnswer, MetricColumn, Row
 from harness.leaderboard.reported import NAMES, closest_reported, reported_protocol
 from harness.records.seeds import count_of, names_of
 
@@ -61,6 +61,25 @@ def _of_full(row: Row) -> str | None:
     return percent(row.percent_of_full) if seeds is None else f"{percent(row.percent_of_full)}, {names_of(seeds)}"
 
 
+def metric(name: str, about: MetricColumn) -> Column:
+    """The column of a registered metric, with its interval."""
+
+    def text(row: Row) -> str | None:
+        found = row.metrics.get(name)
+        if found is None:
+            return None
+        if about.percent:
+            return interval(found.value, found.low, found.high)
+        return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+    return Column(about.header, text)
+
+
+def metric_columns(board: Board) -> list[Column]:
+    """One column for each registered metric that was asked for."""
+    return [metric(name, about) for name, about in board.metrics.items()]
+
+
 RANK = Column("rank", lambda row: None if row.rank is None else str(row.rank))
 METHOD = Column("method", method, number=False)
 YEAR = Column("year", lambda row: None if row.year is None else str(row.year))
@@ -90,7 +109,7 @@ def main_columns(board: Board) -> list[Column]:
     """The columns of the table; status and fingerprint only where rows differ in them."""
     columns = [RANK, METHOD, YEAR, SUPERVISION, BACKBONE, INIT, SEEDS, PSEUDO, ORACLE, VAL, SEED_SD, OF_FULL]
     on_gpu = [GPU_PEAK] if any(row.peak_gpu_memory_mib is not None for row in board.rows) else []
-    columns += [HOURS, SECONDS, PEAK, *on_gpu, REPORTED]
+    columns += [HOURS, SECONDS, PEAK, *on_gpu, REPORTED, *metric_columns(board)]
     return columns + _conditional(board)
 
 

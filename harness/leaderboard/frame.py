@@ -44,6 +44,28 @@ class RowError(_Model):
     log: str | None = None
 
 
+class Estimate(_Model):
+    """A number, mean over seeds, with its 95 % bootstrap interval over images."""
+
+    value: float
+    low: float
+    high: float
+
+
+class MetricColumn(_Model):
+    """A registered metric that somebody asked for.
+
+    Attributes:
+        header: Of its column.
+        about: What it is, in one line.
+        percent: Whether texts show it in per cent.
+    """
+
+    header: str
+    about: str
+    percent: bool = True
+
+
 class Row(_Model):
     """One method on one backbone with one set of initial weights, over seeds.
 
@@ -69,6 +91,7 @@ class Row(_Model):
             the truth lacks.
         tied_with: Ranked rows from which this one does not differ significantly, in table order.
         val_miou_seeds: ``val_miou`` of each of ``seeds``; ``pseudo_miou_seeds`` likewise.
+        metrics: The metrics of ``Board.metrics`` that this row has a value of; left out where nobody asked for any.
     """
 
     rank: int | None
@@ -110,6 +133,7 @@ class Row(_Model):
     reconstruction: bool = False
     percent_of_full_seeds: list[int] | None = Field(None, exclude_if=lambda value: value is None)
     code: str | None = Field(None, exclude_if=lambda value: value is None)
+    metrics: dict[str, Estimate] = Field({}, exclude_if=lambda value: not value)
 
 
 class DatasetSummary(_Model):
@@ -221,6 +245,7 @@ class Board(_Model):
         claims: Answers to the claims of the papers; empty unless they were asked for.
         all_claims: Whether renderings for people list the claims that the rows cannot answer, not just their number;
             never part of the JSON, which has them all.
+        metrics: The registered metrics that ``--columns`` named, by name of the column; left out where there is none.
         columns: Names of the columns that a text or CSV shows (``harness.leaderboard.chosen``); empty for all.
         gallery: Pictures for a page; never part of the JSON.
     """
@@ -233,6 +258,7 @@ class Board(_Model):
     notes: list[str] = []
     warnings: list[str] = Field([], exclude_if=lambda value: not value)
     protocol: dict[str, Any] | None
+    metrics: dict[str, MetricColumn] = Field({}, exclude_if=lambda value: not value)
     rows: list[Row]
     comparisons: list[Comparison] = []
     claims: list[ClaimAnswer] = []

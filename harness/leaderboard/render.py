@@ -7,7 +7,7 @@ precision); Markdown and LaTeX are for readers (per cent, one decimal).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pandas as pd
 import tabulate
@@ -62,6 +62,7 @@ _NESTED = {
     "pseudo_miou_seeds",
     "tied_with",
     "percent_of_full_seeds",
+    "metrics",
 }
 """Lists that a line of a CSV file has no place for."""
 
@@ -96,7 +97,7 @@ def _latex_text(text: str) -> str:
 
 def to_csv(board: Board) -> str:
     """One line a row: the fields of the schema, seeds separated by blanks, one reported number with its settings."""
-    frame = pd.DataFrame([_flat(row) for row in board.rows], dtype=object)
+    frame = pd.DataFrame([_flat(row) | _metrics(row, board.metrics) for row in board.rows], dtype=object)
     return frame[chosen_fields(board, frame.columns)].to_csv(index=False, lineterminator="\n")
 
 
@@ -116,6 +117,15 @@ def _flat(row: Row) -> dict[str, object]:
         **({} if shared is None else {"percent_of_full_seeds": " ".join(map(str, shared))}),
     }
     return {name: _csv_text(cell) if isinstance(cell, str) else cell for name, cell in cells.items()}
+
+
+def _metrics(row: Row, names: Iterable[str]) -> dict[str, object]:
+    """Value and ends of the interval of each metric that was asked for."""
+    cells: dict[str, object] = {}
+    for name in names:
+        found = row.metrics.get(name)
+        cells |= {name: found and found.value, f"{name}_low": found and found.low, f"{name}_high": found and found.high}
+    return cells
 
 
 def _claims(board: Board) -> list[str]:

@@ -138,6 +138,10 @@ def _tuple_of(item: type) -> Check:
     return lambda value: isinstance(value, tuple) and all(isinstance(entry, item) for entry in value)
 
 
+def _some_of(*names: str) -> Check:
+    return lambda value: isinstance(value, tuple) and bool(value) and all(entry in names for entry in value)
+
+
 def _is(*types: type) -> Check:
     return lambda value: isinstance(value, types)
 
@@ -173,5 +177,7 @@ _RULES: Mapping[str, tuple[Check, str]] = {
     "trained_on": (_is(str, _NONE), "a string or None"),
     "size_rule": (_is(str), "a string"),
     "column": (_is(str), "a string"),
+    "of": (_some_of("labels", "predictions"), "a tuple of 'labels', 'predictions' or both"),
+    "percent": (_is(bool), "a boolean"),
     "suffix": (_is(str), "a string"),
 }

@@ -9,16 +9,25 @@ from harness.contract import MetricRecord, hookimpl
 _METRICS = {
     "miou": ("mIoU", "mean IoU over the classes that the truth holds"),
     "pixel_accuracy": ("pixel accuracy", "share of scored pixels with the right class"),
+    "mean_accuracy": ("mean class accuracy", "mean over classes of the share of true pixels that are found"),
+    "weighted_iou": ("frequency-weighted IoU", "mean IoU, each class weighted by its true pixels"),
+    "foreground_iou": ("foreground IoU", "IoU of foreground against background, whatever the classes"),
     "precision": ("precision", "mean class precision; a class never predicted counts 0"),
-    "recall": ("recall", "mean class recall"),
+    "recall": ("recall", "mean class recall, which is the mean class accuracy"),
     "over_activation": ("over-activation", "share of predicted foreground that is background"),
     "under_activation": ("under-activation", "share of true foreground predicted background or missed"),
-    "label_coverage": ("label coverage", "share of scored pixels that have a predicted class"),
 }
 
 
 @hookimpl
 def wsss_metrics() -> Iterator[MetricRecord]:
-    """Metrics of a set of per-image confusions."""
+    """Metrics of a set of label maps."""
     for name, (column, summary) in _METRICS.items():
         yield MetricRecord(name, factory=f"harness.scoring.metrics:{name}_metric", column=column, summary=summary)
+    yield MetricRecord(
+        "label_coverage",
+        factory="harness.scoring.metrics:label_coverage_metric",
+        column="label coverage",
+        summary="share of scored pixels that have a predicted class",
+        of=("labels",),
+    )

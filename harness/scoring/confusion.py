@@ -147,6 +147,17 @@ class Confusions:
         """(K,) predicted class with a miss in column ``num_classes``."""
         return np.minimum(self.pred, self.num_classes).astype(np.intp)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Of the confusion of one image, the last column being the miss."""
+        return self.num_classes, self.num_classes + 1
+
+    @property
+    def cells(self) -> Counts:
+        """(K,) int64 position of each entry in the flattened confusion of its image."""
+        cells: Counts = self.truth.astype(np.int64) * (self.num_classes + 1) + self._column
+        return cells
+
     def dense(self) -> Counts:
         """(N, C, C + 1) int64 pixels by image, true class and predicted class; the last column is the miss."""
         dense = np.zeros((len(self), self.num_classes, self.num_classes + 1), np.int64)

@@ -4,6 +4,9 @@ import importlib
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from harness.contract import MetricRecord
 from harness.scoring import builtin as records
@@ -45,6 +48,56 @@ def test_shares_by_hand():
     assert metrics.over_activation(CONFUSION) == 2 / 6
     assert metrics.under_activation(CONFUSION) == 4 / 8
     assert metrics.label_coverage(CONFUSION) == 14 / 18
+    assert metrics.weighted_iou(CONFUSION) == pytest.approx((10 * 6 / 12 + 8 * 4 / 9) / 18)
+    assert metrics.foreground_iou(CONFUSION) == 4 / (8 + 6 - 4)
+
+
+def test_foreground_iou_does_not_ask_which_class():
+    confusion = np.array([[5, 0, 0, 0], [0, 0, 3, 0], [0, 2, 0, 0]])
+    assert metrics.foreground_iou(confusion) == 1.0
+    assert metrics.pixel_accuracy(confusion) == 0.5
+
+
+SHARES = (
+    metrics.miou,
+    metrics.pixel_accuracy,
+    metrics.weighted_iou,
+    metrics.foreground_iou,
+    metrics.mean_precision,
+    metrics.mean_recall,
+    metrics.over_activation,
+    metrics.under_activation,
+    metrics.label_coverage,
+)
+COUNTS = arrays(np.int64, (3, 4), elements=st.integers(0, 1000))
+
+
+@given(COUNTS)
+def test_every_metric_is_a_share_or_no_value(confusion):
+    for share in SHARES:
+        value = float(share(confusion))
+        assert np.isnan(value) or 0 <= value <= 1
+
+
+@given(COUNTS, st.integers(1, 9))
+def test_no_metric_depends_on_how_often_all_images_are_there(confusion, times):
+    for share in SHARES:
+        np.testing.assert_allclose(share(confusion * times), share(confusion), rtol=1e-12)
+
+
+@given(COUNTS)
+def test_an_iou_is_never_above_what_it_bounds(confusion):
+    if confusion.any():
+        assert metrics.weighted_iou(confusion) <= metrics.pixel_accuracy(confusion) + 1e-12
+        assert metrics.miou(confusion) <= metrics.mean_recall(confusion) + 1e-12
+
+
+@given(arrays(np.int64, 3, elements=st.integers(1, 1000)))
+def test_perfect_label_maps_are_one_everywhere(truth):
+    confusion = np.zeros((3, 4), np.int64)
+    confusion[range(3), range(3)] = truth
+    for share in set(SHARES) - {metrics.over_activation, metrics.under_activation}:
+        assert share(confusion) == pytest.approx(1.0)
 
 
 def test_ratios_without_pixels_are_nan_not_zero():
@@ -69,14 +122,18 @@ def test_every_registered_metric_gives_one_number_for_a_set_of_images():
     truth, pred = np.array([[0, 0, 1, 255]], np.uint8), np.array([[0, 1, 1, 0]], np.uint8)
     confusions = score([("a", truth, pred)], 2)
     values = {}
+    total = confusions.total()
     for record in records.wsss_metrics():
         assert isinstance(record, MetricRecord)
         module, _, attribute = record.factory.partition(":")
         factory = getattr(importlib.import_module(module), attribute)
-        values[record.name] = factory(record.params())(confusions)
+        values[record.name] = float(factory(record.params())(total))
     assert values == {
         "miou": 0.5,
         "pixel_accuracy": pytest.approx(2 / 3),
+        "mean_accuracy": 0.75,
+        "weighted_iou": 0.5,
+        "foreground_iou": 0.5,
         "precision": 0.75,
         "recall": 0.75,
         "over_activation": 0.5,

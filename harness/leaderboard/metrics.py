@@ -1,0 +1,91 @@
+"""Registered metrics as columns that can be asked for: `wsss leaderboard --columns method,val_pixel_accuracy`.
+
+A metric of pseudo labels gives the column ``pseudo_NAME``, one of predictions ``val_NAME``. The factory is called
+when a table is made, with the default parameters of the record.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.contract.errors import PluginError
+from harness.leaderboard.frame import Estimate, MetricColumn
+from harness.registry import build_params, resolve
+
+if TYPE_CHECKING:
+    from harness.contract import MetricRecord
+    from harness.records.reader import Run
+    from harness.registry import PluginManager
+    from harness.scoring.metrics import Values
+
+_SCORE = {"labels": "pseudo", "predictions": "val"}
+"""The score of a record that a metric of labels or of predictions is computed from."""
+
+_HEADER = {"pseudo": "pseudo {} (train)", "val": "val {}"}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column that a registered metric gives.
+
+    Attributes:
+        name: Of the column.
+        score: ``pseudo`` or ``val``.
+        record: The metric's.
+    """
+
+    name: str
+    score: str
+    record: MetricRecord
+
+    @property
+    def column(self) -> MetricColumn:
+        """What a table says about it."""
+        title = self.record.column or self.record.name.replace("_", " ")
+        return MetricColumn(
+            header=_HEADER[self.score].format(title), about=self.record.summary, percent=self.record.percent
+        )
+
+
+def known_metrics(manager: PluginManager) -> dict[str, Metric]:
+    """Every column that a registered metric can give, by name."""
+    records: Iterable[MetricRecord] = manager.records("metric").values()
+    metrics = [Metric(f"{_SCORE[of]}_{record.name}", _SCORE[of], record) for record in records for of in record.of]
+    return {metric.name: metric for metric in metrics}
+
+
+def estimates(runs: Sequence[Run], metrics: Iterable[Metric], *, resamples: int) -> dict[str, Estimate]:
+    """The metrics of one row by name of the column, mean over the seeds of ``runs``.
+
+    A metric without a value in some seed is left out.
+
+    Raises:
+        DataError: A confusion file is missing, damaged or changed, or seeds scored different images.
+        PluginError: A metric cannot be built, raises, or returns something else than a number for each confusion.
+    """
+    from harness.scoring.measure import Measure, measured
+
+    asked: dict[str, list[Metric]] = defaultdict(list)
+    for metric in metrics:
+        asked[metric.score].append(metric)
+    found: dict[str, Estimate] = {}
+    for score, group in asked.items():
+        counted = [run.confusions(score) for run in runs]
+        seeds = [{"confusion": confusions} for confusions in counted if confusions is not None]
+        if not seeds or len(seeds) < len(runs):
+            continue
+        measures = [Measure(metric.record.name, _build(metric.record)) for metric in group]
+        for metric, interval in zip(group, measured(seeds, measures, resamples=resamples), strict=True):
+            if interval is not None:
+                found[metric.name] = Estimate(**interval._asdict())
+    return found
+
+
+def _build(record: MetricRecord) -> Callable[..., Values]:
+    metric: Callable[..., Values] = resolve(record.factory)(build_params(record, {}, where="--columns"))
+    if not callable(metric):
+        raise PluginError(f"metric {record.name!r}: its factory must return a function, got {type(metric).__name__}")
+    return metric
