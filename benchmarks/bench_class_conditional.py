@@ -19,8 +19,7 @@ from bench_cam import networks
 from PIL import Image
 from torch.nn import functional
 
-from harness.maps import SizeRule
-from harness.maps.cam import IMAGENET_MEAN, IMAGENET_STD
+from harness.contract.inputs import IMAGENET_MEAN, IMAGENET_STD
 from wsss_class_conditional.method import Inference, centre_of_mass, split_boxes
 from wsss_class_conditional.params import InferenceParams
 from wsss_class_conditional.responses import EPS, Views
@@ -45,9 +44,9 @@ class Watched:
         return maps
 
 
-def upsample(maps, side, size, rule):
-    """(1, C, h, w) at the centres of the patch's pixels, see ``harness.maps.SizeRule``."""
-    if rule is None:
+def upsample(maps, side, size, corners):
+    """(1, C, h, w) at the centres of the patch's pixels, see ``harness.contract.InputRule``."""
+    if not corners:
         return functional.interpolate(maps, size, mode="bilinear", align_corners=False)
     at = [
         ((torch.arange(out) + 0.5) * pixels / out - 0.5) * 2 / max(pixels - 1, 1) - 1
@@ -68,7 +67,7 @@ def views_of(patch, views):
     return found
 
 
-def response(network, seen, keep, present, size, rule):
+def response(network, seen, keep, present, size, corners):
     """R of one patch: one view at a time, all classes in float64."""
     maps = []
     for index, view in enumerate(seen):
@@ -77,7 +76,7 @@ def response(network, seen, keep, present, size, rule):
             mask = mask.flip(-1) if index % 2 else mask
             view = mask * view + (1 - mask) * view.mean((2, 3), keepdim=True)
         with torch.no_grad():
-            found = upsample(network(view), view.shape[2:], size, rule)[0].double().numpy() * present[:, None, None]
+            found = upsample(network(view), view.shape[2:], size, corners)[0].double().numpy() * present[:, None, None]
         maps.append(found[:, :, ::-1] if index % 2 else found)
     total = np.sum(maps, axis=0)
     return total / (total.max((1, 2), keepdims=True) + EPS)
@@ -90,7 +89,7 @@ def usual(network, items, views):
         chosen = [cls - 1 for cls in classes]
         present = np.zeros(20)
         present[chosen] = 1.0
-        plain = response(network, views_of(image, views), None, present, size, views.rule)
+        plain = response(network, views_of(image, views), None, present, size, views.corners)
         boxes = split_boxes([centre_of_mass(plain[cls]) for cls in chosen], size)
         merged = np.zeros((*size, len(present), len(boxes)))
         for number, (top, bottom, left, right) in enumerate(boxes):
@@ -98,7 +97,7 @@ def usual(network, items, views):
             seen, keep = views_of(patch, views), None
             found, before = np.zeros((len(present), *patch.shape[:2])), patch[:, :, 0].size
             for _ in range(PARAMS.passes):
-                now = response(network, seen, keep, present, patch.shape[:2], views.rule)
+                now = response(network, seen, keep, present, patch.shape[:2], views.corners)
                 found = np.max(np.stack([found, now]), axis=0)
                 keep = found.max(0) < PARAMS.erase_threshold
                 newly, before = (before - keep.sum()) / keep.size, keep.sum()
@@ -143,7 +142,7 @@ def main(argv=None):
     network = networks()[-1]
     with torch.no_grad():  # random weights give maps far below EPS, on which no pass would erase anything
         network.head.weight.div_(network(torch.randn(1, 3, 225, 225)).amax((0, 2, 3))[:, None, None, None] + 1e-30)
-    views = Views(SCALES, rule=SizeRule() if options.geometry == "network" else None)
+    views = Views(SCALES, own_sides=options.geometry == "network")
     measure(batched, network, list(photographs(1, 1, 9)), views)
     total = np.zeros((2, 2))  # usual, batched: in all, outside the network
     worst, quarter = 0.0, True

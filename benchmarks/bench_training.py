@@ -28,10 +28,10 @@ warnings.simplefilter("ignore")
 
 from mmengine.runner import Runner  # noqa: E402
 
+from harness.contract.inputs import IMAGENET_MEAN, IMAGENET_STD  # noqa: E402
 from harness.contract.protocol import AugmentSettings, BackboneSettings, OptimSettings, SegmenterSettings  # noqa: E402
 from harness.modelling import mm  # noqa: E402
 from harness.modelling.dataset import TrainingSet  # noqa: E402
-from harness.modelling.preprocess import MEAN, STD  # noqa: E402
 from harness.modelling.sampler import ShuffleStream, StreamLoader  # noqa: E402
 from harness.modelling.segmenter import build_config, initial_model  # noqa: E402
 from harness.modelling.training import fit  # noqa: E402
@@ -131,8 +131,8 @@ class Bench:
         model = mm.plain(self.cfg.model)
         model["data_preprocessor"] = {
             "type": "SegDataPreProcessor",
-            "mean": MEAN,
-            "std": STD,
+            "mean": IMAGENET_MEAN,
+            "std": IMAGENET_STD,
             "bgr_to_rgb": True,
             "pad_val": 0,
             "seg_pad_val": 255,

@@ -11,6 +11,7 @@ from harness.contract.errors import (
 )
 from harness.contract.events import RunEvent, StageEvent
 from harness.contract.hookspecs import hookimpl, hookspec
+from harness.contract.inputs import IMAGENET, InputRule
 from harness.contract.interfaces import (
     Context,
     Dataset,
@@ -61,6 +62,7 @@ __all__ = [
     "CLASSIFIER",
     "CONTRACT",
     "IGNORE",
+    "IMAGENET",
     "MASKS",
     "SALIENCY",
     "SUPPORTED_CONTRACTS",
@@ -78,6 +80,7 @@ __all__ = [
     "ExecutorRecord",
     "Generator",
     "GeneratorRecord",
+    "InputRule",
     "MethodRecord",
     "MetricRecord",
     "Need",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.contract.inputs import IMAGENET, InputRule
 from harness.contract.supervision import Need
 
 CONTRACT = 1
@@ -256,7 +257,8 @@ class BackboneRecord(_Record):
         init: Default initial weights (mmseg scheme, URL or path), ``None`` = random.
         init_sha256: SHA-256 of those weights; a URL needs it unless its file name ends in the first digits.
         trained_on: What those weights were trained on.
-        size_rule: Note on the input sides that suit the weights.
+        size_rule: A note for readers; nothing reads it (kept for plugins of contract 1, ``inputs`` is what counts).
+        inputs: Mean, standard deviation and sides of the images that it wants to see.
     """
 
     channels: tuple[int, ...] = ()
@@ -265,6 +267,7 @@ class BackboneRecord(_Record):
     trained_on: str | None = None
     size_rule: str = ""
     init_sha256: str | None = None
+    inputs: InputRule = IMAGENET
 
 
 @dataclass(frozen=True)

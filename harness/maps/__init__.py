@@ -11,7 +11,7 @@ from harness.common.lazy import lazy_face
 
 if TYPE_CHECKING:
     from harness.maps.affinity import Affinity, cosine_step, feature_affinity
-    from harness.maps.cam import CamItem, SizeRule, infer_cams
+    from harness.maps.cam import CamItem, infer_cams
     from harness.maps.crf.dense import Bilateral, DenseCRF, Gaussian
     from harness.maps.guided_filter import apply_guided_filter, box_mean
     from harness.maps.labels import LabelReader, LabelWriter, voc_palette
@@ -30,7 +30,6 @@ __all__ = [
     "LabelWriter",
     "ScoreReader",
     "ScoreWriter",
-    "SizeRule",
     "apply_guided_filter",
     "background_power",
     "box_mean",

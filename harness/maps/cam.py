@@ -6,7 +6,7 @@ What is unusual here:
 * Only the classes that an image is tagged with are kept, and they are added up at the stored stride: an image costs
   kilobytes, not the full resolution of every class.
 * Resizing a map is two small matrix products (rows, columns). The mirrored map uses the same columns reversed, and the
-  matrices follow where the network really samples, see ``SizeRule``.
+  matrices follow where the network really samples, see ``InputRule``.
 * A tile is a view like any other: a box of the image and a network input size. Tiles of all scales and photographs
   share batches, and each adds to the stored cells whose centres it covers.
 """
@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,17 +24,16 @@ import torch
 from torch.nn import functional
 
 from harness.contract.arrays import SoftScores
+from harness.contract.inputs import IMAGENET, InputRule
 from harness.maps.normalise import max_normalise, minmax_normalise
 
 if TYPE_CHECKING:
     from harness.contract.arrays import Image
     from harness.contract.protocol import CamSettings, TileSettings
 
-IMAGENET_MEAN = (123.675, 116.28, 103.53)
-IMAGENET_STD = (58.395, 57.12, 57.375)
 
 ForwardCam = Callable[[torch.Tensor], torch.Tensor]
-"""(B, 3, h, w) float32, ImageNet-normalised RGB -> (B, C, h', w') float >= 0, channel i = class i + 1."""
+"""(B, 3, h, w) float32 RGB as the network wants it -> (B, C, h', w') float >= 0, channel i = class i + 1."""
 
 Normalise = Callable[[torch.Tensor], torch.Tensor]
 """(1, K, h, w) float32 sums -> the same shape."""
@@ -50,26 +48,6 @@ class CamItem(NamedTuple):
     image_id: str
     image: Image
     classes: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class SizeRule:
-    """Network input sides and where on them the features lie.
-
-    Attributes:
-        multiple: Sides are ``k * multiple`` (+ 1), k >= 1.
-        corners: True: sides are ``k * multiple + 1`` and feature i of a convolutional network lies on pixel
-            ``i * stride``, so the outer features lie on the corners. False: sides are ``k * multiple`` and a feature
-            lies at the centre of its cell, as in a transformer with non-overlapping patches.
-    """
-
-    multiple: int = 32
-    corners: bool = True
-
-    def side(self, side: float) -> int:
-        """The allowed side nearest to ``side``."""
-        extra = int(self.corners)
-        return max(round((side - extra) / self.multiple), 1) * self.multiple + extra
 
 
 class Tile(NamedTuple):
@@ -116,7 +94,7 @@ def infer_cams(
     device: str | torch.device = "cpu",
     batch_pixels: int | None = None,
     window_pixels: int = 1 << 24,
-    size_rule: SizeRule = SizeRule(),
+    inputs: InputRule = IMAGENET,
     normalise: Normalise | None = None,
 ) -> Iterator[tuple[str, SoftScores]]:
     """CAMs of the present classes, summed over scales and mirror images (averaged over tiles), then normalised.
@@ -128,7 +106,7 @@ def infer_cams(
         device: Where ``forward_cam`` runs and the maps are added up.
         batch_pixels: Network input pixels of one batch, mirror images included; at least one view runs at a time.
         window_pixels: Image pixels held at a time (twice that, with the window being read).
-        size_rule: Input sides of the network.
+        inputs: Mean, standard deviation and sides that the network wants.
         normalise: In place of that of ``settings``.
 
     Yields:
@@ -140,10 +118,10 @@ def infer_cams(
     normalise = normalise or {"max": max_normalise, "minmax": minmax_normalise}[settings.normalise]
     for window in _windows(items, window_pixels):
         images = [_Accumulator(item, settings, device) for item in window]
-        for (height, width), group in _by_input_size(images, settings, size_rule).items():
+        for (height, width), group in _by_input_size(images, settings, inputs).items():
             views = max(limit // (height * width * (2 if settings.flip else 1)), 1)
             for start in range(0, len(group), views):
-                _add_views(forward_cam, group[start : start + views], settings.flip, size_rule)
+                _add_views(forward_cam, group[start : start + views], settings.flip, inputs)
         for image in images:
             yield image.item.image_id, image.finish(normalise)
 
@@ -167,7 +145,7 @@ class _Accumulator:
         planes = self.pixels[box.y0 : box.y1, box.x0 : box.x1].permute(2, 0, 1)[None].float()
         return functional.interpolate(planes, size=size, mode="bilinear", align_corners=False)
 
-    def add(self, view: _View, maps: torch.Tensor, mirrored: torch.Tensor | None, rule: SizeRule) -> None:
+    def add(self, view: _View, maps: torch.Tensor, mirrored: torch.Tensor | None, rule: InputRule) -> None:
         """Add the maps (C, h', w') of one view, and those of its mirror image, to the cells that it covers."""
         spans = (view.box.y0, view.box.y1), (view.box.x0, view.box.x1)
         covered, weights = [], []
@@ -199,10 +177,10 @@ class _View(NamedTuple):
     size: tuple[int, int]
 
 
-def _add_views(forward_cam: ForwardCam, views: list[_View], flip: bool, rule: SizeRule) -> None:
+def _add_views(forward_cam: ForwardCam, views: list[_View], flip: bool, rule: InputRule) -> None:
     """Run one batch of views of equal size and add up what comes out."""
     with torch.inference_mode():
-        batch = _standardise(torch.cat([view.image.network_input(view.box, view.size) for view in views]))
+        batch = _standardise(torch.cat([view.image.network_input(view.box, view.size) for view in views]), rule)
         if flip:
             batch = torch.cat([batch, batch.flip(-1)])
         maps = forward_cam(batch)
@@ -211,7 +189,7 @@ def _add_views(forward_cam: ForwardCam, views: list[_View], flip: bool, rule: Si
 
 
 def _by_input_size(
-    images: list[_Accumulator], settings: CamSettings, rule: SizeRule
+    images: list[_Accumulator], settings: CamSettings, rule: InputRule
 ) -> dict[tuple[int, int], list[_View]]:
     """The views that share a network input size; an image may be there twice when two scales round to the same."""
     groups = defaultdict(list)
@@ -223,7 +201,7 @@ def _by_input_size(
     return groups
 
 
-def _views(image: _Accumulator, scale: float, settings: CamSettings, rule: SizeRule) -> Iterator[_View]:
+def _views(image: _Accumulator, scale: float, settings: CamSettings, rule: InputRule) -> Iterator[_View]:
     """The image at one scale: whole, or its tiles."""
     height, width = image.size
     factor = scale * (settings.base / max(height, width) if settings.base else 1.0)
@@ -264,10 +242,9 @@ def _resampling(
     return torch.from_numpy(weights).to(device)
 
 
-def _standardise(batch: torch.Tensor) -> torch.Tensor:
-    """RGB 0-255 to ImageNet mean 0 and standard deviation 1."""
-    mean = torch.tensor(IMAGENET_MEAN, device=batch.device).view(1, 3, 1, 1)
-    std = torch.tensor(IMAGENET_STD, device=batch.device).view(1, 3, 1, 1)
+def _standardise(batch: torch.Tensor, rule: InputRule) -> torch.Tensor:
+    """RGB 0-255 to what the network wants."""
+    mean, std = (torch.tensor(values, device=batch.device).view(1, 3, 1, 1) for values in (rule.mean, rule.std))
     return (batch - mean) / std
 
 

@@ -11,7 +11,7 @@ from harness.common.lazy import lazy_face
 
 if TYPE_CHECKING:
     from harness.modelling import mm
-    from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone
+    from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone, input_rule
     from harness.modelling.classifier import (
         CamClassifier,
         build_classifier,
@@ -43,6 +43,7 @@ __all__ = [
     "classifier_config",
     "find_backbone",
     "fit",
+    "input_rule",
     "load_classifier",
     "load_segmenter",
     "load_weights",

@@ -15,12 +15,15 @@ import cv2
 import numpy as np
 
 from harness.contract.arrays import IGNORE
+from harness.contract.inputs import IMAGENET
 
 if TYPE_CHECKING:
     from harness.contract.arrays import Image, Mask
     from harness.contract.protocol import AugmentSettings
 
-PAD_COLOUR = (124, 116, 104)
+Colour = tuple[int, int, int]
+
+PAD_COLOUR = IMAGENET.padding
 """ImageNet mean, RGB: zero after normalisation."""
 _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
@@ -76,7 +79,13 @@ def shrink(image: Image, maps: Sequence[Mask], settings: AugmentSettings) -> tup
 
 
 def augment(
-    image: Image, maps: Sequence[Mask], settings: AugmentSettings, drawn: Draw, *, long_side: int
+    image: Image,
+    maps: Sequence[Mask],
+    settings: AugmentSettings,
+    drawn: Draw,
+    *,
+    long_side: int,
+    padding: Colour = PAD_COLOUR,
 ) -> tuple[Image, list[Mask]]:
     """One training view.
 
@@ -86,9 +95,10 @@ def augment(
         settings: Crop side, base size.
         drawn: The random part.
         long_side: Long side of the image before ``shrink``; used without ``base``.
+        padding: R, G, B uint8 of what lies outside the image.
 
     Returns:
-        (crop, crop, 3) uint8 and as many (crop, crop) uint8 maps; outside the image lie the ImageNet mean and 255.
+        (crop, crop, 3) uint8 and as many (crop, crop) uint8 maps; outside the image lie ``padding`` and 255.
     """
     crop = settings.crop
     height, width = image.shape[:2]
@@ -107,7 +117,7 @@ def augment(
     size = (right - left, bottom - top)
     inside = (slice(top, bottom), slice(left, right))
 
-    view = np.full((crop, crop, 3), PAD_COLOUR, dtype=np.uint8)
+    view = np.full((crop, crop, 3), padding, dtype=np.uint8)
     view[inside] = _jitter(_warp(image, source, size, cv2.INTER_LINEAR), drawn)
     warped = []
     for m in maps:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from harness.contract import BackboneRecord, ConfigError
+from harness.contract import IMAGENET, BackboneRecord, ConfigError, InputRule
 from harness.modelling import builtin as records
 from harness.registry import did_you_mean, resolve
 
@@ -34,6 +34,15 @@ def find_backbone(name: str) -> BackboneRecord:
     if name in _known:
         return _known[name]
     raise ConfigError(f"backbone.name: {name!r} is unknown{did_you_mean(name, _known)} (known: {', '.join(_known)})")
+
+
+def input_rule(name: str) -> InputRule:
+    """What the backbone of that name wants to see; one of a segmenter configuration has ImageNet's rule.
+
+    Raises:
+        ConfigError: No such backbone.
+    """
+    return IMAGENET if name == FROM_CONFIG else find_backbone(name).inputs
 
 
 def backbone_config(record: BackboneRecord, output_stride: int) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from harness.contract import BackboneRecord, Card, hookimpl
 
 _IMAGENET = "ImageNet-1k"
-_ODD_SIDES = "odd sides 32k+1 (161, 225, 289, 321) suit weights that were trained with 'SAME' padding"
 _MIT = "https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segformer/"
 _RESNET = Card("Deep Residual Learning for Image Recognition", paper="arXiv 1512.03385", year=2016)
 
@@ -22,7 +21,6 @@ def _mobilenet(name: str, channels: tuple[int, ...], init: str | None) -> Backbo
         output_strides=(8, 16, 32),
         init=init,
         trained_on=_IMAGENET if init else None,
-        size_rule=_ODD_SIDES,
     )
 
 

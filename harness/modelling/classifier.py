@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from harness.contract import InputRule
 from harness.contract.errors import ConfigError, StoreError
 from harness.modelling import preprocess
 from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone
@@ -41,7 +43,8 @@ class CamClassifier(BaseModel):
         channels: Channels of the backbone's levels.
         levels: Which levels feed the head; several are resized to the largest of them and concatenated.
         num_classes: C, foreground classes; channel i is class i + 1.
-        data_preprocessor: Its configuration.
+        inputs: Fields of the backbone's ``InputRule``; default that of ImageNet.
+        data_preprocessor: Its configuration; by default the one that ``inputs`` asks for.
     """
 
     def __init__(
@@ -51,9 +54,13 @@ class CamClassifier(BaseModel):
         channels: Sequence[int],
         num_classes: int,
         levels: Sequence[int] = (-1,),
+        inputs: Mapping[str, Any] | None = None,
         data_preprocessor: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(data_preprocessor or {"type": preprocess.Uint8Preprocessor.__name__})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in (inputs or {}).items()}
+        rule = InputRule(**fields)
+        super().__init__({**preprocess.preprocessor(rule), **(data_preprocessor or {})})
+        self.inputs = rule
         self.backbone = build(backbone)
         self.levels = tuple(levels)
         self.head = nn.Conv2d(sum(channels[i] for i in self.levels), num_classes, 1, bias=False)
@@ -143,6 +150,7 @@ def classifier_config(settings: ClassifierSettings, backbone: BackboneSettings, 
         "channels": record.channels,
         "levels": settings.levels,
         "num_classes": num_classes - 1,
+        "inputs": asdict(record.inputs),
     }
 
 

@@ -14,7 +14,8 @@ import torch
 from torch.utils.data import Dataset
 
 from harness.contract.errors import DataError
-from harness.modelling.augment import augment, draw, shrink
+from harness.modelling.augment import PAD_COLOUR, Colour, augment, draw, shrink
+from harness.modelling.backbones import input_rule
 
 if TYPE_CHECKING:
     from harness.contract import Context, View
@@ -53,6 +54,7 @@ class TrainingSet(Dataset[Sample]):
         maps: id -> the label and the extra targets, (H, W) uint8 each; ``None`` for a classifier.
         extra: Names of the extra targets.
         tags: (N, C) float32 multi-hot rows in the order of ``ids``; ``None`` for a segmenter.
+        padding: R, G, B uint8 of what lies outside an image, see ``InputRule.padding``.
         cache_bytes: Memory for decoded images; default a quarter of what is free. What fits stays, nothing is evicted:
             every image is used equally often.
     """
@@ -69,6 +71,7 @@ class TrainingSet(Dataset[Sample]):
         maps: Callable[[str], Sequence[Mask]] | None = None,
         extra: tuple[str, ...] = (),
         tags: npt.NDArray[np.float32] | None = None,
+        padding: Colour = PAD_COLOUR,
         cache_bytes: int | None = None,
     ) -> None:
         self.ids = tuple(ids)
@@ -78,6 +81,7 @@ class TrainingSet(Dataset[Sample]):
         self._extra = extra
         self._tags = tags
         self._seed = seed
+        self._padding = padding
         self._room = psutil.virtual_memory().available // 4 if cache_bytes is None else cache_bytes
         self._cache: dict[int, _Decoded] = {}
         self._lock = threading.Lock()
@@ -92,7 +96,9 @@ class TrainingSet(Dataset[Sample]):
         """Item ``index`` as it is seen at ``position`` of the stream."""
         item = self._decoded(index)
         drawn = draw(self.settings, self._seed, position)
-        image, maps = augment(item.image, item.maps, self.settings, drawn, long_side=item.long_side)
+        image, maps = augment(
+            item.image, item.maps, self.settings, drawn, long_side=item.long_side, padding=self._padding
+        )
         tags = None if self._tags is None else self._tags[index]
         return Sample(self.ids[index], image, np.stack(maps) if maps else None, tags)
 
@@ -157,7 +163,8 @@ def tagged_images(view: View, ctx: Context, *, axis: str = "augment") -> Trainin
         DataError: An image has a tag that is no foreground class.
     """
     settings, tags = ctx.settings["classifier"].augment, multi_hot(view, ctx.num_classes)
-    return TrainingSet(view.ids, view.image, settings=settings, seed=ctx.seed(axis), tags=tags)
+    padding = input_rule(ctx.settings["backbone"].name).padding
+    return TrainingSet(view.ids, view.image, settings=settings, seed=ctx.seed(axis), tags=tags, padding=padding)
 
 
 def multi_hot(view: View, num_classes: int) -> npt.NDArray[np.float32]:

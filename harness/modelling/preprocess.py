@@ -12,18 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness.contract.inputs import IMAGENET_MEAN, IMAGENET_STD, InputRule
 from harness.modelling.mm import MODELS, BaseDataPreprocessor, PixelData, SegDataSample
-
-MEAN = (123.675, 116.28, 103.53)
-"""ImageNet mean, RGB, 0-255."""
-STD = (58.395, 57.12, 57.375)
 
 
 @MODELS.register_module(force=True)
 class Uint8Preprocessor(BaseDataPreprocessor):
     """Normalise images and wrap labels as mmseg data samples."""
 
-    def __init__(self, mean: Sequence[float] = MEAN, std: Sequence[float] = STD) -> None:
+    def __init__(self, mean: Sequence[float] = IMAGENET_MEAN, std: Sequence[float] = IMAGENET_STD) -> None:
         super().__init__(non_blocking=True)
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("scale", 1.0 / torch.tensor(std).view(1, 3, 1, 1), persistent=False)
@@ -51,3 +48,8 @@ class Uint8Preprocessor(BaseDataPreprocessor):
                 sample.set_field(PixelData(data=labels[i, k : k + 1]), name)
             samples.append(sample)
         return {"inputs": inputs, "data_samples": samples}
+
+
+def preprocessor(inputs: InputRule) -> dict[str, Any]:
+    """The configuration of the preprocessor that brings images to a network as it wants them."""
+    return {"type": Uint8Preprocessor.__name__, "mean": list(inputs.mean), "std": list(inputs.std)}

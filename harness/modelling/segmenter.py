@@ -16,7 +16,7 @@ from torch import nn
 
 from harness.contract.errors import ConfigError, PluginError
 from harness.modelling import mm, preprocess
-from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone
+from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone, input_rule
 from harness.modelling.mm import Config
 from harness.modelling.networks import seeded_model
 from harness.modelling.probe import check_backbone
@@ -49,7 +49,7 @@ def build_config(settings: SegmenterSettings, backbone: BackboneSettings, num_cl
     model.setdefault("type", "EncoderDecoder")
     model.setdefault("train_cfg", {})
     model["test_cfg"] = {"mode": "whole"}
-    model["data_preprocessor"] = {"type": preprocess.Uint8Preprocessor.__name__}
+    model["data_preprocessor"] = preprocess.preprocessor(input_rule(backbone.name))
     for key in ("decode_head", "auxiliary_head"):
         heads = model.get(key)
         for head in heads if isinstance(heads, list) else [heads]:

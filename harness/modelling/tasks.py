@@ -12,6 +12,7 @@ from torch import nn
 from harness.contract.arrays import IGNORE
 from harness.contract.errors import DataError, PluginError
 from harness.modelling import mm
+from harness.modelling.backbones import input_rule
 from harness.modelling.dataset import TrainingSet
 from harness.modelling.networks import CONFIG, CURVE, WEIGHTS, save_network
 from harness.modelling.segmenter import build_config, configure, initial_model
@@ -58,6 +59,7 @@ def train_segmenter(
         seed=ctx.seed("augment"),
         maps=_training_maps(segmenter, labels, view, ctx),
         extra=segmenter.extra_targets,
+        padding=input_rule(backbone.name).padding,
     )
     curve = fit(model, dataset, settings.optim, ctx, sampler=mm.plain(cfg.train_dataloader.sampler))
     config = {"model": mm.plain(cfg.model, sync_bn=True), "imports": _foreign_modules(model)}

@@ -15,6 +15,7 @@ from harness.contract import (
     DatasetRecord,
     ExecutorRecord,
     GeneratorRecord,
+    InputRule,
     MethodRecord,
     MetricRecord,
     Need,
@@ -105,6 +106,14 @@ def _is_params(value: object) -> bool:
     return isinstance(value, type) and (dataclasses.is_dataclass(value) or is_pydantic(value))
 
 
+def _is_inputs(value: object) -> bool:
+    if not isinstance(value, InputRule):
+        return False
+    triples = all(isinstance(triple, tuple) and len(triple) == 3 for triple in (value.mean, value.std))
+    numbers = triples and all(isinstance(number, int | float) for number in (*value.mean, *value.std))
+    return numbers and min(value.std) > 0 and value.multiple > 0
+
+
 def _is_card(value: object) -> bool:
     return value is None or (isinstance(value, Card) and _tuple_of(Reported)(value.reported))
 
@@ -176,6 +185,7 @@ _RULES: Mapping[str, tuple[Check, str]] = {
     "init_sha256": (_is(str, _NONE), "a string or None"),
     "trained_on": (_is(str, _NONE), "a string or None"),
     "size_rule": (_is(str), "a string"),
+    "inputs": (_is_inputs, "an InputRule with three numbers as mean and three positive ones as std"),
     "column": (_is(str), "a string"),
     "of": (_some_of("labels", "predictions"), "a tuple of 'labels', 'predictions' or both"),
     "percent": (_is(bool), "a boolean"),

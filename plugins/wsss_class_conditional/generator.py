@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from harness.contract import BACKGROUND, IGNORE, Context, Generator, PseudoLabel, SoftScores, View
-from harness.maps import Bilateral, DenseCRF, Gaussian, SizeRule, downsample, upsample
+from harness.contract import BACKGROUND, IGNORE, Context, Generator, InputRule, PseudoLabel, SoftScores, View
+from harness.maps import Bilateral, DenseCRF, Gaussian, downsample, upsample
 from harness.maps.seeds import background_power, power_labels, threshold_labels
 from harness.modelling import load_classifier
 from wsss_class_conditional.method import Inference
@@ -41,7 +41,7 @@ class ClassConditional(Generator):
         inference = Inference(
             model.forward_cam,
             self.params,
-            views_of(self.params, settings),
+            views_of(self.params, settings, model.inputs),
             base=settings.base if self.params.chosen("geometry") == "network" else None,
             device=ctx.device,
         )
@@ -71,13 +71,14 @@ class ClassConditional(Generator):
         return threshold_labels(maps, scores.classes, background)
 
 
-def views_of(params: InferenceParams, settings: CamSettings) -> Views:
+def views_of(params: InferenceParams, settings: CamSettings, inputs: InputRule) -> Views:
     """How the classifier is shown an image: as in the protocol's CAMs, except where the preset says otherwise."""
     network = params.chosen("geometry") == "network"
     return Views(
         scales=params.chosen("scales") or settings.scales,
         flip=settings.flip if network else True,
-        rule=SizeRule() if network else None,
+        inputs=inputs,
+        own_sides=network,
         mask_chain=params.chosen("mask_chain") == "official",
         mask_mirror=params.chosen("mask_mirror") == "fixed",
     )

@@ -21,8 +21,9 @@ import torch
 from PIL import Image as Pillow
 from torch.nn import functional
 
+from harness.contract import IMAGENET, InputRule
 from harness.contract.errors import PluginError
-from harness.maps.cam import IMAGENET_MEAN, IMAGENET_STD, ForwardCam, SizeRule
+from harness.maps.cam import ForwardCam
 
 if TYPE_CHECKING:
     from harness.contract.arrays import Image
@@ -38,21 +39,28 @@ class Views:
     Attributes:
         scales: Side factors, in the order in which ``mask_chain`` hands the mask on.
         flip: Whether each view is seen mirrored as well.
-        rule: Input sides of the network and where its features lie; ``None`` = sides are rounded to pixels and the
-            features cover the input evenly.
+        inputs: What the network wants to see.
+        own_sides: Sides are those that the network wants, and its features lie where ``inputs`` says; else sides are
+            rounded to pixels and the features cover the input evenly.
         mask_chain: True: the mask of a view is resized from that of the view before it (released code, D1).
         mask_mirror: True: a mirrored view is erased with the mirrored mask; False: with the mask as it is (D2).
     """
 
     scales: tuple[float, ...] = (1.0, 0.5, 1.5, 2.0)
     flip: bool = True
-    rule: SizeRule | None = None
+    inputs: InputRule = IMAGENET
+    own_sides: bool = False
     mask_chain: bool = False
     mask_mirror: bool = True
 
+    @property
+    def corners(self) -> bool:
+        """Whether outer features lie on the corners of the input."""
+        return self.own_sides and self.inputs.corners
+
     def sizes(self, height: int, width: int, factor: float) -> list[tuple[int, int]]:
         """Network input (h, w) at each scale of a patch of an image that is scaled by ``factor``."""
-        side = self.rule.side if self.rule else round  # Python's round: halves to even
+        side = self.inputs.side if self.own_sides else round  # Python's round: halves to even
         return [(side(height * scale * factor), side(width * scale * factor)) for scale in self.scales]
 
 
@@ -109,7 +117,7 @@ def respond(
             kept = [masks[index][number] for index, number in chosen]
             maps = _maps(forward_cam, torch.stack(shown), kept, views)
             for row, (index, _) in enumerate(chosen):
-                _add(sums[index], [m[row, list(patches[index].channels)] for m in maps], (height, width), views.rule)
+                _add(sums[index], [m[row, list(patches[index].channels)] for m in maps], (height, width), views.corners)
     return sums
 
 
@@ -183,7 +191,7 @@ def _maps(
 ) -> list[torch.Tensor]:
     """Maps (B, C, h', w') of one batch of equal views (B, 3, h, w) uint8, and those of their mirror images."""
     with torch.inference_mode():
-        batch = _standardise(shown)
+        batch = _standardise(shown, views.inputs)
         erased = [index for index, mask in enumerate(kept) if mask is not None]
         mirrored = batch.flip(-1) if views.flip else None
         if erased:
@@ -198,9 +206,8 @@ def _maps(
         return [maps[: len(shown)], maps[len(shown) :].flip(-1)]
 
 
-def _add(total: torch.Tensor, maps: Sequence[torch.Tensor], size: tuple[int, int], rule: SizeRule | None) -> None:
+def _add(total: torch.Tensor, maps: Sequence[torch.Tensor], size: tuple[int, int], corners: bool) -> None:
     """Add a view's maps (n, h', w'), mirrored ones turned back, bilinearly to ``total`` (n, h, w)."""
-    corners = rule is not None and rule.corners
     rows, columns = (
         _sampling(features, side, out, corners, total.device)
         for features, side, out in zip(maps[0].shape[1:], size, total.shape[1:], strict=True)
@@ -208,9 +215,9 @@ def _add(total: torch.Tensor, maps: Sequence[torch.Tensor], size: tuple[int, int
     total += rows @ sum(m.float() for m in maps) @ columns.T
 
 
-def _standardise(pixels: torch.Tensor) -> torch.Tensor:
-    """(B, 3, h, w) uint8 RGB to float32 of ImageNet mean 0 and standard deviation 1."""
-    mean, std = (torch.tensor(v, device=pixels.device).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+def _standardise(pixels: torch.Tensor, inputs: InputRule) -> torch.Tensor:
+    """(B, 3, h, w) uint8 RGB to float32 as the network wants it."""
+    mean, std = (torch.tensor(v, device=pixels.device).view(3, 1, 1) for v in (inputs.mean, inputs.std))
     return pixels.float().sub_(mean).div_(std)
 
 

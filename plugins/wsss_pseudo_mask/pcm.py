@@ -19,8 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from harness.contract import BACKGROUND, Context, SoftScores, View
-from harness.maps import SizeRule
+from harness.contract import BACKGROUND, IMAGENET, Context, InputRule, SoftScores, View
 from harness.modelling import load_classifier
 
 SHARPNESS = 4.0
@@ -57,15 +56,15 @@ def with_histogram_of(maps: Tensor, source: Tensor) -> Tensor:
     return torch.empty_like(values).scatter_(1, order, values).view_as(maps)
 
 
-def input_side(crop: int) -> int:
+def input_side(crop: int, inputs: InputRule = IMAGENET) -> int:
     """Twice the side that the classifier was trained at, as the network likes it, but no more than ``SIDE``."""
-    return min(SIDE, SizeRule().side(2 * crop))
+    return min(SIDE, inputs.side(2 * crop))
 
 
 def correlated(items: Iterable[Item], view: View, ctx: Context) -> Iterator[Item]:
     """Refine soft scores, in order; those without a foreground class pass as they are."""
     model = load_classifier(Path(ctx.input("classifier")), ctx.device)
-    side = input_side(ctx.settings["classifier"].augment.crop)
+    side = input_side(ctx.settings["classifier"].augment.crop, model.inputs)
     source = iter(items)
     while batch := list(islice(source, _BATCH)):
         busy = [image_id for image_id, scores in batch if scores is not None and set(scores.classes) - {BACKGROUND}]

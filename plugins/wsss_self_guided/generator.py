@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from harness.contract import Context, Generator, PseudoLabel, SoftScores, View
-from harness.maps import ScoreReader, SizeRule, downsample, feature_affinity, infer_cams, upsample
+from harness.maps import ScoreReader, downsample, feature_affinity, infer_cams, upsample
 from harness.modelling import CamClassifier, build_classifier, fit, load_classifier, save_classifier
 from wsss_self_guided import SelfGuidedParams, method
 from wsss_self_guided.network import SelfGuidedNetwork, TaggedImages
@@ -59,7 +59,9 @@ class SelfGuided(Generator):
         """Normalised CAMs of the present classes: the shared ones, or those of ``network``."""
         if network is not None:
             items = ((image_id, view.image(image_id), view.tags(image_id)) for image_id in view.ids)
-            yield from infer_cams(network.forward_cam, items, settings=ctx.settings["cam"], device=ctx.device)
+            yield from infer_cams(
+                network.forward_cam, items, settings=ctx.settings["cam"], device=ctx.device, inputs=network.inputs
+            )
             return
         reader = ScoreReader(ctx.input("cams"))
         for image_id in view.ids:
@@ -99,8 +101,8 @@ def label_image(
     maps = method.localization_maps(planes, slots[:, 1:] > 0, params.alpha or 1.0)
     affinity = None
     if params.affinity:
-        rule = SizeRule()
-        view = method.resize(network.data_preprocessor.normalise(pixels), tuple(map(rule.side, image.shape[:2])))
+        size = tuple(map(network.inputs.side, image.shape[:2]))
+        view = method.resize(network.data_preprocessor.normalise(pixels), size)
         levels = network.features(view)
         affinity = feature_affinity([levels[i] for i in params.levels], radius=params.radius, tau=params.tau)
         maps = method.resize(maps, affinity.size)

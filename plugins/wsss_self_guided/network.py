@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from harness.contract import IGNORE, Context, View
 from harness.maps import Affinity, feature_affinity
-from harness.modelling import MODELS, CamClassifier, Sample, TrainingSet, Uint8Preprocessor, multi_hot
+from harness.modelling import MODELS, CamClassifier, Sample, TrainingSet, Uint8Preprocessor, input_rule, multi_hot
 from wsss_self_guided import SelfGuidedParams, method
 
 DRIFT = (0.5, 2.0)
@@ -38,6 +38,7 @@ class TaggedImages(TrainingSet):
             seed=ctx.seed(axis),
             maps=lambda image_id: [np.zeros(view.size(image_id), np.uint8)],
             tags=multi_hot(view, ctx.num_classes),
+            padding=input_rule(ctx.settings["backbone"].name).padding,
         )
 
     def collate(self, samples: Sequence[Sample]) -> dict[str, Any]:

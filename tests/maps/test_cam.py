@@ -9,15 +9,16 @@ import pytest
 import torch
 from torch.nn import functional
 
+from harness.contract import InputRule
 from harness.contract.protocol import CamSettings, TileSettings
-from harness.maps import SizeRule, infer_cams, max_normalise, minmax_normalise
+from harness.maps import infer_cams, max_normalise, minmax_normalise
 from harness.maps.cam import tile_boxes
 
 CLASSES = 5
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "cam_tiles.json").read_text())
 WEIGHTS = torch.randn(CLASSES, 3, generator=torch.Generator().manual_seed(3))
 STRIDE = 8
-SMALL = SizeRule(16)
+SMALL = InputRule(16)
 
 
 def corner_network(batch):
@@ -79,10 +80,10 @@ def sample(maps, side, out, *, corners):
         CamSettings(scales=(1.0, 2.0), base=64, stride=1),
     ],
 )
-@pytest.mark.parametrize(("forward", "rule"), [(corner_network, SMALL), (patch_network, SizeRule(16, corners=False))])
+@pytest.mark.parametrize(("forward", "rule"), [(corner_network, SMALL), (patch_network, InputRule(16, corners=False))])
 def test_batched_cams_equal_the_image_by_image_reference(batch_pixels, settings, forward, rule):
     items = list(photographs())
-    found = list(infer_cams(forward, items, settings=settings, batch_pixels=batch_pixels, size_rule=rule))
+    found = list(infer_cams(forward, items, settings=settings, batch_pixels=batch_pixels, inputs=rule))
     assert [name for name, _ in found] == [name for name, _, _ in items]
     for (_, image, classes), (_, scores) in zip(items, found, strict=True):
         assert scores.classes == classes
@@ -97,7 +98,7 @@ def test_sums_equal_the_reference_in_single_precision(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "half", torch.Tensor.float)
     items = list(photographs())
     for (_, image, classes), (_, scores) in zip(
-        items, infer_cams(corner_network, items, settings=CamSettings(), size_rule=SMALL), strict=True
+        items, infer_cams(corner_network, items, settings=CamSettings(), inputs=SMALL), strict=True
     ):
         expected = reference(corner_network, image, classes, CamSettings(), SMALL)
         np.testing.assert_allclose(scores.values, expected, atol=1e-4)
@@ -106,7 +107,7 @@ def test_sums_equal_the_reference_in_single_precision(monkeypatch):
 def test_a_mirrored_photograph_gives_mirrored_maps():
     (name, image, classes), *_ = photographs()
     pair = [(name, image, classes), ("mirror", np.ascontiguousarray(image[:, ::-1]), classes)]
-    (_, plain), (_, mirrored) = infer_cams(corner_network, pair, settings=CamSettings(), size_rule=SMALL)
+    (_, plain), (_, mirrored) = infer_cams(corner_network, pair, settings=CamSettings(), inputs=SMALL)
     np.testing.assert_allclose(mirrored.values[:, :, ::-1], plain.values, atol=1e-3)
 
 
@@ -118,7 +119,7 @@ def test_a_spot_stays_where_it_is():
     def brightness(batch):
         return functional.avg_pool2d(batch.mean(1, keepdim=True), 3, stride=STRIDE, padding=1).relu()
 
-    ((_, scores),) = infer_cams(brightness, [("spot", image, (1,))], settings=CamSettings(stride=1), size_rule=SMALL)
+    ((_, scores),) = infer_cams(brightness, [("spot", image, (1,))], settings=CamSettings(stride=1), inputs=SMALL)
     weight = scores.values[0].astype(float)
     weight[weight < 0.5] = 0
     centre = [(weight.sum(1 - axis) * np.arange(weight.shape[axis])).sum() / weight.sum() for axis in (0, 1)]
@@ -167,7 +168,7 @@ def test_at_most_two_windows_of_images_are_held():
             most = max(most, taken - finished)
             yield str(index), np.zeros((40, 40, 3), np.uint8), (1,)
 
-    for _ in infer_cams(corner_network, source(), settings=CamSettings(), window_pixels=3 * 1600, size_rule=SMALL):
+    for _ in infer_cams(corner_network, source(), settings=CamSettings(), window_pixels=3 * 1600, inputs=SMALL):
         finished += 1
     assert (finished, taken) == (20, 20)
     assert most <= 2 * 3 + 1
@@ -192,11 +193,11 @@ def test_the_same_input_gives_the_same_bytes():
 @pytest.mark.parametrize(
     ("rule", "side", "expected"),
     [
-        (SizeRule(), 500, 513),
-        (SizeRule(), 375, 385),
-        (SizeRule(), 3, 33),
-        (SizeRule(corners=False), 375, 384),
-        (SizeRule(16), 90, 97),
+        (InputRule(), 500, 513),
+        (InputRule(), 375, 385),
+        (InputRule(), 3, 33),
+        (InputRule(corners=False), 375, 384),
+        (InputRule(16), 90, 97),
     ],
 )
 def test_sides_follow_the_rule(rule, side, expected):
@@ -227,7 +228,7 @@ def test_merged_tiles_equal_the_released_code():
         lambda batch: (batch * std + mean) / 255,
         [("a", image, classes)],
         settings=settings,
-        size_rule=SizeRule(448, corners=False),
+        inputs=InputRule(448, corners=False),
     )
     assert [str(cls - 1) for cls in scores.classes] == list(vector["cam"])
     for found, expected in zip(scores.values, vector["cam"].values(), strict=True):
@@ -252,7 +253,7 @@ def test_tiles_equal_an_average_of_their_own_maps(grid, batch_pixels):
     tiles = TileSettings(crop=48, stride=32, grid=grid)
     settings = CamSettings(scales=(1.0, 1.5), stride=1, tiles=tiles)
     items = [item for item in photographs() if item[2]]
-    found = infer_cams(corner_network, items, settings=settings, size_rule=SMALL, batch_pixels=batch_pixels)
+    found = infer_cams(corner_network, items, settings=settings, inputs=SMALL, batch_pixels=batch_pixels)
     for (_, image, classes), (_, scores) in zip(items, found, strict=True):
         total, count = np.zeros((len(classes), *image.shape[:2])), np.zeros(image.shape[:2])
         for scale in settings.scales:
@@ -285,7 +286,7 @@ def test_tiles_share_batches_and_keep_a_strided_map():
 
     settings = CamSettings(scales=(0.5, 2.0), stride=4, tiles=TileSettings(crop=64, stride=48))
     items = [(str(k), np.full((90, 130 - k, 3), 200, np.uint8), (1, 2)) for k in range(3)]
-    found = list(infer_cams(spy, items, settings=settings, size_rule=SMALL, batch_pixels=1 << 22))
+    found = list(infer_cams(spy, items, settings=settings, inputs=SMALL, batch_pixels=1 << 22))
     assert set(shapes) == {(65, 65)}
     assert len(shapes) == 1
     assert [scores.values.shape for _, scores in found] == [(2, 23, 33), (2, 23, 33), (2, 23, 32)]

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from harness.contract import InputRule
 from harness.contract.protocol import CamSettings
-from harness.maps import ScoreReader, ScoreWriter, SizeRule, infer_cams
+from harness.maps import ScoreReader, ScoreWriter, infer_cams
 
 SAMPLE = 10
 GIGABYTE = 1e9
@@ -38,7 +39,7 @@ def test_maps_of_every_training_image_fit(name, tmp_path):
     photograph = np.zeros((*size, 3), np.uint8)
     items = ((f"{name} {number:012d}", photograph, present) for number, present in enumerate(classes))
     with ScoreWriter(tmp_path) as writer:
-        for image_id, scores in infer_cams(network, items, settings=settings, size_rule=SizeRule(16)):
+        for image_id, scores in infer_cams(network, items, settings=settings, inputs=InputRule(16)):
             writer.write(image_id, scores)
     assert len(ScoreReader(tmp_path)) == SAMPLE
     stored = sum(path.stat().st_size for path in tmp_path.iterdir())

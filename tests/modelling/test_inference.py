@@ -8,10 +8,11 @@ import torch
 from torch.nn import functional
 
 from harness.contract import StoreError
+from harness.contract.inputs import IMAGENET_MEAN, IMAGENET_STD
 from harness.contract.protocol import TestSettings as Settings
 from harness.modelling import crf, inference
 from harness.modelling.crf import predict, predict_probabilities
-from harness.modelling.preprocess import MEAN, STD, Uint8Preprocessor
+from harness.modelling.preprocess import Uint8Preprocessor
 
 
 class Colours(torch.nn.Module):
@@ -87,7 +88,7 @@ def test_one_view_gives_the_same_mask_as_its_probabilities(model: Colours, tmp_p
 
 def test_normalisation_is_that_of_imagenet_in_rgb() -> None:
     image = np.random.default_rng(1).integers(0, 255, (1, 5, 6, 3), dtype=np.uint8)
-    expected = ((image.astype(np.float64) - MEAN) / STD).transpose(0, 3, 1, 2)
+    expected = ((image.astype(np.float64) - IMAGENET_MEAN) / IMAGENET_STD).transpose(0, 3, 1, 2)
     found = Uint8Preprocessor().normalise(torch.from_numpy(image))
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
     assert found.is_contiguous(memory_format=torch.channels_last)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from harness.maps.cam import IMAGENET_MEAN, IMAGENET_STD
+from harness.contract.inputs import IMAGENET_MEAN, IMAGENET_STD
 from wsss_class_conditional.method import Inference
 from wsss_class_conditional.params import InferenceParams
 from wsss_class_conditional.responses import Views

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import yaml
 
-from harness.contract import CLASSIFIER, SALIENCY, ConfigError, SoftScores, letters
+from harness.contract import CLASSIFIER, SALIENCY, ConfigError, InputRule, SoftScores, letters
 from harness.contract.protocol import CamSettings
-from harness.maps import SizeRule
 from harness.registry import PluginSpec, build_params, manager_from_spec
 from wsss_class_conditional import BUILT_IN_SALIENCY
 from wsss_class_conditional.generator import ClassConditional, confident_labels, views_of
@@ -61,12 +60,14 @@ def test_confident_labels_leave_open_what_the_two_crfs_disagree_on():
 
 
 def test_presets_choose_what_was_left_open_and_only_that():
-    intended, official = (views_of(InferenceParams(preset=name), SETTINGS) for name in ("intended", "official"))
-    assert (intended.scales, intended.rule) == (SETTINGS.scales, SizeRule())
+    intended, official = (
+        views_of(InferenceParams(preset=name), SETTINGS, InputRule()) for name in ("intended", "official")
+    )
+    assert (intended.scales, intended.own_sides) == (SETTINGS.scales, True)
     assert (intended.mask_chain, intended.mask_mirror) == (False, True)
-    assert (official.scales, official.rule) == ((1.0, 0.5, 1.5, 2.0), None)
+    assert (official.scales, official.own_sides) == ((1.0, 0.5, 1.5, 2.0), False)
     assert (official.mask_chain, official.mask_mirror) == (True, False)
-    mixed = views_of(InferenceParams(preset="official", mask_mirror="fixed", scales=(1.0,)), SETTINGS)
+    mixed = views_of(InferenceParams(preset="official", mask_mirror="fixed", scales=(1.0,)), SETTINGS, InputRule())
     assert (mixed.mask_chain, mixed.mask_mirror, mixed.scales) == (True, True, (1.0,))
     assert MethodParams().segmenter()["amr"] == "on"
     assert MethodParams(preset="official").segmenter()["amr"] == "off"

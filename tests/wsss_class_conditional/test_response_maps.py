@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from stub import SCALES, VECTORS, Stub, canvas, infer, ramp
 from torch.nn import functional
 
-from harness.contract import PluginError
-from harness.maps import SizeRule
+from harness.contract import InputRule, PluginError
 from wsss_class_conditional.method import Inference, centre_of_mass, split_boxes
 from wsss_class_conditional.params import InferenceParams
 from wsss_class_conditional.responses import Views, fill_erased, view_masks
@@ -248,7 +247,7 @@ def test_images_share_batches_without_changing_each_other():
     rng = np.random.default_rng(0)
     tags = [(1,), (), (1, 15), (1, 7, 15), (7,)]
     items = [(str(k), in_blocks(rng.integers(0, 256, (7 + k, 9, 3))), tag) for k, tag in enumerate(tags)]
-    views = Views((1.0, 0.5), rule=SizeRule(16))
+    views = Views((1.0, 0.5), inputs=InputRule(16), own_sides=True)
     together = list(Inference(Stub(), InferenceParams(), views)(items))
     one_view = Inference(Stub(), InferenceParams(), views, batch_pixels=1, window_pixels=1)
     for item, found in zip(items, together, strict=True):

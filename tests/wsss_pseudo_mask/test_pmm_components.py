@@ -8,7 +8,7 @@ import torch
 from pmm_vectors import VECTORS
 
 import wsss_pseudo_mask
-from harness.contract import ConfigError, DataError, PseudoLabel, SoftScores
+from harness.contract import IMAGENET, ConfigError, DataError, PseudoLabel, SoftScores
 from harness.contract.protocol import CamSettings
 from harness.maps import ScoreWriter
 from wsss_pseudo_mask import method, pcm
@@ -138,6 +138,7 @@ def test_correlated_maps_keep_their_histogram_and_follow_the_features(ctx):
     """The classifier's features know the red rectangle; half of its scores are missing and come back."""
 
     class Model:
+        inputs = IMAGENET
         data_preprocessor = SimpleNamespace(normalise=lambda pixels: pixels.permute(0, 3, 1, 2).float())
 
         def features(self, x):

@@ -54,11 +54,16 @@ def provided(manager: PluginManager, kind: str, name: str) -> Provided:
         packages=(plugin.partition(".")[0],),
         registration=named is None,
         facts={
-            field.name: in_order(getattr(record, field.name))
+            field.name: in_order(_plain(getattr(record, field.name)))
             for field in dataclasses.fields(record)
             if kind == "backbone" and field.name not in _NOT_FACTS
         },
     )
+
+
+def _plain(value: Any) -> Any:
+    """A dataclass such as ``InputRule`` as a mapping of its fields."""
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
 
 
 def name_for_key(name: str) -> str:
