@@ -14,7 +14,7 @@ from harness.engine.executors.builtin import LocalParams
 from harness.engine.executors.local import LocalExecutor
 from harness.engine.plan.config import load_benchmark
 from harness.engine.plan.layout import build_plan
-from harness.engine.progress import Board
+from harness.engine.progress import ProgressDisplay
 from harness.engine.scheduler import run_plan
 from harness.engine.store.store import Store
 from harness.registry import PluginSpec, manager_from_spec
@@ -59,7 +59,7 @@ def run(folder, methods, dataset):
         runs=folder,
         manager=MANAGER,
         make_executor=lambda: LocalExecutor(LocalParams(jobs=2, device="cpu")),
-        board=Board(plan, folder),
+        progress=ProgressDisplay(plan, folder),
         device="cpu",
     )
     assert outcome.exit_code == 0, list(folder.glob("logs/*"))

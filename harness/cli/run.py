@@ -85,7 +85,7 @@ def run(
     from harness.cli.console import console
     from harness.contract.errors import ConfigError
     from harness.engine.executors.choice import choose_executor
-    from harness.engine.progress import Board
+    from harness.engine.progress import ProgressDisplay
     from harness.engine.scheduler import run_plan
 
     if device not in ("auto", "cpu", "cuda"):
@@ -106,7 +106,7 @@ def run(
         runs=runs,
         manager=manager,
         make_executor=chosen.start,
-        board=Board(prepared, runs, console()),
+        progress=ProgressDisplay(prepared, runs, console()),
         device=chosen.device if device == "auto" else device,
     )
     if table:

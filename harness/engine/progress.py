@@ -102,7 +102,7 @@ class Sweep:
         return over and self.records == other.records and known.issuperset(cell.name for cell in other.cells)
 
 
-class Board:
+class ProgressDisplay:
     """Collects progress, draws it and mirrors it to the status file.
 
     Args:

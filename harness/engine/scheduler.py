@@ -24,7 +24,7 @@ from harness.engine.store.store import Store
 if TYPE_CHECKING:
     from harness.contract.interfaces import Executor
     from harness.engine.plan.layout import Cell, Plan, StageSpec
-    from harness.engine.progress import Board
+    from harness.engine.progress import ProgressDisplay
     from harness.registry import PluginManager
 
 RETRY = 0.5
@@ -54,7 +54,7 @@ def run_plan(
     runs: Path,
     manager: PluginManager,
     make_executor: Callable[[], Executor],
-    board: Board,
+    progress: ProgressDisplay,
     device: str = "auto",
 ) -> Outcome:
     """Compute every cell of the plan and write its record.
@@ -64,13 +64,13 @@ def run_plan(
         runs: Folder of store and records.
         manager: Plugins; observers among them are told what happens.
         make_executor: Called when there is something to compute.
-        board: Where progress is shown.
+        progress: Where progress is shown.
         device: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
         StoreError: A record cannot be written.
     """
-    return _Runner(plan, Store(runs), manager, make_executor, board, device).run()
+    return _Runner(plan, Store(runs), manager, make_executor, progress, device).run()
 
 
 @dataclass
@@ -79,7 +79,7 @@ class _Runner:
     store: Store
     manager: PluginManager
     make_executor: Callable[[], Executor]
-    board: Board
+    progress: ProgressDisplay
     device: str
     waiting: dict[str, float] = field(default_factory=dict)
     running: dict[Future[Result], tuple[str, int, float]] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class _Runner:
     def run(self) -> Outcome:
         self._notify_run("wsss_run_started")
         note_dataset(self.store, self.plan.fingerprint, self.plan.benchmark.dataset)
-        with self.store.claim(self.plan.folder, self.plan.stages), self.board.shown():
+        with self.store.lease(self.plan.folder, self.plan.stages), self.progress.shown():
             for cell in self.plan.cells:
                 self._begin(cell)
             if self.open_cells:
@@ -106,7 +106,7 @@ class _Runner:
     def _begin(self, cell: Cell) -> None:
         """Take up a cell unless its record is there."""
         if self.records.current(cell):
-            self.board.cell(cell, status="ok", note="was there")
+            self.progress.cell(cell, status="ok", note="was there")
             return
         self.records.drop(cell)
         self.open_cells.append(cell)
@@ -222,7 +222,7 @@ class _Runner:
             shown = log.as_posix() if (self.store.runs / log).exists() else None
             failure = Failure(stage=role, kind=error[0], message=error[1], log=shown)
             self.records.write_failure(cell, status, failure)
-            self.board.cell(cell, status=status, note=f"{role}: {error[0]}: {error[1]}")
+            self.progress.cell(cell, status=status, note=f"{role}: {error[0]}: {error[1]}")
             self.open_cells.remove(cell)
             self.failures[cell.stem] = failure
         wanted = {stage for cell in self.open_cells for _, stage in cell.stages}
@@ -238,7 +238,7 @@ class _Runner:
                     self._need(key)
                 continue
             self.records.write_scores(cell)
-            self.board.cell(cell, status="ok")
+            self.progress.cell(cell, status="ok")
             self.open_cells.remove(cell)
 
     def _show(self) -> None:
@@ -247,8 +247,8 @@ class _Runner:
             keys = [key for _, key in cell.stages]
             current = next(((role, key) for role, key in cell.stages if key in began), (None, None))
             done = sum(self._behind(key) for key in keys)
-            self.board.stages(cell, done=done, running=current[0], key=current[1], begun=began.get(current[1] or ""))
-        self.board.tick()
+            self.progress.stages(cell, done=done, running=current[0], key=current[1], begun=began.get(current[1] or ""))
+        self.progress.tick()
 
     def _behind(self, key: str) -> bool:
         """Whether nothing is left to do for a stage: it is done, or nobody asked for it."""

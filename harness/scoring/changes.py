@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.scoring.metrics import Values, miou_of_areas
-from harness.scoring.paired import ALPHA, ROUNDING, Row, Table, holm, p_value, permutations
+from harness.scoring.paired import ALPHA, ROUNDING, SeedConfusions, Table, holm, p_value, permutations
 from harness.scoring.statistics import Interval, aligned_areas, percentiles
 
 
@@ -52,7 +52,7 @@ class ImageChange:
         return self.after - self.before
 
 
-def class_changes(before: Row, after: Row, *, resamples: int = 1000) -> list[ClassChange]:
+def class_changes(before: SeedConfusions, after: SeedConfusions, *, resamples: int = 1000) -> list[ClassChange]:
     """The change of every class that the truth holds, in class order.
 
     Args:
@@ -93,7 +93,7 @@ def _class_p(table: Table, change: Values, seeds: Sequence[int]) -> list[float]:
     return [p_value(int(large), count, images=len(table.ids)) for large in as_large]
 
 
-def image_changes(before: Row, after: Row) -> list[ImageChange]:
+def image_changes(before: SeedConfusions, after: SeedConfusions) -> list[ImageChange]:
     """The change of every image that has a scored pixel, the largest change first, equal ones by id.
 
     Raises:

@@ -35,7 +35,7 @@ ALPHA = 0.05
 POWER_FACTOR = 1.959964 + 0.841621
 """Standard errors that a difference needs to be found with 80 % power by a two-sided test at 5 %."""
 
-Row = Mapping[int, Confusions]
+SeedConfusions = Mapping[int, Confusions]
 """Confusions of the same images by seed."""
 
 _LEAST = 1000
@@ -105,7 +105,7 @@ class Comparison:
         ]
 
 
-def compare(rows: Mapping[str, Row], *, resamples: int = 1000, level: float = LEVEL) -> Comparison:
+def compare(rows: Mapping[str, SeedConfusions], *, resamples: int = 1000, level: float = LEVEL) -> Comparison:
     """Compare every pair of ``rows`` that share a seed.
 
     Args:
@@ -148,7 +148,7 @@ def compare(rows: Mapping[str, Row], *, resamples: int = 1000, level: float = LE
 
 
 def pair_interval(
-    left: Row, right: Row, *, relative: bool = False, resamples: int = 1000, level: float = LEVEL
+    left: SeedConfusions, right: SeedConfusions, *, relative: bool = False, resamples: int = 1000, level: float = LEVEL
 ) -> Interval | None:
     """MIoU of ``left`` minus that of ``right`` (``relative``: divided by it) with its paired bootstrap interval.
 
@@ -207,7 +207,7 @@ class Table:
         DataError: Rows scored different images or different truth, or no pixel is scored.
     """
 
-    def __init__(self, rows: Mapping[str, Row]) -> None:
+    def __init__(self, rows: Mapping[str, SeedConfusions]) -> None:
         columns = [((name, seed), scored) for name, seeds in rows.items() for seed, scored in seeds.items()]
         self.ids = sorted(columns[0][1].ids)
         self.column = {key: place for place, (key, _) in enumerate(columns)}

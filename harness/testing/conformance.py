@@ -21,7 +21,7 @@ from harness.testing.checks import Fault, Finding, NotApplicable
 if TYPE_CHECKING:
     from harness.registry import PluginManager
 
-Row = str | Mapping[str, Any]
+RowEntry = str | Mapping[str, Any]
 
 COMPONENTS = ("generator", "refiner", "segmenter")
 FACTORIES = ("dataset", "backbone", "metric", "renderer", "executor")
@@ -82,7 +82,7 @@ def _components(manager: PluginManager, method: str) -> Iterator[tuple[str, str]
         yield "segmenter", part.segmenter.name
 
 
-def row_of(kind: str, name: str) -> Row:
+def row_of(kind: str, name: str) -> RowEntry:
     """A benchmark row that runs a method, or a single component among the reference ones."""
     if kind == "method":
         return name
@@ -94,7 +94,7 @@ def row_of(kind: str, name: str) -> Row:
     return {"name": f"{kind}-{name}", "rounds": [part]}
 
 
-def check_row(row: Row, manager: PluginManager, folder: Path) -> list[Finding]:
+def check_row(row: RowEntry, manager: PluginManager, folder: Path) -> list[Finding]:
     """Run every check on one row of a benchmark.
 
     Args:

@@ -20,7 +20,7 @@ from harness.engine.estimate import estimate
 from harness.engine.plan.config import Benchmark, load_benchmark
 from harness.engine.plan.layout import build_plan
 from harness.engine.plan.rows import resolve_backbones, resolve_rows
-from harness.engine.progress import Board
+from harness.engine.progress import ProgressDisplay
 from harness.engine.record_writer import Records
 from harness.engine.scheduler import run_plan
 from harness.engine.store.store import Store
@@ -206,7 +206,12 @@ def test_every_row_of_a_benchmark_runs_to_its_numbers(
     benchmark = load(name, *small(load(name)), backbones=["tiny"], seeds=[0])
     plan = build_plan(benchmark, manager())
     outcome = run_plan(
-        plan, runs=tmp_path, manager=manager(), make_executor=Inline, board=Board(plan, tmp_path), device="cpu"
+        plan,
+        runs=tmp_path,
+        manager=manager(),
+        make_executor=Inline,
+        progress=ProgressDisplay(plan, tmp_path),
+        device="cpu",
     )
     assert outcome.exit_code == 0, [path.read_text()[-2000:] for path in tmp_path.rglob("*.log")]
     records = Records(plan, Store(tmp_path), manager())

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from harness.cli.main import app
 from harness.contract import StoreError
-from harness.engine.plan.keys import code_sha256
 from harness.engine.progress import read_status
 from harness.engine.store.store import Store
 
@@ -29,7 +28,7 @@ FILES = {
     "confusions of a record": "records/*/fill--net--s0.val.npz",
     "note": "datasets/*.json",
     "status": "status/*.json",
-    "claim": "locks/toy-00000000.claim",
+    "lease": "locks/toy-00000000.claim",
     "reads": "work/{generate}.reads",
     "work": "work/{generate}",
     "log": "logs/generate-fill-*.log",
@@ -62,7 +61,7 @@ DAMAGE = {
 
 @pytest.fixture(autouse=True)
 def toys(monkeypatch):
-    monkeypatch.setattr("harness.engine.plan.layout.MODELLING", "toy_modelling")
+    monkeypatch.setattr("harness.engine.code.roots.MODELLING", "toy_modelling")
     monkeypatch.setenv("WSSS_PLUGINS", "")
 
 
@@ -83,7 +82,7 @@ def sound(tmp_path_factory):
     home = tmp_path_factory.mktemp("sound")
     (home / "model.py").write_text("model = dict(type='EncoderDecoder')\n")
     (home / "toy.yaml").write_text(yaml.safe_dump({**BENCHMARK, "methods": METHODS}))
-    plan, manager = make_plan(home / "toy.yaml", code=code_sha256)
+    plan, manager = make_plan(home / "toy.yaml")
     run_toy(plan, manager, home / "runs", executor=Inline)
     names = {spec.name: key for key, spec in plan.stages.items()}
     score = next(key for key, spec in plan.stages.items() if spec.inputs.get("scored") == names["generate fill"])
@@ -120,7 +119,7 @@ def test_a_damaged_file_of_a_runs_folder_is_computed_again_or_one_sentence(sound
     for path in (runs / "records").glob("*/fill*"):
         if what != "record" and path.is_file():
             path.unlink()
-    plan, manager = make_plan(sound[0] / "toy.yaml", code=code_sha256)
+    plan, manager = make_plan(sound[0] / "toy.yaml")
     with suppress(StoreError):
         assert_told_or_equal(run_toy(plan, manager, runs, executor=Inline), sound[0] / "runs", runs)
     wsss("store", "gc", "--runs", runs)
@@ -135,30 +134,30 @@ def assert_told_or_equal(outcome, before, after):
 
 
 @pytest.mark.parametrize("how", ["empty", "a list", "another shape", "a folder", "a pipe", "deep"])
-def test_a_damaged_claim_of_a_dead_run_is_none_and_that_of_a_live_run_keeps_everything(sound, tmp_path, how):
-    runs = damaged(sound, tmp_path, "claim", how)
+def test_a_damaged_lease_of_a_dead_run_is_none_and_that_of_a_live_run_keeps_everything(sound, tmp_path, how):
+    runs = damaged(sound, tmp_path, "lease", how)
     store = Store(runs)
     keys = {artifact.key for artifact in store.artifacts()}
     with store.lock("toy-00000000"):
-        assert [(claim.live, claim.needs("any")) for claim in store.claims()] == [(True, True)]
+        assert [(lease.live, lease.needs("any")) for lease in store.leases()] == [(True, True)]
         assert not store.discard(next(iter(keys)))
         assert "deleted: 0 " in wsss("store", "gc", "--runs", runs, "--all-artifacts")[1]
-    assert [(claim.live, claim.needs("any")) for claim in store.claims()] == [(False, False)]
+    assert [(lease.live, lease.needs("any")) for lease in store.leases()] == [(False, False)]
     wsss("store", "gc", "--runs", runs, "--all-artifacts")
     assert not list(store.artifacts())
-    assert not store.claims(), "the damaged claim went too"
+    assert not store.leases(), "the damaged lease went too"
 
 
-def test_a_read_only_store_with_a_claim_left_over_is_read(sound, tmp_path, monkeypatch):
+def test_a_read_only_store_with_a_lease_left_over_is_read(sound, tmp_path, monkeypatch):
     runs = tmp_path / "runs"
     shutil.copytree(sound[0] / "runs", runs)
     before = wsss("leaderboard", runs, "--format", "csv", "--out", tmp_path / "before")
-    with suppress(KeyboardInterrupt), Store(runs).claim("toy-00000000", ["k"]):
+    with suppress(KeyboardInterrupt), Store(runs).lease("toy-00000000", ["k"]):
         raise KeyboardInterrupt
     read_only(monkeypatch, runs)
     with pytest.raises(StoreError, match="read-only"), Store(runs).lock("k"):
         raise AssertionError
-    assert [(claim.owner, claim.live) for claim in Store(runs).claims()] == [("toy-00000000", True)]
+    assert [(lease.owner, lease.live) for lease in Store(runs).leases()] == [("toy-00000000", True)]
     assert wsss("leaderboard", runs, "--format", "csv", "--out", tmp_path / "after")[0] == before[0] == 0
     code, output = wsss("store", "list", "--runs", runs)
     assert code == 0, output
@@ -166,7 +165,7 @@ def test_a_read_only_store_with_a_claim_left_over_is_read(sound, tmp_path, monke
     assert code == 0, output
     assert "fill--net--s0: verified" in output
     assert "read-only: tables cannot show what this found" in output
-    plan, manager = make_plan(sound[0] / "toy.yaml", code=code_sha256)
+    plan, manager = make_plan(sound[0] / "toy.yaml")
     assert run_toy(plan, manager, runs, executor=Inline).exit_code == 0, "a finished benchmark writes nothing"
 
 

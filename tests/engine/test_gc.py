@@ -170,31 +170,31 @@ def test_what_another_process_holds_is_not_deleted(runs):
     assert [left.key for left in store.artifacts()] == [artifact.key]
 
 
-def test_a_live_claim_protects_and_that_of_an_interrupted_run_until_plans_are_named(runs, run, write_config):
+def test_a_live_lease_protects_and_that_of_an_interrupted_run_until_plans_are_named(runs, run, write_config):
     store = Store(runs)
     orphans = {item.key for item in survey(store, Rules()) if not item.needed}
     owner = next((runs / "records").iterdir()).name
-    with suppress(KeyboardInterrupt), store.claim(owner, orphans):
-        assert [claim.live for claim in store.claims()] == [True]
+    with suppress(KeyboardInterrupt), store.lease(owner, orphans):
+        assert [lease.live for lease in store.leases()] == [True]
         assert not any(store.discard(key) for key in orphans)
         wsss("store", "gc", "--runs", runs, "--all-artifacts")
         assert {artifact.key for artifact in store.artifacts()} == orphans
         raise KeyboardInterrupt
-    assert [claim.live for claim in store.claims()] == [False]
+    assert [lease.live for lease in store.leases()] == [False]
     wsss("store", "gc", "--runs", runs)
     assert {artifact.key for artifact in store.artifacts()} == orphans
     wsss("store", "gc", "--runs", runs, "--keep", write_config(), "--plugin", PLUGIN)
     assert not names(runs)
     run()
-    assert not store.claims(), "the next run that ends well takes the claim away"
+    assert not store.leases(), "the next run that ends well takes the lease away"
 
 
-def test_a_store_that_cannot_be_written_is_read_without_a_claim(tmp_path):
+def test_a_store_that_cannot_be_written_is_read_without_a_lease(tmp_path):
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "locks").write_text("")
     store = Store(tmp_path / "runs")
-    with store.claim("toy", ["k"]):
-        assert not store.claims()
+    with store.lease("toy", ["k"]):
+        assert not store.leases()
 
 
 def test_pruning_beside_a_run_disturbs_neither(write_config, tmp_path):

@@ -21,7 +21,7 @@ from harness.engine.executors.torchrun import TorchrunExecutor
 from harness.engine.plan.config import load_benchmark
 from harness.engine.plan.layout import build_plan
 from harness.engine.plan.rows import open_data
-from harness.engine.progress import Board
+from harness.engine.progress import ProgressDisplay
 from harness.engine.recorded_data import hold_to
 from harness.engine.scheduler import run_plan
 from harness.leaderboard import load_runs
@@ -99,8 +99,8 @@ def plan_of(path, *plugins, overrides=()):
 def compute(path, runs, *, executor=Inline, plugins=()):
     """Run a benchmark file; the pseudo labels' mIoU in percent by row, and how the run ended."""
     plan, manager = plan_of(path, *plugins)
-    board = Board(plan, runs)
-    outcome = run_plan(plan, runs=runs, manager=manager, make_executor=executor, board=board, device="cpu")
+    progress = ProgressDisplay(plan, runs)
+    outcome = run_plan(plan, runs=runs, manager=manager, make_executor=executor, progress=progress, device="cpu")
     tables = {run.record.label: run.confusions("pseudo") for run in load_runs(runs) if run.record.status == "ok"}
     return {label: 100 * miou(table.dense().sum(0)) for label, table in tables.items()}, outcome.exit_code
 

@@ -6,7 +6,7 @@ import json
 from rich.console import Console
 from toy import make_plan
 
-from harness.engine.progress import Board, CellState, Sweep, duration, read_status, summary, table
+from harness.engine.progress import CellState, ProgressDisplay, Sweep, duration, read_status, summary, table
 
 
 def drawn(sweep):
@@ -18,15 +18,15 @@ def drawn(sweep):
 def test_a_line_a_cell_with_stage_bar_and_time_left(write_config, tmp_path):
     plan, _ = make_plan(write_config(methods=["fill", "learnt"]))
     stream = io.StringIO()
-    board = Board(plan, tmp_path, Console(file=stream, width=160))
+    progress = ProgressDisplay(plan, tmp_path, Console(file=stream, width=160))
     report = tmp_path / "status" / "stages" / "key.json"
     report.parent.mkdir(parents=True)
     report.write_text(json.dumps({"done": 1, "total": 4}))
-    with board.shown():
-        board.cell(plan.cells[1], status="failed", note="learn: ValueError: no")
-        board.stages(plan.cells[0], done=1, running="r1/segmenter toy", key="key", begun=1.0)
-        text = drawn(board.sweep)
-        board.tick()
+    with progress.shown():
+        progress.cell(plan.cells[1], status="failed", note="learn: ValueError: no")
+        progress.stages(plan.cells[0], done=1, running="r1/segmenter toy", key="key", begun=1.0)
+        text = drawn(progress.sweep)
+        progress.tick()
         (sweep,) = read_status(tmp_path)
     assert sweep.cells[0].share == 0.25
     assert sweep.alive
@@ -42,7 +42,7 @@ def test_a_status_file_that_cannot_be_written_stops_nothing(write_config, tmp_pa
     plan, _ = make_plan(write_config(methods=["fill"]))
     (tmp_path / "runs").write_text("a file in the way")
     inside = False
-    with Board(plan, tmp_path / "runs").shown():
+    with ProgressDisplay(plan, tmp_path / "runs").shown():
         inside = True
     assert inside
     assert (tmp_path / "runs").read_text() == "a file in the way"

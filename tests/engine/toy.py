@@ -10,7 +10,7 @@ from harness.engine.executors.builtin import LocalParams
 from harness.engine.executors.local import LocalExecutor
 from harness.engine.plan.config import load_benchmark
 from harness.engine.plan.layout import build_plan
-from harness.engine.progress import Board
+from harness.engine.progress import ProgressDisplay
 from harness.engine.scheduler import run_plan
 from harness.engine.stage.worker import store_of
 from harness.registry import PluginSpec, manager_from_spec
@@ -65,7 +65,7 @@ def run_toy(plan, manager, runs, *, jobs=1, executor=None):
         runs=Path(runs),
         manager=manager,
         make_executor=executor or (lambda: LocalExecutor(LocalParams(jobs=jobs, device="cpu"))),
-        board=Board(plan, Path(runs)),
+        progress=ProgressDisplay(plan, Path(runs)),
         device="cpu",
     )
 

@@ -11,7 +11,7 @@ from harness.engine.executors.builtin import LocalParams
 from harness.engine.executors.local import LocalExecutor
 from harness.engine.plan.config import load_benchmark
 from harness.engine.plan.layout import build_plan
-from harness.engine.progress import Board
+from harness.engine.progress import ProgressDisplay
 from harness.engine.scheduler import run_plan
 from harness.registry import PluginSpec, manager_from_spec
 from wsss_bilevel_box import BilevelBoxParams, _rounds
@@ -95,7 +95,7 @@ def test_rounds_run_from_auxiliary_masks_to_a_record(tmp_path):
         runs=tmp_path / "runs",
         manager=MANAGER,
         make_executor=lambda: LocalExecutor(LocalParams(jobs=1, device="cpu")),
-        board=Board(plan, tmp_path / "runs"),
+        progress=ProgressDisplay(plan, tmp_path / "runs"),
         device="cpu",
     )
     logs = [path.read_text() for path in (tmp_path / "runs" / "logs").glob("*.log")]

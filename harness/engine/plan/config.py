@@ -37,17 +37,17 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Component(_Strict):
+class ComponentConfig(_Strict):
     """A generator, refiner or segmenter by name with its parameters."""
 
     name: str = Field(description="name of a registered component")
     params: dict[str, Any] = Field({}, description="its parameters, see `wsss plugins show NAME`")
 
 
-ComponentField = Annotated[Component, BeforeValidator(_named)]
+ComponentField = Annotated[ComponentConfig, BeforeValidator(_named)]
 
 
-class ExecutorConfig(Component):
+class ExecutorConfig(ComponentConfig):
     """Where stages run; the numbers of a table do not depend on it, so no key and no fingerprint holds it."""
 
     name: str = Field(description="name of a registered executor: local, torchrun, dask or a plugin's")
@@ -58,11 +58,11 @@ class RoundConfig(_Strict):
 
     generator: ComponentField = Field(description="makes the pseudo labels; a name or {name, params}")
     refiners: list[ComponentField] = Field([], description="change the labels, one after another")
-    segmenter: ComponentField = Field(Component(name="plain"), description="is trained on them")
+    segmenter: ComponentField = Field(ComponentConfig(name="plain"), description="is trained on them")
     warm_start: bool = Field(False, description="the segmenter begins with the weights of the round before")
 
 
-class Row(_Strict):
+class RowConfig(_Strict):
     """One row of the table.
 
     ``segmenter`` and ``refiners`` replace those of the method's last round. A row with ``labels_only`` ends with the
@@ -90,7 +90,7 @@ class Row(_Strict):
         return value
 
     @model_validator(mode="after")
-    def _one_recipe(self) -> Row:
+    def _one_recipe(self) -> RowConfig:
         if self.rounds is not None and (self.method or self.params or self.segmenter or self.refiners is not None):
             raise ValueError("a row with rounds takes no method, params, segmenter or refiners beside them")
         if self.labels_only and self.segmenter is not None:
@@ -129,7 +129,7 @@ class Benchmark(_Strict):
         min_length=1, description="an axis: each row is computed with each; a name or fields"
     )
     protocol: Protocol = Field(description="the settings that all rows share, see `wsss plugins show protocol`")
-    methods: list[Row] = Field(min_length=1, description="the rows of the table; a method's name or fields")
+    methods: list[RowConfig] = Field(min_length=1, description="the rows of the table; a method's name or fields")
     seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="an axis: each row for each seed")
     timeout: float | None = Field(None, gt=0, description="seconds that one stage may take")
     executor: Annotated[ExecutorConfig, BeforeValidator(_named)] = Field(

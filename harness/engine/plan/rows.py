@@ -12,7 +12,7 @@ from harness.contract.protocol import BackboneSettings
 from harness.contract.records import BackboneRecord, Card, MethodRecord, Round, SharedStage, Use
 from harness.contract.supervision import Need, letters
 from harness.engine.code.provided import Provided, provided
-from harness.engine.plan.config import BackboneConfig, Benchmark, Component, Row
+from harness.engine.plan.config import BackboneConfig, Benchmark, ComponentConfig, RowConfig
 from harness.engine.plan.weights import find_weights
 from harness.registry import (
     PluginManager,
@@ -182,7 +182,7 @@ def _check_strides(benchmark: Benchmark, record: BackboneRecord, sections: Colle
         )
 
 
-def _cut(row: Row, resolved: ResolvedRow) -> ResolvedRow:
+def _cut(row: RowConfig, resolved: ResolvedRow) -> ResolvedRow:
     """The row without its last segmenter if only its labels are wanted."""
     if not row.labels_only:
         return resolved
@@ -190,7 +190,7 @@ def _cut(row: Row, resolved: ResolvedRow) -> ResolvedRow:
     return replace(resolved, rounds=(*earlier, replace(last, segmenter=None)))
 
 
-def _resolve(row: Row, manager: PluginManager, where: str) -> ResolvedRow:
+def _resolve(row: RowConfig, manager: PluginManager, where: str) -> ResolvedRow:
     if row.rounds is not None:
         rounds = tuple(
             Round(_use(item.generator), tuple(map(_use, item.refiners)), _use(item.segmenter), item.warm_start)
@@ -210,11 +210,11 @@ def _resolve(row: Row, manager: PluginManager, where: str) -> ResolvedRow:
     )
 
 
-def _use(component: Component) -> Use:
+def _use(component: ComponentConfig) -> Use:
     return Use(component.name, component.params)
 
 
-def _replaced(rounds: tuple[Round, ...], row: Row) -> tuple[Round, ...]:
+def _replaced(rounds: tuple[Round, ...], row: RowConfig) -> tuple[Round, ...]:
     """The method's rounds with the row's segmenter and refiners in the last one."""
     last = rounds[-1]
     segmenter = last.segmenter if row.segmenter is None else _use(row.segmenter)

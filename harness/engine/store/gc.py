@@ -2,7 +2,7 @@
 
 * Records are never touched. What ``wsss verify`` needs of a record, its label maps and confusions, stays unless
   everything is asked for; tables come out the same before and after in any case.
-* What a live run claims stays, and so does what another process builds or reads under a lock.
+* What a live run has a lease on stays, and so does what another process builds or reads under a lock.
 * What an interrupted run had computed stays until it is resumed, or until the plans to keep are named.
 """
 
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.engine.store.disk import writing
-from harness.engine.store.store import Store
+from harness.engine.store.store import LEASE, Store
 from harness.records.files import read_record
 
 DAMAGED = "(damaged artifact)"
@@ -34,7 +34,7 @@ class Rules:
 
     Attributes:
         plans: Keys of the stages of the plans to keep; ``None`` when none was named: then every stage that a record
-            names stays, and all that interrupted runs claim.
+            names stays, and all that interrupted runs have a lease on.
         evidence_only: Of a record only what verifying it needs stays.
         everything: Records keep nothing.
         older_than: Only what was last written so many days ago goes.
@@ -70,7 +70,7 @@ def survey(store: Store, rules: Rules) -> list[Item]:
     Raises:
         DataError: A record cannot be read, so that nobody knows what it needs.
     """
-    needed, unknown = _needed(store, rules), any(claim.live and claim.keys is None for claim in store.claims())
+    needed, unknown = _needed(store, rules), any(lease.live and lease.keys is None for lease in store.leases())
     newest = time.time() - rules.older_than * 86400
     items = []
     for what, path, key, size in _found(store):
@@ -100,8 +100,8 @@ def collect(store: Store, items: Iterable[Item]) -> tuple[list[Item], list[Item]
 
 def _needed(store: Store, rules: Rules) -> set[str]:
     """Keys of the stages whose artifacts stay."""
-    claims = store.claims()
-    keys = {key for claim in claims if claim.live for key in claim.keys or ()} | (rules.plans or set())
+    leases = store.leases()
+    keys = {key for lease in leases if lease.live for key in lease.keys or ()} | (rules.plans or set())
     if rules.everything:
         return keys
     records = [stages for path in _records(store) for stages in (_stages(path),)]
@@ -109,7 +109,7 @@ def _needed(store: Store, rules: Rules) -> set[str]:
         keys |= _evidence(store, stages)
     if rules.plans is None and not rules.evidence_only:
         keys |= {key for stages in records for _, key in stages}
-        keys |= {key for claim in claims for key in claim.keys or ()}
+        keys |= {key for lease in leases for key in lease.keys or ()}
     return keys
 
 
@@ -152,11 +152,11 @@ def _leftovers(store: Store) -> Iterator[tuple[str, Path, str | None]]:
         yield TRACE if store.has(path.stem) else WORK, path, path.stem
     for path in sorted((runs / "status" / "stages").glob("*")):
         yield TRACE, path, path.stem
-    claims = store.claims()
-    for claim in claims:
-        if claim.owner is None and not claim.live:
-            yield TRACE, runs / "locks" / f"{claim.name}.claim", None
-    if not any(claim.live for claim in claims):
+    leases = store.leases()
+    for lease in leases:
+        if lease.owner is None and not lease.live:
+            yield TRACE, runs / "locks" / f"{lease.name}{LEASE}", None
+    if not any(lease.live for lease in leases):
         for path in sorted((runs / "records").glob("*/.*")):
             yield TRACE, path, None
 

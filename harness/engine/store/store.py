@@ -4,7 +4,7 @@
   or not at all. Whatever a kill leaves behind is swept by the next holder of the key's lock.
 * Locks belong to the operating system and end with the process, also after ``kill -9``.
 * Content is verified by checksum before its first use in a process; what fails is set aside and computed again.
-* A run claims the keys of its plan; what a live run claims is never discarded, built or yet to be.
+* A run leases the keys of its plan; what a live run leases is never discarded, built or yet to be.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 MANIFEST = "artifact.json"
+LEASE = ".claim"
+"""Suffix of a lease on disk: the one that it has always had, so that processes of another version respect it."""
 log = logging.getLogger(__name__)
 
 
@@ -76,13 +78,13 @@ class Artifact:
 
 
 @dataclass(frozen=True)
-class Claim:
+class Lease:
     """Keys that a run needs or will need.
 
     Attributes:
         owner: Folder of the run's records; ``None`` when the file is damaged.
         keys: ``None`` when the file is damaged.
-        live: Whether the run is under way; a run that was killed leaves its claim behind.
+        live: Whether the run is under way; a run that was killed leaves its lease behind.
     """
 
     name: str
@@ -93,8 +95,8 @@ class Claim:
     def needs(self, key: str) -> bool:
         """Whether the run needs an artifact.
 
-        A damaged claim keeps everything while its run is under way, since nobody knows what that needs; the damaged
-        claim of a dead run is none.
+        A damaged lease keeps everything while its run is under way, since nobody knows what that needs; the damaged
+        lease of a dead run is none.
         """
         return self.live if self.keys is None else key in self.keys
 
@@ -133,14 +135,14 @@ class Store:
             guard.release()
 
     @contextmanager
-    def claim(self, owner: str, keys: Iterable[str]) -> Iterator[None]:
+    def lease(self, owner: str, keys: Iterable[str]) -> Iterator[None]:
         """Keep the artifacts of ``keys`` from being discarded while the context is open.
 
-        A context that is left by an error or a kill leaves its claim behind, as that of an interrupted run; the next
-        one of the same ``owner`` that ends well takes it away. A store that cannot be written needs no claim.
+        A context that is left by an error or a kill leaves its lease behind, as that of an interrupted run; the next
+        one of the same ``owner`` that ends well takes it away. A store that cannot be written needs no lease.
         """
         name = f"{owner}-{uuid4().hex[:8]}"
-        path = self._claim_path(name)
+        path = self._lease_path(name)
         with ExitStack() as held:
             with suppress(StoreError):
                 held.enter_context(self.lock(name))
@@ -148,19 +150,19 @@ class Store:
                     write_atomically(path, json.dumps({"owner": owner, "keys": sorted(keys)}))
             yield
         with writing(path):
-            for claim in self.claims():
-                if claim.owner == owner and not claim.live:
-                    self._claim_path(claim.name).unlink(missing_ok=True)
-                    self._lock_path(claim.name).unlink(missing_ok=True)
+            for lease in self.leases():
+                if lease.owner == owner and not lease.live:
+                    self._lease_path(lease.name).unlink(missing_ok=True)
+                    self._lock_path(lease.name).unlink(missing_ok=True)
 
-    def claims(self) -> list[Claim]:
-        """Claims of runs that are under way, and of those that were interrupted."""
+    def leases(self) -> list[Lease]:
+        """Leases of runs that are under way, and of those that were interrupted."""
         found = []
-        for path in sorted((self.runs / "locks").glob("*.claim")):
-            owner, keys = _claimed(path)
+        for path in sorted((self.runs / "locks").glob(f"*{LEASE}")):
+            owner, keys = _leased(path)
             live = self._held(path.stem)
             if os.path.lexists(path):  # else its run has just ended well
-                found.append(Claim(path.stem, owner, keys, live))
+                found.append(Lease(path.stem, owner, keys, live))
         return found
 
     def _held(self, name: str) -> bool:
@@ -172,12 +174,12 @@ class Store:
             return True
 
     def discard(self, key: str) -> bool:
-        """Delete the artifact of ``key``; ``False`` when it is in use or claimed by a live run."""
+        """Delete the artifact of ``key``; ``False`` when it is in use or leased by a live run."""
         with self.lock(key) as mine:
             if not mine:
                 return False
             with self._gate():
-                if any(claim.live and claim.needs(key) for claim in self.claims()):
+                if any(lease.live and lease.needs(key) for lease in self.leases()):
                     return False
                 folder = self.folder(key)
                 gone = folder.with_name(f".{key}-{uuid4().hex[:8]}")
@@ -276,7 +278,7 @@ class Store:
 
     @contextmanager
     def _gate(self) -> Iterator[None]:
-        """One at a time: noting a claim, and discarding what nobody claims."""
+        """One at a time: noting a lease, and discarding what nobody leases."""
         path = self._lock_path("gate")
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -290,8 +292,8 @@ class Store:
     def _lock_path(self, name: str) -> Path:
         return self.runs / "locks" / f"{name}.lock"
 
-    def _claim_path(self, name: str) -> Path:
-        return self.runs / "locks" / f"{name}.claim"
+    def _lease_path(self, name: str) -> Path:
+        return self.runs / "locks" / f"{name}{LEASE}"
 
     def _sound(self, artifact: Artifact) -> bool:
         folder = self.folder(artifact.key)
@@ -320,8 +322,8 @@ class Store:
         log.warning("damaged artifact %s: moved to %s, it will be computed again", key[:12], aside)
 
 
-def _claimed(path: Path) -> tuple[str | None, frozenset[str] | None]:
-    """Owner and keys of a claim; ``None`` both when it is damaged."""
+def _leased(path: Path) -> tuple[str | None, frozenset[str] | None]:
+    """Owner and keys of a lease; ``None`` both when it is damaged."""
     try:
         content = read_json(path)
         owner, keys = content["owner"], content["keys"]
