@@ -252,15 +252,18 @@ def build_dataset(
             images out instead of raising and says so in ``defects``.
 
     Raises:
-        PluginError: No such data set is registered; the message suggests the closest name.
+        PluginError: No such data set is registered (the message suggests the closest name), or its reader raises
+            anything but the harness's own errors.
         ConfigError: A parameter is wrong.
         DataError: The data are missing or damaged.
     """
-    from harness.registry import manager, resolve
+    from harness.registry import guarded, manager, resolve
 
     record = (plugins or manager()).get("dataset", name)
     factory = resolve(record.factory)
     if lenient:
         factory = getattr(factory, "lenient", factory)
-    dataset: Dataset = factory(validate(record.params, params, where=f"{where}: params"))
+    checked = validate(record.params, params, where=f"{where}: params")
+    with guarded(f"{where}: reader {name!r}"):
+        dataset: Dataset = factory(checked)
     return dataset

@@ -15,6 +15,7 @@ from harness.common.lazy import lazy_face
 if TYPE_CHECKING:
     from harness.registry.build import build_params, resolve
     from harness.registry.host import PluginManager, PluginState, manager, manager_from_spec
+    from harness.registry.interrupts import guarded
     from harness.registry.names import did_you_mean, owner_of
     from harness.registry.params import (
         ParamInfo,
@@ -39,6 +40,7 @@ __all__ = [
     "component_uses",
     "describe_params",
     "did_you_mean",
+    "guarded",
     "manager",
     "manager_from_spec",
     "method_rounds",

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from harness.contract.errors import PluginError, WsssError
+
 
 class _Watch:
     """What is known of Ctrl-C: how many watch for it, and whether it was pressed."""
@@ -55,6 +57,23 @@ def watching() -> Iterator[None]:
 def of_user(error: BaseException) -> bool:
     """Whether an exception that came out of a plugin's code is the user's Ctrl-C; call it while ``watching``."""
     return isinstance(error, KeyboardInterrupt) and _watch.pressed
+
+
+@contextmanager
+def guarded(who: str) -> Iterator[None]:
+    """Run code of a plugin: whatever it raises becomes one ``PluginError`` that begins with ``who``.
+
+    The harness's own errors and the user's Ctrl-C pass.
+    """
+    try:
+        with watching():
+            yield
+    except WsssError:
+        raise
+    except BaseException as error:
+        if of_user(error):
+            raise
+        raise PluginError(f"{who}: {type(error).__name__}: {sentence(error)}") from error
 
 
 def sentence(error: BaseException) -> str:

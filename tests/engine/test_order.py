@@ -108,9 +108,7 @@ def compute(path, runs, *, executor=Inline, plugins=()):
 def cloud(monkeypatch):
     """A Dask executor on a client whose workers are threads; every stage is a process of its own, as on a cluster."""
     pool = ThreadPoolExecutor(2)
-    client = SimpleNamespace(
-        get_executor=lambda **options: pool, scheduler_info=lambda: {"workers": {"a": 1, "b": 2}}, close=lambda: None
-    )
+    client = SimpleNamespace(get_executor=lambda **options: pool, nthreads=lambda: {"a": 1, "b": 2}, close=lambda: None)
     monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=lambda *address: client))
     return DaskExecutor(DaskParams())
 

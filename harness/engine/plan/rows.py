@@ -19,6 +19,7 @@ from harness.registry import (
     build_params,
     component_needs,
     component_uses,
+    guarded,
     method_rounds,
     params_dict,
     resolve,
@@ -315,7 +316,10 @@ def open_data(manager: PluginManager, name: str, params: Mapping[str, Any], *, w
     Raises:
         ConfigError: Unknown reader or wrong parameter.
         DataError: The data are missing or damaged.
+        PluginError: The reader raises anything else.
     """
     record: Any = _get(manager, "dataset", name, where)
-    dataset: Dataset = resolve(record.factory)(build_params(record, params, where=f"{where}.params"))
+    checked = build_params(record, params, where=f"{where}.params")
+    with guarded(f"{where}: reader {name!r}"):
+        dataset: Dataset = resolve(record.factory)(checked)
     return dataset
