@@ -1,9 +1,10 @@
 """Everything that a plugin author reads. Importing it imports neither torch nor numpy."""
 
-from harness.contract.arrays import BACKGROUND, IGNORE, Box, PseudoLabel, SoftScores
+from harness.contract.arrays import BACKGROUND, IGNORE, Box, Point, PseudoLabel, SoftScores
 from harness.contract.errors import (
     ConfigError,
     DataError,
+    NoSupervision,
     PluginError,
     StoreError,
     SupervisionError,
@@ -46,6 +47,7 @@ from harness.contract.shared import CAMS, CLASSIFIER
 from harness.contract.supervision import (
     BOXES,
     MASKS,
+    POINTS,
     SALIENCY,
     TAGS,
     Need,
@@ -64,6 +66,7 @@ __all__ = [
     "IGNORE",
     "IMAGENET",
     "MASKS",
+    "POINTS",
     "SALIENCY",
     "SUPPORTED_CONTRACTS",
     "TAGS",
@@ -85,7 +88,9 @@ __all__ = [
     "MetricRecord",
     "Need",
     "NoParams",
+    "NoSupervision",
     "PluginError",
+    "Point",
     "PreviousRound",
     "PseudoLabel",
     "Refiner",

@@ -34,6 +34,14 @@ class Box(NamedTuple):
         return max(self.x1 - self.x0, 0) * max(self.y1 - self.y0, 0)
 
 
+class Point(NamedTuple):
+    """A pixel of which somebody said what it shows: column ``x``, row ``y``, class index ``cls`` (0 = background)."""
+
+    cls: int
+    x: int
+    y: int
+
+
 @dataclass(frozen=True)
 class SoftScores:
     """Per-class scores of one image, stored compactly.

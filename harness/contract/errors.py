@@ -38,6 +38,10 @@ class DataError(WsssError):
     """A data set, a list, an image or a mask is missing or damaged; names the file."""
 
 
+class NoSupervision(DataError):
+    """A data set has no labels of the kind that was read, by design: nothing is damaged."""
+
+
 class PluginError(WsssError):
     """A plugin is unknown, quarantined or breaks the contract; names plugin and reason."""
 

@@ -8,11 +8,14 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from harness.contract.errors import NoSupervision, SupervisionError
+from harness.contract.supervision import Supervision
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from harness.contract.arrays import Box, Image, Mask, PseudoLabel
+    from harness.contract.arrays import Box, Image, Mask, Point, PseudoLabel
 
 
 class Dataset(ABC):
@@ -52,9 +55,20 @@ class Dataset(ABC):
 
     def saliency(self, image_id: str) -> npt.NDArray[np.float32]:
         """(H, W) float32 in [0, 1]; raises ``DataError`` where the data set has none."""
-        from harness.contract.errors import DataError
+        raise NoSupervision(f"data set {self.name!r} has no saliency maps")
 
-        raise DataError(f"data set {self.name!r} has no saliency maps")
+    def read(self, kind: Supervision, image_id: str) -> Any:
+        """The labels of ``kind`` of one image; a reader of a kind without a method of its own overrides this.
+
+        A tuple of what the image holds (class indices, ``Box``, ``Point``), or an (H, W) array: class indices in uint8
+        with 255 where nothing is said, or float32 in [0, 1].
+
+        Raises:
+            DataError: The labels are damaged; as ``NoSupervision``, the data set has none of this kind.
+        """
+        if kind.shortcut:
+            return getattr(self, kind.shortcut)(image_id)
+        raise NoSupervision(f"data set {self.name!r} has no {kind}")
 
     @property
     def auxiliary(self) -> Dataset | None:
@@ -63,7 +77,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def digests(self, split: str) -> Mapping[str, str]:
-        """SHA-256 of the content of ``split`` by kind: ids, images, tags, boxes, masks, saliency.
+        """SHA-256 of the content of ``split`` by kind: ids, images, and the names of kinds of supervision.
 
         A kind the data set lacks is left out. Stage keys use only the kinds that a stage may see, so
         repairing a mask recomputes only what read masks.
@@ -108,6 +122,21 @@ class View(ABC):
     @abstractmethod
     def mask(self, image_id: str) -> Mask:
         """(H, W) uint8, 255 = ignore; needs ``MASKS`` and ``image_id in mask_ids``."""
+
+    def read(self, kind: Supervision, image_id: str) -> Any:
+        """The labels of any declared ``kind``, as ``Dataset.read`` gives them."""
+        if kind.shortcut:
+            return getattr(self, kind.shortcut)(image_id)
+        raise SupervisionError(f"this view cannot read {kind}")
+
+    def points(self, image_id: str) -> tuple[Point, ...]:
+        """Points in annotation order; needs ``POINTS``."""
+        points: tuple[Point, ...] = self.read(Supervision.POINTS, image_id)
+        return points
+
+    def ids_with(self, kind: Supervision) -> frozenset[str]:
+        """Ids for which ``kind`` is declared: all, a hashed fraction, or none."""
+        return self.mask_ids if kind is Supervision.MASKS else frozenset(self.ids)
 
     @property
     @abstractmethod

@@ -1,40 +1,94 @@
-"""Kinds of supervision, with the letters that the field uses, and what a method declares of them."""
+"""The table of kinds of supervision, and what a method declares of them.
+
+A kind is one member of ``Supervision``: its digests, the field of a data set and the meter bear its name, and legends,
+letters of a row and annotation hours are made from its entry. What reads it is ``read`` of a data set and of a view.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from harness.contract.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Price:
+    """What it costs to label one image, as published.
+
+    Attributes:
+        seconds: Human time an image, or a foreground class of an image.
+        source: Where that is published, as a note under a table says it; empty where nobody labels anything.
+        per: What ``seconds`` are counted for.
+    """
+
+    seconds: float
+    source: str
+    per: Literal["image", "class"] = "image"
+
+
+_BEARMAN = "Bearman et al., ECCV 2016"
+"""What's the Point: Semantic Segmentation with Point Supervision: 18.5 s for the absent classes of a VOC image."""
+_PAPADOPOULOS = "7 s a box, Papadopoulos et al., ICCV 2017"
+"""Extreme Clicking for Efficient Object Annotation; otherwise in Bearman's accounting, with 2.8 objects an image."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the table.
+
+    Attributes:
+        name: Name of the kind in digests, in the meter and in fields of data sets.
+        letter: What a row's supervision column shows: a capital, perhaps with small letters, that no other kind has.
+        noun: What legends call it.
+        price: Published labelling cost, ``None`` where there is none: no row that needs the kind has annotation hours.
+        shortcut: The method of ``Dataset`` and ``View`` that reads it, where it has one of its own besides ``read``.
+        names_classes: The labels of an image say which classes it shows, so whoever has them has tags for nothing.
+    """
+
+    name: str
+    letter: str
+    noun: str
+    price: Price | None
+    shortcut: str = ""
+    names_classes: bool = True
 
 
 class Supervision(StrEnum):
     """One kind of label of a training image.
 
     The order is the order of the letters in a table. Image access is free: every method sees the
-    training images.
+    training images. The attributes are those of ``Entry``.
     """
 
-    TAGS = "tags"
-    BOXES = "boxes"
-    SALIENCY = "saliency"
-    POINTS = "points"
-    MASKS = "masks"
+    _value_: str
+    letter: str
+    noun: str
+    price: Price | None
+    shortcut: str
+    names_classes: bool
 
-    @property
-    def letter(self) -> str:
-        """The field's letter: I (image tags), B, S, P, F (full pixel masks)."""
-        return _LETTERS[self]
+    TAGS = Entry("tags", "I", "tags", Price(1.0, _BEARMAN, per="class"), shortcut="tags")
+    BOXES = Entry("boxes", "B", "boxes", Price(18.5 + 2.8 * 7.0, _PAPADOPOULOS), shortcut="boxes")
+    SALIENCY = Entry("saliency", "S", "saliency", Price(0.0, ""), shortcut="saliency", names_classes=False)
+    POINTS = Entry("points", "P", "points", Price(22.1, _BEARMAN))
+    MASKS = Entry("masks", "F", "pixel masks", Price(239.7, _BEARMAN), shortcut="mask")
+
+    def __new__(cls, entry: Entry | str) -> Supervision:
+        """The member of an entry, equal to its name; a name alone, as in ``Supervision("tags")``, is only looked up."""
+        assert isinstance(entry, Entry)
+        kind = str.__new__(cls, entry.name)
+        kind._value_ = entry.name
+        kind.letter, kind.noun, kind.price = entry.letter, entry.noun, entry.price
+        kind.shortcut, kind.names_classes = entry.shortcut, entry.names_classes
+        return kind
 
 
-_LETTERS = {
-    Supervision.TAGS: "I",
-    Supervision.BOXES: "B",
-    Supervision.SALIENCY: "S",
-    Supervision.POINTS: "P",
-    Supervision.MASKS: "F",
-}
+def legend() -> str:
+    """What the letters of a table mean, for example ``I tags, B boxes``, in the order of the table."""
+    return ", ".join(f"{kind.letter} {kind.noun}" for kind in Supervision)
 
 
 @dataclass(frozen=True, order=True)
@@ -72,6 +126,7 @@ class Need:
 TAGS = Need(Supervision.TAGS)
 BOXES = Need(Supervision.BOXES)
 SALIENCY = Need(Supervision.SALIENCY)
+POINTS = Need(Supervision.POINTS)
 MASKS = Need(Supervision.MASKS)
 
 

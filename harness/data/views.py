@@ -6,15 +6,13 @@ import hashlib
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from harness.contract import Box, ConfigError, Dataset, Need, Supervision, SupervisionError, View, union
+from harness.contract import ConfigError, Dataset, Need, Supervision, SupervisionError, View, union
+from harness.data.reads import NamedReads
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from harness.contract.arrays import Image, Mask
+    from harness.contract.arrays import Image
 
 
 class Meter:
@@ -41,7 +39,7 @@ class Meter:
 
 
 def choose_fraction(ids: Iterable[str], fraction: float) -> frozenset[str]:
-    """The ``fraction`` of ``ids`` that carries pixel masks, alike for every method and in every order of ``ids``.
+    """The ``fraction`` of ``ids`` that carries a declared kind, alike for every method and in every order of ``ids``.
 
     These are the images with the smallest SHA-256 of ``"mask:" + id``: round-half-up of ``fraction`` of them, at
     least one. A smaller fraction is therefore a part of a larger one.
@@ -70,7 +68,7 @@ def _rank(purpose: str, image_id: str) -> bytes:
     return hashlib.sha256(f"{purpose}:{image_id}".encode()).digest()
 
 
-class DatasetView(View):
+class DatasetView(NamedReads, View):
     """The images of one split, and of the supervision only what ``needs`` declares.
 
     Picklable where the data set is; a copy in another process counts into its own meter.
@@ -95,7 +93,7 @@ class DatasetView(View):
             for need in union(needs)
             if not need.auxiliary
         }
-        self.mask_ids = self._allowed.get(Supervision.MASKS, frozenset())
+        self.mask_ids = self.ids_with(Supervision.MASKS)
         declared = [replace(need, auxiliary=False) for need in union(needs) if need.auxiliary]
         self._auxiliary = self._auxiliary_view(declared) if declared else None
 
@@ -114,25 +112,18 @@ class DatasetView(View):
         self._require_known(image_id)
         return self._dataset.size(image_id)
 
-    def tags(self, image_id: str) -> tuple[int, ...]:
-        """Ascending foreground class indices; needs ``TAGS``."""
-        self._require(Supervision.TAGS, image_id)
-        return self._dataset.tags(image_id)
+    def read(self, kind: Supervision, image_id: str) -> Any:
+        """The labels of ``kind``; the named readers come here too.
 
-    def boxes(self, image_id: str) -> tuple[Box, ...]:
-        """Boxes in annotation order; needs ``BOXES``."""
-        self._require(Supervision.BOXES, image_id)
-        return self._dataset.boxes(image_id)
+        Raises:
+            SupervisionError: They are not declared for this image.
+        """
+        self._require(kind, image_id)
+        return self._dataset.read(kind, image_id)
 
-    def saliency(self, image_id: str) -> npt.NDArray[np.float32]:
-        """(H, W) float32 in [0, 1]; needs ``SALIENCY``."""
-        self._require(Supervision.SALIENCY, image_id)
-        return self._dataset.saliency(image_id)
-
-    def mask(self, image_id: str) -> Mask:
-        """(H, W) uint8 class indices, 255 = ignore; needs ``MASKS`` and ``image_id in mask_ids``."""
-        self._require(Supervision.MASKS, image_id)
-        return self._dataset.mask(image_id)
+    def ids_with(self, kind: Supervision) -> frozenset[str]:
+        """Ids for which ``kind`` is declared: all, a hashed fraction, or none."""
+        return self._allowed.get(kind, frozenset())
 
     @property
     def auxiliary(self) -> DatasetView:
@@ -150,13 +141,14 @@ class DatasetView(View):
     def _require(self, kind: Supervision, image_id: str) -> None:
         self._require_known(image_id)
         if kind not in self._allowed:
-            declare = f"Need(Supervision.{kind.name}, auxiliary=True)" if self._suffix else kind.name
+            declare = f"Need(Supervision.{kind.name}{', auxiliary=True' if self._suffix else ''})"
             raise SupervisionError(f"{self._what(kind, image_id)} but {kind} are not declared; add {declare} to needs")
         if image_id not in self._allowed[kind]:
             share = f"{len(self._allowed[kind])} of {len(self.ids)} images"
+            chosen = "mask_ids" if kind is Supervision.MASKS else f"ids_with(Supervision.{kind.name})"
             raise SupervisionError(
                 f"{self._what(kind, image_id)} but {kind} are declared for {share}, not for this one; "
-                f"ask only for the ids in mask_ids, or declare a larger fraction in needs"
+                f"ask only for the ids in {chosen}, or declare a larger fraction in needs"
             )
         self._count(str(kind), image_id)
 

@@ -136,7 +136,7 @@ def _notes(
         _RESOLVABLE.format(_points(resolvable)): bool(resolvable),
         _POLICIES: True,
         _ORACLE: any(row.oracle_pseudo_miou is not None for row in rows),
-        annotation.NOTE: any(row.annotation_hours is not None for row in rows),
+        annotation.note(): any(row.annotation_hours is not None for row in rows),
         _RECONSTRUCTION: any(row.reconstruction for row in rows),
         _PARTIAL: any(row.status == "partial" for row in rows),
         _VERIFIED: any(row.verified for row in rows),

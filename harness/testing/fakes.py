@@ -14,27 +14,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.common.seeds import derive_seed
-from harness.contract import BOXES, MASKS, SALIENCY, TAGS, Box, DataError, Dataset, Need, PluginError, PreviousRound
+from harness.contract import TAGS, DataError, Dataset, Need, PluginError, PreviousRound, Supervision
 from harness.data.boxes import mask_tags
+from harness.data.reads import NamedReads
 from harness.data.views import DatasetView
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from harness.contract.arrays import Image, Mask
+    from harness.contract.arrays import Image
 
 
-class MemoryDataset(Dataset):
+class MemoryDataset(NamedReads, Dataset):
     """Training images and their annotations as arrays; there are no validation images.
 
     Args:
         images: Id to (H, W, 3) uint8 RGB.
         classes: Class names, the background first.
-        tags: Id to foreground class indices; by default what the mask shows, where there is one.
-        boxes: Id to boxes.
-        masks: Id to (H, W) uint8, 255 = ignore.
-        saliency: Id to (H, W) float32 in [0, 1].
         auxiliary: The auxiliary data set.
+        annotations: By name of a kind of supervision, id to what ``Dataset.read`` shall give; without ``tags``, an
+            image is tagged with what its mask shows.
+
+    Raises:
+        TypeError: ``annotations`` holds a name that is no kind of supervision.
     """
 
     def __init__(
@@ -42,17 +42,17 @@ class MemoryDataset(Dataset):
         images: Mapping[str, Image],
         *,
         classes: Sequence[str] = ("background", "one", "two"),
-        tags: Mapping[str, Sequence[int]] | None = None,
-        boxes: Mapping[str, Sequence[Box]] | None = None,
-        masks: Mapping[str, Mask] | None = None,
-        saliency: Mapping[str, npt.NDArray[np.float32]] | None = None,
         auxiliary: Dataset | None = None,
+        **annotations: Mapping[str, Any] | None,
     ) -> None:
+        unknown = sorted(set(annotations) - set(Supervision))
+        if unknown:
+            raise TypeError(f"{unknown[0]!r} is no kind of supervision; there are {', '.join(Supervision)}")
         self.name, self.classes = "memory", tuple(classes)
-        self._images, self._boxes, self._masks, self._saliency = images, boxes, masks, saliency
-        shown = {image_id: mask_tags(mask) for image_id, mask in (masks or {}).items()}
-        self._tags = tags if tags is not None else shown
-        self._auxiliary = auxiliary
+        self._images, self._auxiliary = images, auxiliary
+        self._given = {Supervision(name): given for name, given in annotations.items() if given is not None}
+        shown = {image_id: mask_tags(mask) for image_id, mask in self._given.get(Supervision.MASKS, {}).items()}
+        self._given.setdefault(Supervision.TAGS, shown)
 
     def ids(self, split: str) -> tuple[str, ...]:
         """The ids of ``images`` in order for ``train``, else none."""
@@ -67,23 +67,14 @@ class MemoryDataset(Dataset):
         height, width = self._images[image_id].shape[:2]
         return height, width
 
-    def mask(self, image_id: str) -> Mask:
-        """(H, W) uint8."""
-        mask: Mask = self._given(self._masks, image_id, "masks")
-        return mask
-
-    def tags(self, image_id: str) -> tuple[int, ...]:
-        """Ascending foreground class indices."""
-        return tuple(sorted(self._given(self._tags, image_id, "tags")))
-
-    def boxes(self, image_id: str) -> tuple[Box, ...]:
-        """Boxes in the given order."""
-        return tuple(self._given(self._boxes, image_id, "boxes"))
-
-    def saliency(self, image_id: str) -> npt.NDArray[np.float32]:
-        """(H, W) float32."""
-        saliency: npt.NDArray[np.float32] = self._given(self._saliency, image_id, "saliency")
-        return saliency
+    def read(self, kind: Supervision, image_id: str) -> Any:
+        """What was given: tags in ascending order, other sequences as tuples, arrays as they are."""
+        if image_id not in self._given.get(kind, ()):
+            raise DataError(f"data set 'memory': image {image_id!r} was made without {kind}")
+        given = self._given[kind][image_id]
+        if kind is Supervision.TAGS:
+            return tuple(sorted(given))
+        return given if isinstance(given, np.ndarray) else tuple(given)
 
     @property
     def auxiliary(self) -> Dataset | None:
@@ -93,13 +84,7 @@ class MemoryDataset(Dataset):
     def digests(self, split: str) -> Mapping[str, str]:
         """A digest of the ids under every kind."""
         digest = hashlib.sha256(" ".join(self.ids(split)).encode()).hexdigest()
-        return dict.fromkeys(("ids", "images", "tags", "boxes", "masks", "saliency"), digest)
-
-    @staticmethod
-    def _given(source: Mapping[str, Any] | None, image_id: str, kind: str) -> Any:
-        if source is None or image_id not in source:
-            raise DataError(f"data set 'memory': image {image_id!r} was made without {kind}")
-        return source[image_id]
+        return dict.fromkeys(("ids", "images", *Supervision), digest)
 
 
 def fake_view(images: Mapping[str, Image], *, needs: Sequence[Need] | None = None, **annotations: Any) -> DatasetView:
@@ -113,8 +98,7 @@ def fake_view(images: Mapping[str, Image], *, needs: Sequence[Need] | None = Non
     Raises:
         TypeError: ``annotations`` holds a name that ``MemoryDataset`` does not know.
     """
-    kinds = {"tags": TAGS, "boxes": BOXES, "saliency": SALIENCY, "masks": MASKS}
-    given = [need for name, need in kinds.items() if annotations.get(name) is not None]
+    given = [Need(kind) for kind in Supervision if annotations.get(kind) is not None]
     if annotations.get("masks") is not None and TAGS not in given:
         given.append(TAGS)
     return DatasetView(MemoryDataset(images, **annotations), "train", given if needs is None else needs)

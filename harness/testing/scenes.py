@@ -5,18 +5,16 @@ The module is also a plugin: it registers the data set ``conformance``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
 from harness.contract import Dataset, DatasetRecord, Need, Supervision, hookimpl
+from harness.testing.wrapped import WrappedDataset
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from harness.contract.arrays import Box, Image, Mask
+    from harness.contract.arrays import Image
 
 NAME = "conformance"
 IMAGES = 8
@@ -63,55 +61,28 @@ ALARM = Alarm()
 """One a process: stages of the kit run in this one."""
 
 
-class Watched(Dataset):
+class Watched(WrappedDataset):
     """A data set that tells ``ALARM`` of every access."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self._dataset = dataset
-        self.name, self.classes, self.show_images = dataset.name, dataset.classes, dataset.show_images
-
-    def ids(self, split: str) -> tuple[str, ...]:
-        """The original's."""
-        return self._dataset.ids(split)
 
     def image(self, image_id: str) -> Image:
         """The original's: (H, W, 3) uint8, RGB."""
         ALARM.tick()
-        return self._dataset.image(image_id)
+        return super().image(image_id)
 
     def size(self, image_id: str) -> tuple[int, int]:
         """The original's: (H, W)."""
         ALARM.tick()
-        return self._dataset.size(image_id)
+        return super().size(image_id)
 
-    def mask(self, image_id: str) -> Mask:
-        """The original's: (H, W) uint8, 255 = ignore."""
+    def read(self, kind: Supervision, image_id: str) -> Any:
+        """The original's labels of any kind."""
         ALARM.tick()
-        return self._dataset.mask(image_id)
-
-    def tags(self, image_id: str) -> tuple[int, ...]:
-        """The original's."""
-        ALARM.tick()
-        return self._dataset.tags(image_id)
-
-    def boxes(self, image_id: str) -> tuple[Box, ...]:
-        """The original's."""
-        ALARM.tick()
-        return self._dataset.boxes(image_id)
-
-    def saliency(self, image_id: str) -> npt.NDArray[np.float32]:
-        """The original's: (H, W) float32 in [0, 1]."""
-        ALARM.tick()
-        return self._dataset.saliency(image_id)
+        return super().read(kind, image_id)
 
     @property
     def auxiliary(self) -> Watched | None:
         """The auxiliary data set, watched alike."""
         return None if self._dataset.auxiliary is None else Watched(self._dataset.auxiliary)
-
-    def digests(self, split: str) -> Mapping[str, str]:
-        """The original's."""
-        return self._dataset.digests(split)
 
 
 def make(params: Params) -> Dataset:

@@ -45,12 +45,38 @@ def test_only_what_is_declared_can_be_read(dataset: Dataset, kind: str) -> None:
     need, read = READS[kind]
     image_id = dataset.ids("train")[0]
     others = [other for other, _ in READS.values() if other != need]
-    with pytest.raises(SupervisionError, match=rf"{kind} of image '{image_id}' were read .* add {need.kind.name} to"):
+    with pytest.raises(
+        SupervisionError,
+        match=rf"{kind} of image '{image_id}' were read .* add Need\(Supervision\.{need.kind.name}\) to",
+    ):
         read(DatasetView(dataset, "train", others), image_id)
     view = DatasetView(dataset, "train", [need])
     expected = {"masks": dataset.mask}.get(kind) or getattr(dataset, kind)
     np.testing.assert_array_equal(read(view, image_id), expected(image_id))
     assert view.meter.as_dict() == {kind: {"reads": 1, "images": 1}}
+
+
+@pytest.mark.parametrize("kind", READS)
+def test_one_method_reads_every_kind_and_is_metered_alike(dataset: Dataset, kind: str) -> None:
+    need, by_name = READS[kind]
+    image_id = dataset.ids("train")[0]
+    view = DatasetView(dataset, "train", [need])
+    np.testing.assert_array_equal(view.read(need.kind, image_id), by_name(view, image_id))
+    assert view.meter.as_dict() == {kind: {"reads": 2, "images": 1}}
+    with pytest.raises(SupervisionError, match=f"{kind} of image"):
+        DatasetView(dataset, "train", []).read(need.kind, image_id)
+
+
+def test_the_way_out_of_a_fraction_names_the_ids_of_that_kind(dataset: Dataset) -> None:
+    view = DatasetView(dataset, "train", [Need(Supervision.BOXES, 0.5), masks(0.2)])
+    assert view.ids_with(Supervision.BOXES) == choose_fraction(view.ids, 0.5)
+    assert view.ids_with(Supervision.MASKS) == view.mask_ids
+    assert view.ids_with(Supervision.TAGS) == frozenset()
+    outside = sorted(set(view.ids) - view.ids_with(Supervision.BOXES))[0]
+    with pytest.raises(SupervisionError, match=r"boxes are declared for 5 of 10 .* ids_with\(Supervision\.BOXES\), or"):
+        view.boxes(outside)
+    with pytest.raises(SupervisionError, match=r"masks are declared for 2 of 10 .* ids in mask_ids, or"):
+        view.mask(outside)
 
 
 def test_images_and_sizes_are_free_and_images_are_counted(dataset: Dataset) -> None:

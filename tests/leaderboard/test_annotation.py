@@ -2,7 +2,8 @@
 
 import pytest
 
-from harness.leaderboard.annotation import annotation_hours
+from harness.contract import Supervision
+from harness.leaderboard.annotation import annotation_hours, note
 
 
 @pytest.mark.parametrize(
@@ -33,3 +34,25 @@ def test_tags_cost_one_second_a_class():
 @pytest.mark.parametrize("supervision", ["I+F(aux)", "F(aux)", "X", "B;F"])
 def test_what_has_no_published_cost_is_none_not_a_guess(supervision):
     assert annotation_hours(supervision, images=10, classes=21) is None
+
+
+@pytest.mark.parametrize("kind", Supervision)
+def test_a_kind_without_a_price_has_no_hours_anywhere(kind, monkeypatch):
+    monkeypatch.setattr(kind, "price", None)
+    for supervision in (kind.letter, f"{kind.letter}18%", f"I+{kind.letter}", f"{kind.letter}+F"):
+        assert annotation_hours(supervision, images=10, classes=21) is None
+    assert f"{kind} " not in note().partition(": ")[2]
+
+
+def test_a_kind_may_have_two_letters(monkeypatch):
+    monkeypatch.setattr(Supervision.POINTS, "letter", "Sc")
+    hours = {text: annotation_hours(text, images=3600, classes=21) for text in ("Sc", "Sc50%", "S", "I+S+Sc", "P")}
+    assert hours == pytest.approx({"Sc": 22.1, "Sc50%": 11.05, "S": 0.0, "I+S+Sc": 22.1, "P": None})
+
+
+def test_the_note_under_a_table_names_each_cost_with_its_source():
+    assert note() == (
+        "Annotation hours are published costs on PASCAL VOC times training images: tags 1 s a class, points 22.1 s and "
+        "masks 239.7 s an image (Bearman et al., ECCV 2016), boxes 38.1 s an image (7 s a box, Papadopoulos et al., "
+        "ICCV 2017), saliency 0."
+    )

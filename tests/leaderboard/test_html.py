@@ -8,12 +8,13 @@ from html.parser import HTMLParser
 import pytest
 from board_records import Records, fill
 
+from harness.contract import Supervision
 from harness.leaderboard import build_board, load_runs
 from harness.leaderboard.frame import ClaimAnswer
 from harness.leaderboard.page.claims import verdict_on
 from harness.leaderboard.page.page import page_of, to_html
 from harness.leaderboard.page.panels import Gallery, Panel, RowMap
-from harness.leaderboard.page.plots import place_labels, series_of
+from harness.leaderboard.page.plots import kind_of, place_labels, series_of
 from harness.leaderboard.page.rows import Scale
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(1)'>\"&"
@@ -289,6 +290,15 @@ def test_no_kind_of_supervision_shares_a_marker_with_another_or_with_none(record
     assert len({(one.shape, one.number) for one in series.values()}) == len(series) == len(kinds)
     alone = series["none"]
     assert all(one.shape != alone.shape and one.number != alone.number for one in series.values() if one is not alone)
+
+
+def test_markers_of_the_page_are_named_by_the_table_also_with_two_letters(records, monkeypatch):
+    monkeypatch.setattr(Supervision.POINTS, "letter", "Ce")
+    records.add("cam")
+    (plain,) = build_board(load_runs(records.runs)).rows
+    rows = [plain.model_copy(update={"supervision": text}) for text in ("Ce18%", "I+Ce(aux)", "Ce1e-05%")]
+    assert [kind_of(row) for row in rows] == ["Ce", "I+Ce(aux)", "Ce"]
+    assert {series.name for series in series_of(rows).values()} == {"points", "tags and points of other images"}
 
 
 def test_a_sound_row_of_labels_alone_is_no_failure_in_the_table(records):

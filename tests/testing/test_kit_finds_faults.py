@@ -27,7 +27,7 @@ def test_a_sound_method_passes(tmp_path):
     ("method", "check", "words"),
     [
         ("shape", "runs", "the mask is 3x3, the image 64x64"),
-        ("undeclared", "runs", "masks are not declared; add MASKS to needs"),
+        ("undeclared", "runs", "masks are not declared; add Need(Supervision.MASKS) to needs"),
         ("stateful", "deterministic", "other bytes in a second run with the same seed"),
         ("sneaky", "supervision", "changes when masks that were not declared become noise"),
         ("neighbours", "images", "change with the images beside it"),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from harness.contract.supervision import Supervision
 from harness.leaderboard.frame import Row
 from harness.leaderboard.page.rows import Scale
 from harness.records.seeds import names_of
@@ -105,14 +106,14 @@ def _series(place: int, kind: str) -> Series:
 
 
 def _words(need: str) -> str:
-    names = {"I": "tags", "B": "boxes", "S": "saliency", "P": "points", "F": "pixel masks"}
+    names = {kind.letter: kind.noun for kind in Supervision}
     plain = need.removesuffix("(aux)")
     return names.get(plain, plain) + (" of other images" if plain != need else "")
 
 
 def kind_of(row: Row) -> str:
     """Supervision without shares, for example ``B+F`` of ``B+F18%``."""
-    return re.sub(r"[\d.e-]+%", "", row.supervision) if row.supervision != "none" else "none"
+    return re.sub(r"\d[\d.e-]*%", "", row.supervision) if row.supervision != "none" else "none"
 
 
 def plots_of(rows: Sequence[Row], series: Mapping[str, Series], *, name_backbones: bool) -> list[Plot]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
+from harness.contract.supervision import legend
 from harness.leaderboard import columns as text
 from harness.leaderboard.frame import Board, MetricColumn, Row
 from harness.leaderboard.reported import closest_reported, kind_of, reported_images
@@ -151,7 +152,7 @@ def _columns(board: Board, ceiling: float | None) -> list[Column]:
         Column("method", METHOD_HELP, partial(_method, name_seeds=not same_seeds), "ascending", "method"),
         Column("val mIoU", VAL_HELP, partial(_val, scale=val, ceiling=ceiling), style="wider", scale=val.ends),
         Column("% of full", OF_FULL_HELP, _of_full),
-        Column("supervision", "I tags, B boxes, S saliency, P points, F pixel masks", _supervision, "ascending", ""),
+        Column("supervision", legend(), _supervision, "ascending", ""),
         Column("backbone", "Backbone and what its weights were trained on", _backbone, "ascending", ""),
         *([Column("data set", "Data set", _dataset, "ascending", "")] if several else []),
         Column("pseudo mIoU", PSEUDO_HELP, partial(_pseudo, scale=pseudo), style="narrow", scale=pseudo.ends),
