@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 SECTIONS = ("backbone", "classifier", "cam", "segmenter", "test", "scoring")
 
@@ -171,6 +171,16 @@ class ScoringSettings(Section):
     pseudo_ignore: Literal["miss"] = Field("miss", description="an ignored pixel of a pseudo label counts as wrong")
     dev_fraction: float = Field(0.0, ge=0, lt=1, description="hashed share of val kept for choices, never scored")
     bootstrap: int = Field(1000, ge=100, le=100_000, description="resamples of the images for an interval")
+    counts: Listed[tuple[Literal["boundary", "size"], ...]] = Field(
+        (),
+        exclude_if=lambda value: not value,  # fingerprints of benchmarks that ask for nothing stay as they were
+        description="what else is counted per image, for metrics that need more than the confusion",
+    )
+
+    @field_validator("counts")
+    @classmethod
+    def _in_one_order(cls, counts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted(set(counts)))
 
 
 class Protocol(Section):

@@ -14,6 +14,13 @@ CONTRACT = 1
 
 SUPPORTED_CONTRACTS = frozenset({1})
 
+COUNTS = ("boundary", "size")
+"""What a benchmark can count of each image beside the confusion (``protocol.scoring.counts``).
+
+``boundary (..., 3, C)``: intersection, truth and prediction of the pixels near the boundary of each class.
+``size (..., 3, 3, C)``: the same areas of small, medium and large objects. Both are defined in ``docs/protocol.md``.
+"""
+
 Lazy = str | Callable[..., Any]
 """A callable, or ``"module:attribute"`` that is imported when it is first used."""
 
@@ -283,11 +290,14 @@ class MetricRecord(_Record):
         column: Header of the column; the name with blanks when it is empty.
         of: ``labels`` (pseudo labels of the training images: column ``pseudo_NAME``), ``predictions`` (of the
             validation images: column ``val_NAME``), or both.
+        counts: What it needs beside the confusion, out of ``COUNTS``: ``metric(confusion, *counts)`` gets one array
+            for each. Only benchmarks whose ``protocol.scoring.counts`` names them have these.
         percent: Whether it is a fraction of 1, which texts show in per cent; else they show two decimals.
     """
 
     column: str = ""
     of: tuple[str, ...] = ("labels", "predictions")
+    counts: tuple[str, ...] = ()
     percent: bool = True
 
 

@@ -38,6 +38,13 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class CountsFile(_Model):
+    """A file of counts beside the record, and its content hash."""
+
+    file: str = Field(pattern=r"^[^/\x00]+\.npz$")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class Score(_Model):
     """One scored set of label maps.
 
@@ -46,12 +53,14 @@ class Score(_Model):
         confusion: File name of the per-image confusions, beside the record.
         sha256: Content hash of that file.
         images: How many images were scored.
+        counts: What else was counted per image, by kind (``harness.scoring.image_counts``).
     """
 
     split: Literal["train", "val"]
     confusion: str = Field(pattern=r"^[^/\x00]+\.npz$")
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     images: int = Field(ge=1, lt=2**53)
+    counts: dict[Literal["boundary", "size"], CountsFile] = Field({}, exclude_if=lambda value: not value)
 
 
 class Oracle(_Model):

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.common.files import file_sha256, read_bytes
 from harness.contract.errors import DataError, StoreError, WsssError
-from harness.contract.run_record import Access, Failure, PluginInfo, RunRecord, Score, StageInfo
+from harness.contract.run_record import Access, CountsFile, Failure, PluginInfo, RunRecord, Score, StageInfo
 from harness.engine.environment import merged
 from harness.engine.plan.keys import public_protocol
-from harness.engine.stage.kinds.scores import CONFUSIONS, SUMMARY
+from harness.engine.stage.kinds.scores import CONFUSIONS, SUMMARY, counts_file
 from harness.engine.stage.meter import total
 from harness.engine.store.disk import read_json, write_atomically, writing
 from harness.engine.store.store import Store
@@ -54,7 +55,7 @@ class Records:
         return (
             record.model_dump(mode="json", include=set(known)) == known
             and [(stage.name, stage.key) for stage in record.stages] == list(cell.stages)
-            and all(_sha256(self.folder / score.confusion) == score.sha256 for score in record.scores.values())
+            and all(_sha256(self.folder / file) == sha256 for file, sha256 in _files(record))
         )
 
     def drop(self, cell: Cell) -> None:
@@ -71,14 +72,31 @@ class Records:
         scores, summaries = {}, {}
         for name, key in _scores(cell).items():
             folder = self._store.folder(key)
-            summary, data = read_json(folder / SUMMARY), read_bytes(folder / CONFUSIONS, error=StoreError)
-            file = f"{cell.stem}.{name}.npz"
-            write_atomically(self.folder / file, data)
-            sha256 = hashlib.sha256(data).hexdigest()
-            scores[name] = Score(split=summary["split"], confusion=file, sha256=sha256, images=summary["images"])
+            summary, file = read_json(folder / SUMMARY), f"{cell.stem}.{name}.npz"
+            scores[name] = Score(
+                split=summary["split"],
+                confusion=file,
+                sha256=self._copy(folder / CONFUSIONS, file),
+                images=summary["images"],
+                counts=self._copy_counts(folder, f"{cell.stem}.{name}"),
+            )
             summaries[name] = summary
         last = summaries["pseudo"]
         self._write(cell, "ok", scores=scores, oracle=last.get("oracle"), label_coverage=last.get("label_coverage"))
+
+    def _copy_counts(self, folder: Path, stem: str) -> dict[Any, CountsFile]:
+        """Copy the counts that the benchmark asks for beside the confusions."""
+        names = {kind: f"{stem}.{kind}.npz" for kind in self._plan.benchmark.protocol.scoring.counts}
+        return {
+            kind: CountsFile(file=name, sha256=self._copy(folder / counts_file(kind), name))
+            for kind, name in names.items()
+        }
+
+    def _copy(self, source: Path, name: str) -> str:
+        """Copy a file of the store beside the record, and return its SHA-256."""
+        data = read_bytes(source, error=StoreError)
+        write_atomically(self.folder / name, data)
+        return hashlib.sha256(data).hexdigest()
 
     def write_failure(self, cell: Cell, status: Literal["failed", "timeout"], error: Failure) -> None:
         """Write the record of a cell that has no numbers."""
@@ -184,6 +202,13 @@ def _round(item: ResolvedRound) -> dict[str, Any]:
         "segmenter": item.segmenter.use if item.segmenter else None,
         "warm_start": item.warm_start,
     }
+
+
+def _files(record: RunRecord) -> Iterator[tuple[str, str]]:
+    """Name and content hash of each file beside the record."""
+    for score in record.scores.values():
+        yield score.confusion, score.sha256
+        yield from ((counts.file, counts.sha256) for counts in score.counts.values())
 
 
 def _sha256(path: Path) -> str | None:

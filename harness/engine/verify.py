@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from harness.contract.run_record import RunRecord, Score
     from harness.maps.labels import LabelReader
     from harness.scoring.confusion import Confusions
+    from harness.scoring.image_counts import ImageCounts
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,12 @@ class Recount:
 
     Attributes:
         confusions: Of every scored image.
+        counts: What else the record's scoring counts, by kind.
         ignored: Pixels of label 255; ``pixels`` counts all.
     """
 
     confusions: Confusions
+    counts: dict[str, ImageCounts]
     ignored: int
     pixels: int
 
@@ -98,7 +101,7 @@ def _score(path: Path, record: RunRecord, name: str, score: Score, store: Store,
     if score.split != split:
         yield f"scores.{name}.split: the record says {score.split}, it is {split}"
     labels = _labels(store, record, name)
-    counted = _recount(labels, dataset, _scored_ids(dataset, record, split))
+    counted = _recount(labels, dataset, _scored_ids(dataset, record, split), record.scoring.counts)
     if score.images != len(counted.confusions):
         yield f"scores.{name}.images: the record says {score.images}, scored are {len(counted.confusions)}"
     file = path.parent / score.confusion
@@ -106,6 +109,7 @@ def _score(path: Path, record: RunRecord, name: str, score: Score, store: Store,
         yield f"scores.{name}: {_difference(Confusions.load(file), counted.confusions)}"
     elif file_problem(file) or file_sha256(file) != score.sha256:
         yield f"scores.{name}.confusion: {file} is missing or was changed"
+    yield from _counts(path, name, score, counted.counts)
     if name == "pseudo":
         yield from _label_numbers(record, labels, counted, dataset)
 
@@ -129,8 +133,22 @@ def _scored_ids(dataset: Dataset, record: RunRecord, split: str) -> tuple[str, .
     return ids if split == "train" else dev_split(ids, record.scoring.dev_fraction)[1]
 
 
-def _recount(labels: LabelReader, dataset: Dataset, ids: tuple[str, ...]) -> Recount:
+def _counts(path: Path, name: str, score: Score, counted: dict[str, ImageCounts]) -> Iterator[str]:
+    """What differs between the counts of the record and the recomputed ones."""
+    recorded = {str(kind): found for kind, found in score.counts.items()}
+    if recorded.keys() != counted.keys():
+        yield f"scores.{name}.counts: the record has {sorted(recorded)}, its protocol calls for {sorted(counted)}"
+    for kind in sorted(recorded.keys() & counted.keys()):
+        file = path.parent / recorded[kind].file
+        if hashlib.sha256(counted[kind].to_bytes()).hexdigest() != recorded[kind].sha256:
+            yield f"scores.{name}.counts.{kind}: the label maps give other counts"
+        elif file_problem(file) or file_sha256(file) != recorded[kind].sha256:
+            yield f"scores.{name}.counts.{kind}: {file} is missing or was changed"
+
+
+def _recount(labels: LabelReader, dataset: Dataset, ids: tuple[str, ...], kinds: Iterable[str]) -> Recount:
     from harness.scoring.confusion import score
+    from harness.scoring.image_counts import Counter
 
     ignored = pixels = 0
 
@@ -142,7 +160,9 @@ def _recount(labels: LabelReader, dataset: Dataset, ids: tuple[str, ...]) -> Rec
             pixels += label.size
             yield image_id, dataset.mask(image_id), label
 
-    return Recount(score(pairs(), len(dataset.classes)), ignored, pixels)
+    counter = Counter(kinds, len(dataset.classes))
+    confusions = score(counter.passing(pairs()), len(dataset.classes))
+    return Recount(confusions, counter.counted(), ignored, pixels)
 
 
 def _difference(recorded: Confusions, found: Confusions) -> str:

@@ -13,7 +13,7 @@ from harness.leaderboard import annotation
 from harness.leaderboard.claims import answer_claims
 from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
 from harness.leaderboard.initial_weights import with_initial_weights
-from harness.leaderboard.metrics import Metric, estimates
+from harness.leaderboard.metrics import Metric, check_counted, estimates
 from harness.records import code_states
 from harness.records.reader import Run, check_same_settings, group_key, once_a_cell
 from harness.records.seeds import APART, SHARED, comparable
@@ -76,7 +76,8 @@ def build_board(
         metrics: Registered metrics to compute as further columns (``harness.leaderboard.metrics.known_metrics``).
 
     Raises:
-        ConfigError: Fingerprints differ and ``allow_mixed`` is false; names every field that differs. Or ``strict``.
+        ConfigError: Fingerprints differ and ``allow_mixed`` is false; names every field that differs. Or ``strict``. Or
+            a metric needs counts that the runs do not have.
         DataError: A confusion file is missing, damaged or changed, seeds scored different images, or two records of the
             same cell have different numbers.
         PluginError: One of the ``metrics`` cannot be built or computed.
@@ -84,6 +85,7 @@ def build_board(
     runs = once_a_cell(runs)
     if not allow_mixed:
         check_same_settings(runs)
+    check_counted(runs, metrics)
     groups: dict[tuple[str, ...], list[Run]] = defaultdict(list)
     for run in sorted(runs, key=lambda run: run.record.seed):
         groups[group_key(run.record)].append(run)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.contract.errors import PluginError
+from harness.contract.errors import ConfigError, PluginError
 from harness.leaderboard.frame import Estimate, MetricColumn
 from harness.registry import build_params, resolve
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness.contract import MetricRecord
     from harness.records.reader import Run
     from harness.registry import PluginManager
+    from harness.scoring.measure import PerImage, Scored
     from harness.scoring.metrics import Values
 
 _SCORE = {"labels": "pseudo", "predictions": "val"}
@@ -73,15 +74,45 @@ def estimates(runs: Sequence[Run], metrics: Iterable[Metric], *, resamples: int)
         asked[metric.score].append(metric)
     found: dict[str, Estimate] = {}
     for score, group in asked.items():
-        counted = [run.confusions(score) for run in runs]
-        seeds = [{"confusion": confusions} for confusions in counted if confusions is not None]
-        if not seeds or len(seeds) < len(runs):
+        counted = set(runs[0].record.scoring.counts)
+        group = [metric for metric in group if counted.issuperset(metric.record.counts)]
+        kinds = sorted({kind for metric in group for kind in metric.record.counts})
+        seeds = [_scored(run, score, kinds) for run in runs]
+        known = [scored for scored in seeds if scored is not None]
+        if not group or not known or len(known) < len(runs):
             continue
-        measures = [Measure(metric.record.name, _build(metric.record)) for metric in group]
-        for metric, interval in zip(group, measured(seeds, measures, resamples=resamples), strict=True):
+        measures = [
+            Measure(metric.record.name, _build(metric.record), ("confusion", *metric.record.counts)) for metric in group
+        ]
+        for metric, interval in zip(group, measured(known, measures, resamples=resamples), strict=True):
             if interval is not None:
                 found[metric.name] = Estimate(**interval._asdict())
     return found
+
+
+def check_counted(runs: Iterable[Run], metrics: Iterable[Metric]) -> None:
+    """Refuse a metric that needs counts of which no run has any.
+
+    Raises:
+        ConfigError: Names the counts and how to get them.
+    """
+    counted = {kind for run in runs for kind in run.record.scoring.counts}
+    for metric in metrics:
+        lacking = ", ".join(kind for kind in metric.record.counts if kind not in counted)
+        if lacking:
+            wanted = ",".join(metric.record.counts)
+            raise ConfigError(
+                f"--columns: {metric.name!r} needs counts of {lacking}, which these records do not have; run again "
+                f"with -o protocol.scoring.counts=[{wanted}] (only the scores are computed again)"
+            )
+
+
+def _scored(run: Run, score: str, kinds: Iterable[str]) -> Scored | None:
+    """The confusions of a score and its counts of ``kinds``, or ``None`` when the run lacks one of them."""
+    found: dict[str, PerImage | None] = {"confusion": run.confusions(score)}
+    found |= {kind: run.counts(score, kind) for kind in kinds}
+    known = {name: counted for name, counted in found.items() if counted is not None}
+    return known if len(known) == len(found) else None
 
 
 def _build(record: MetricRecord) -> Callable[..., Values]:

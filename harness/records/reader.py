@@ -19,6 +19,7 @@ from harness.contract.run_record import RunRecord, Score
 from harness.records.files import read_record
 from harness.records.marks import is_marked
 from harness.scoring.confusion import Confusions
+from harness.scoring.image_counts import ImageCounts
 
 Report = Callable[[str], None]
 """Told of each record that is left out, in one sentence."""
@@ -45,6 +46,22 @@ class Run:
         """
         score = self.record.scores.get(name)
         return None if score is None else self._read(score)
+
+    def counts(self, name: str, kind: str) -> ImageCounts | None:
+        """What score ``name`` counted beside its confusions, or ``None`` when it did not count this ``kind``.
+
+        Raises:
+            DataError: As for the confusions.
+        """
+        score = self.record.scores.get(name)
+        found = None if score is None else {str(key): value for key, value in score.counts.items()}.get(kind)
+        if score is None or found is None:
+            return None
+        path = self.path.parent / found.file
+        counts = ImageCounts.load(path, kind, sha256=found.sha256)
+        if (len(counts.ids), counts.num_classes) != (score.images, len(self.record.dataset.classes)):
+            raise DataError(f"{printable(path)}: its images or classes are not as many as the run record names")
+        return counts
 
     @property
     def verified(self) -> bool:

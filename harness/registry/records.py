@@ -28,7 +28,7 @@ from harness.contract import (
     SharedStage,
     Use,
 )
-from harness.contract.records import AnyRecord
+from harness.contract.records import COUNTS, AnyRecord
 from harness.registry.names import is_pydantic
 
 KINDS: Mapping[str, type[AnyRecord]] = {
@@ -147,6 +147,10 @@ def _tuple_of(item: type) -> Check:
     return lambda value: isinstance(value, tuple) and all(isinstance(entry, item) for entry in value)
 
 
+def _is_counts(value: object) -> bool:
+    return value == () or _some_of(*COUNTS)(value)
+
+
 def _some_of(*names: str) -> Check:
     return lambda value: isinstance(value, tuple) and bool(value) and all(entry in names for entry in value)
 
@@ -188,6 +192,7 @@ _RULES: Mapping[str, tuple[Check, str]] = {
     "inputs": (_is_inputs, "an InputRule with three numbers as mean and three positive ones as std"),
     "column": (_is(str), "a string"),
     "of": (_some_of("labels", "predictions"), "a tuple of 'labels', 'predictions' or both"),
+    "counts": (_is_counts, "a tuple of 'boundary', 'size' or both, or an empty one"),
     "percent": (_is(bool), "a boolean"),
     "suffix": (_is(str), "a string"),
 }

@@ -18,6 +18,8 @@ _METRICS = {
     "under_activation": ("under-activation", "share of true foreground predicted background or missed"),
 }
 
+_SIZES = {"small": "less than 0.33 %", "medium": "0.33 % to 3 %", "large": "3 % or more"}
+
 
 @hookimpl
 def wsss_metrics() -> Iterator[MetricRecord]:
@@ -31,3 +33,18 @@ def wsss_metrics() -> Iterator[MetricRecord]:
         summary="share of scored pixels that have a predicted class",
         of=("labels",),
     )
+    yield MetricRecord(
+        "boundary_iou",
+        factory="harness.scoring.metrics:boundary_iou_metric",
+        column="boundary IoU",
+        summary="mean IoU of the pixels within 2 % of the image diagonal from the boundary of their class",
+        counts=("boundary",),
+    )
+    for size, share in _SIZES.items():
+        yield MetricRecord(
+            f"{size}_iou",
+            factory=f"harness.scoring.metrics:{size}_iou_metric",
+            column=f"IoU of {size} objects",
+            summary=f"mean IoU of objects of {share} of the image",
+            counts=("size",),
+        )

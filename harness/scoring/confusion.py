@@ -3,29 +3,23 @@
 * Counts are integers from the pixel to the total: no float ever holds a count, whatever the size of the data set.
 * One ``np.bincount`` an image over the combined value ``truth * 256 + predicted``; the 65,536 bins also hold every
   illegal value, so validation costs nothing extra.
-* Stored sparsely (an image holds few class pairs) as an uncompressed ``.npz`` whose bytes depend on the content alone:
-  fixed zip timestamps, explicit byte order, no compressor version.
+* Stored sparsely: an image holds few class pairs.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import re
-import struct
-import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.common.files import read_bytes
 from harness.common.text import one_line, printable
 from harness.contract.arrays import IGNORE
 from harness.contract.errors import DataError
+from harness.scoring.npz import UNREADABLE, from_npz, load_npz, names_of, save_npz, to_npz
 
 if TYPE_CHECKING:
     from harness.contract.arrays import Mask
@@ -42,20 +36,8 @@ _ARRAYS = {
 }
 """Name and type of each array of a file, in the order of the file."""
 
-_HEADER = re.compile(
-    rb"\x93NUMPY\x01\x00..\{'descr': '(?P<dtype>[<|][a-zA-Z][1-9][0-9]{0,5})', 'fortran_order': False, "
-    rb"'shape': \((?:(?P<length>[0-9]{1,12}),)?\), \} *\n",
-    re.DOTALL,
-)
-"""What numpy writes before a vector or a single number."""
-
-LIMIT = 1 << 29
-"""Bytes that a file may have: some millions of images."""
-
 MOST_PIXELS = 1 << 53
 """Pixels of all images: sums of them stay exact."""
-
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def image_confusion(truth: Mask, pred: Mask, num_classes: int, *, image_id: str = "?") -> Counts:
@@ -206,15 +188,7 @@ class Confusions:
             "pred": self.pred,
             "count": self.count.astype("<i8"),
         }
-        file = io.BytesIO()
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            for name in _ARRAYS:
-                member = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
-                member.create_system = 3
-                data = io.BytesIO()
-                np.lib.format.write_array(data, arrays[name], version=(1, 0), allow_pickle=False)
-                archive.writestr(member, data.getvalue())
-        return file.getvalue()
+        return to_npz(arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str = "confusions") -> Confusions:
@@ -224,19 +198,14 @@ class Confusions:
             DataError: The bytes are damaged or no confusions.
         """
         try:
-            ids, num_classes, index, truth, pred, count = _arrays(data)
-            "".join(ids.tolist()).encode()  # an id that is not text is a ValueError
-            return cls(tuple(ids.tolist()), int(num_classes), index, truth, pred, count)
-        except (zipfile.BadZipFile, ValueError, EOFError, OSError, RuntimeError, struct.error, DataError) as error:
+            ids, num_classes, index, truth, pred, count = from_npz(data, _ARRAYS)
+            return cls(names_of(ids), int(num_classes[0]), index, truth, pred, count)
+        except UNREADABLE as error:
             raise DataError(f"{name}: not a readable confusion file ({one_line(error)})") from None
 
     def save(self, path: Path) -> str:
         """Write the file in one step (temporary name, then rename) and return its SHA-256."""
-        data = self.to_bytes()
-        temporary = path.with_name(f".{path.name}.tmp")
-        temporary.write_bytes(data)
-        temporary.replace(path)
-        return hashlib.sha256(data).hexdigest()
+        return save_npz(path, self.to_bytes())
 
     @classmethod
     def load(cls, path: Path, *, sha256: str | None = None) -> Confusions:
@@ -245,40 +214,7 @@ class Confusions:
         Raises:
             DataError: The file is missing, damaged, or not the one that was hashed.
         """
-        data = read_bytes(path, error=DataError, limit=LIMIT)
-        found = hashlib.sha256(data).hexdigest()
-        if sha256 is not None and found != sha256:
-            raise DataError(f"{printable(path)}: content hash is {found[:12]} but the run record names {sha256[:12]}")
-        return cls.from_bytes(data, printable(path))
-
-
-def _arrays(data: bytes) -> Iterator[npt.NDArray[Any]]:
-    """The arrays of an archive, in the order of ``_ARRAYS``; nothing is allocated beyond the bytes that are there.
-
-    Raises:
-        ValueError: An array is missing, compressed, or not what its header says.
-    """
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        names = [f"{name}.npy" for name in _ARRAYS]
-        if archive.namelist() != names:
-            raise ValueError(f"its arrays must be {', '.join(_ARRAYS)}")
-        if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
-            raise ValueError("its arrays are compressed")
-        contents = [archive.read(name) for name in names]
-    return (_array(name, content) for name, content in zip(_ARRAYS, contents, strict=True))
-
-
-def _array(name: str, content: bytes) -> npt.NDArray[Any]:
-    """One ``.npy`` member: a vector, or a single number, of the type that ``name`` has."""
-    header = _HEADER.match(content)
-    if header is None or not re.fullmatch(_ARRAYS[name], header["dtype"].decode()):
-        raise ValueError(f"array {name} is not of type {_ARRAYS[name]}")
-    dtype, values = np.dtype(header["dtype"].decode()), content[header.end() :]
-    single = header["length"] is None
-    if single != (name == "num_classes") or len(values) != dtype.itemsize * int(header["length"] or single):
-        raise ValueError(f"array {name} is not of the length that it states")
-    found: npt.NDArray[Any] = np.frombuffer(values, dtype) if values else np.empty(0, dtype)
-    return found[0] if single else found
+        return cls.from_bytes(load_npz(path, sha256=sha256), printable(path))
 
 
 def score(pairs: Iterable[tuple[str, Mask, Mask]], num_classes: int) -> Confusions:

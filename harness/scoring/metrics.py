@@ -113,6 +113,16 @@ def label_coverage(confusion: Pixels) -> Values:
     return _ratio(confusion[..., :-1].sum((-2, -1)), confusion.sum((-2, -1)))
 
 
+def boundary_iou(confusion: Pixels, boundary: Pixels) -> Values:
+    """(...) mean IoU of boundary regions over the classes that the truth holds, of (..., 3, C) areas of them."""
+    return miou_of_areas(boundary)
+
+
+def iou_by_size(size: int) -> Metric:
+    """Mean IoU of the objects of one size (0 small, 1 medium, 2 large) over the foreground classes that have some."""
+    return lambda confusion, areas: miou_of_areas(areas[..., size, :, :])
+
+
 def _ratio(part: npt.ArrayLike, whole: npt.ArrayLike, where: npt.ArrayLike = True) -> Values:
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     result = np.full(np.broadcast_shapes(part.shape, whole.shape), np.nan)
@@ -141,3 +151,5 @@ recall_metric = _factory(mean_recall)
 over_activation_metric = _factory(over_activation)
 under_activation_metric = _factory(under_activation)
 label_coverage_metric = _factory(label_coverage)
+boundary_iou_metric = _factory(boundary_iou)
+small_iou_metric, medium_iou_metric, large_iou_metric = (_factory(iou_by_size(size)) for size in range(3))

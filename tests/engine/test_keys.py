@@ -132,6 +132,8 @@ def test_methods_that_ask_for_the_same_shared_stage_share_its_key(write_config):
         ("protocol.classifier.optim.lr=0.5", "fill", set()),
         ("protocol.classifier.optim.lr=0.5", "learnt", {"learn", "r1/generate learnt", "r1/score labels", *LATER}),
         ("protocol.scoring.bootstrap=200", "learnt", set()),
+        ("protocol.scoring.counts=[boundary]", "fill", {"r1/score labels", "score predictions"}),
+        ("protocol.scoring.counts=[]", "fill", set()),
         ("protocol.scoring.dev_fraction=0.4", "fill", {"predict", "score predictions"}),
         ("dataset.params.masks=1", "learnt", {"r1/score labels", "score predictions"}),
         ("dataset.params.tags=1", "fill", {"r1/generate fill", "r1/score labels", *LATER}),
@@ -160,6 +162,10 @@ def test_the_fingerprint_leaves_axes_and_paths_out(write_config, tmp_path):
         (other / name).write_bytes((tmp_path / name).read_bytes())
     two, _ = make_plan(other / "toy.yaml", seeds=[3], backbones=["wide"])
     assert one.fingerprint == two.fingerprint
+    assert one.fingerprint == make_plan(write_config(), ["protocol.scoring.counts=[]"])[0].fingerprint
+    texts = ("[size,boundary]", "[boundary,size]")
+    orders = [make_plan(write_config(), [f"protocol.scoring.counts={text}"])[0] for text in texts]
+    assert orders[0].fingerprint == orders[1].fingerprint != one.fingerprint
     assert one.fingerprint != make_plan(write_config(), ["protocol.test.flip=true"])[0].fingerprint
     assert one.fingerprint != make_plan(write_config(), ["dataset.params.masks=1"])[0].fingerprint
 

@@ -103,13 +103,20 @@ def test_without_asking_no_rendering_changes(sweep):
 
 
 def test_every_built_in_metric_gives_its_columns(sweep):
-    known = known_metrics(manager())
+    known = {name: metric for name, metric in known_metrics(manager()).items() if not metric.record.counts}
     board = build_board(load_runs(sweep.runs), metrics=list(known.values()))
     full = board.rows[0]
     assert set(full.metrics) == set(known)
     assert {"val_pixel_accuracy", "pseudo_recall", "val_foreground_iou", "pseudo_label_coverage"} <= set(known)
     assert "val_label_coverage" not in known, "predictions cover every pixel"
     assert all(0 <= one.low <= one.value <= one.high <= 1 for one in full.metrics.values())
+
+
+def test_a_metric_whose_counts_the_records_lack_says_how_to_get_them(sweep):
+    metric = known_metrics(manager())["val_boundary_iou"]
+    words = r"'val_boundary_iou' needs counts of boundary, .* -o protocol\.scoring\.counts=\[boundary\]"
+    with pytest.raises(ConfigError, match=words):
+        build_board(load_runs(sweep.runs), metrics=[metric])
 
 
 def test_a_failed_row_and_a_row_without_a_value_have_an_empty_cell(records):

@@ -269,7 +269,11 @@ class _Layout:
             kind,
             needs=(MASKS,),
             inputs={"scored": scored},
-            params={**rules, **({"dev_fraction": scoring.dev_fraction} if split == "val" else {})},
+            params={
+                **rules,
+                **({"dev_fraction": scoring.dev_fraction} if split == "val" else {}),
+                **({"counts": list(scoring.counts)} if scoring.counts else {}),
+            },
             split=split,
         )
 

@@ -12,6 +12,7 @@ from harness.contract.arrays import IGNORE
 from harness.maps.labels import LabelReader
 from harness.maps.scores import upsample
 from harness.scoring.confusion import score
+from harness.scoring.image_counts import Counter
 from harness.scoring.oracle import sweep
 
 if TYPE_CHECKING:
@@ -56,9 +57,17 @@ def _pairs(stage: Stage, reader: LabelReader, split: str) -> Iterator[tuple[str,
         stage.ctx.progress(done, len(ids))
 
 
+def counts_file(kind: str) -> str:
+    """Name of the file with the counts of a kind (``harness.scoring.image_counts``)."""
+    return f"counts-{kind}.npz"
+
+
 def _save_confusions(stage: Stage, pairs: Iterable[tuple[str, Any, Any]]) -> int:
-    confusions = score(pairs, stage.ctx.num_classes)
+    counter = Counter(stage.spec.params.get("counts", ()), stage.ctx.num_classes)
+    confusions = score(counter.passing(pairs), stage.ctx.num_classes)
     confusions.save(stage.ctx.out / CONFUSIONS)
+    for kind, counts in counter.counted().items():
+        counts.save(stage.ctx.out / counts_file(kind))
     return len(confusions.ids)
 
 
