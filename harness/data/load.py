@@ -28,15 +28,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_MOST_BYTES = 1 << 20
+"""Of a YAML file: far more than any real one, and read in a second or two."""
 
 
 def load_yaml(path: Path | str) -> dict[str, Any]:
     """Read a YAML file whose top level is a mapping.
 
     Raises:
-        ConfigError: The file is missing, unreadable, no valid YAML, repeats a key or holds no mapping.
+        ConfigError: The file is missing, unreadable, too long, no valid YAML, repeats a key or holds no mapping.
     """
-    value = parse_yaml(read_text(path), where=printable(path))
+    value = parse_yaml(read_text(path, limit=_MOST_BYTES), where=printable(path))
     if not isinstance(value, dict):
         raise ConfigError(f"{printable(path)}: the top level must be a mapping of fields, not {_kind(value)}")
     return value

@@ -105,6 +105,14 @@ def test_bad_yaml_names_file_and_line(tmp_path: Path, text: str, part: str) -> N
     assert part in str(caught.value)
 
 
+@pytest.mark.timeout(20)
+def test_yaml_without_end_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
+    file = tmp_path / "long.yaml"
+    file.write_text("a: " + "x" * 100_000_000)
+    with pytest.raises(ConfigError, match=r"long\.yaml: has 100,000,003 bytes, at most 1,048,576 are read"):
+        load_yaml(file)
+
+
 def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.yaml: no such file"):
         load_yaml(tmp_path / "none.yaml")

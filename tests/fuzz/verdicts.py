@@ -69,6 +69,8 @@ def _sentences(ending: Ending) -> Iterator[str]:
         yield f"stderr has {len(lines)} lines"
     if any(len(line) > MOST_CHARACTERS for line in lines):
         yield "stderr has a line without end"
+    if (defects := len(re.findall(r"^defect:", ending.out, re.MULTILINE))) > MOST_SENTENCES:
+        yield f"stdout has {defects} defects"
     if ending.code == 2 and not lines and "defect" not in ending.out:
         yield "exit code 2 without a word"
     if any(not line.strip() for line in lines):
