@@ -103,7 +103,9 @@ def _is_lazy(value: object) -> bool:
 
 
 def _is_params(value: object) -> bool:
-    return isinstance(value, type) and (dataclasses.is_dataclass(value) or is_pydantic(value))
+    """Such a class, of a module with a name: its code is part of the key of every stage."""
+    sort = isinstance(value, type) and (dataclasses.is_dataclass(value) or is_pydantic(value))
+    return sort and isinstance(value.__module__, str)
 
 
 def _is_inputs(value: object) -> bool:
@@ -172,7 +174,7 @@ _NONE = type(None)
 _ANYTHING: tuple[Check, str] = (lambda value: True, "anything")
 _RULES: Mapping[str, tuple[Check, str]] = {
     "factory": (_is_lazy, "a callable or 'module:attribute'"),
-    "params": (_is_params, "a dataclass or a pydantic model (the class)"),
+    "params": (_is_params, "a dataclass or a pydantic model (the class, with its __module__)"),
     "card": (_is_card, "a Card with a tuple of Reported, or None"),
     "summary": (_is(str), "a string"),
     "needs": (_or_callable(is_needs), "a tuple of Need or a callable, for example (TAGS,)"),

@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,13 +44,14 @@ def check_plugin(name: str, manager: PluginManager, folder: Path) -> Iterator[tu
     """
     manager = with_scenes(manager)
     for number, (kind, record) in enumerate(named(name, manager)):
-        if kind in FACTORIES:
-            findings = [_guarded("factory", lambda: _factory(manager, kind, record))]  # noqa: B023
-            if kind == "backbone":
-                findings.append(_guarded("network", lambda: checks.sound_backbone(manager, record)))  # noqa: B023
-            yield f"{kind} {record}", findings
-        else:
-            yield f"{kind} {record}", check_row(row_of(kind, record), manager, folder / str(number))
+        with redirect_stdout(sys.stderr):  # what a plugin prints must not end up in --json
+            if kind in FACTORIES:
+                findings = [_guarded("factory", lambda: _factory(manager, kind, record))]  # noqa: B023
+                if kind == "backbone":
+                    findings.append(_guarded("network", lambda: checks.sound_backbone(manager, record)))  # noqa: B023
+            else:
+                findings = check_row(row_of(kind, record), manager, folder / str(number))
+        yield f"{kind} {record}", findings
 
 
 def named(name: str, manager: PluginManager) -> list[tuple[str, str]]:

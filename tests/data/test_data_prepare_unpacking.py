@@ -97,6 +97,14 @@ def unknown_packing(path: Path) -> None:
     path.write_bytes(content)
 
 
+def lying_offset(path: Path) -> None:
+    """Its directory is said to lie far behind, so its members before the begin of the file."""
+    zipped(path, GOOD)
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, len(content) - 6, 10**9)
+    path.write_bytes(content)
+
+
 def negative_size(path: Path) -> None:
     """Its next header is itself, for ever."""
     tarred(path, GOOD)
@@ -113,6 +121,7 @@ FAULTS: dict[str, tuple[Archive, Callable[[Path], None], str]] = {
     "encrypted": (ZIP, encrypted, "holds top/in/good, an encrypted file, where only files and folders"),
     "broken stream": (ZIP, broken_stream, r"damaged \("),
     "unknown packing": (ZIP, unknown_packing, r"damaged \(.*compression"),
+    "lying offset": (ZIP, lying_offset, r"damaged \(.*nvalid argument|damaged \(.*seek"),
     "bomb": (ZIP, huge, r"cannot be unpacked, no room for top/in/huge of 100,000,000,000,000 bytes"),
     "bomb in a tar": (
         TAR,

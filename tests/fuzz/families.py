@@ -78,8 +78,8 @@ RUN: Command = ("run", BENCH, *PLUGINS, *RUNS, "--executor", "inline", "--device
 DATA = (CHECK, PLAN, RUN)
 READERS: tuple[Command, ...] = (
     ("leaderboard", "{root}/runs", *OUT),
-    ("leaderboard", BENCH, *PLUGINS, *RUNS, "--allow-mixed", "--claims"),
-    ("compare", "fill", "learnt", *RUNS),
+    ("leaderboard", BENCH, *PLUGINS, *RUNS, "--allow-mixed", "--claims", "--format", "html,tex", *OUT),
+    ("compare", "fill", "learnt", *RUNS, *OUT, *PLUGINS),
     ("verify", "{root}/runs", *PLUGINS),
     ("status", *RUNS),
     ("store", "list", *RUNS),
@@ -106,6 +106,9 @@ PLUGIN: dict[str, Mutation] = {
     "its lines": mutate_plugins.statements,
 }
 MINE = ("--plugin", "{root}/bench/mine.py")
+LIST: Command = ("plugins", "list", *MINE)
+KIT: Command = ("plugins", "check", "mine", *MINE)
+"""Imports torch where the plugin is sound, so it takes seconds."""
 
 _read_json = partial(worlds.voc, sources=("boxes.json", "tags.json"))
 _read_xml = partial(worlds.voc, sources=("xml", "xml"))
@@ -145,14 +148,8 @@ FAMILIES = (
     Family("benchmark YAML", 160, worlds.configs, ["bench/bench.yaml"], YAML, (PLAN, RUN, READERS[1])),
     Family("data set YAML", 100, worlds.voc, ["bench/data.yaml"], YAML, DATA),
     Family("segmenter file", 70, worlds.segmenter, ["bench/model.py", "bench/other.py"], PYTHON, (PLAN,)),
-    Family(
-        "plugin file",
-        100,
-        worlds.plugin,
-        ["bench/mine.py"],
-        PLUGIN,
-        (("plugins", "list", *MINE), ("plugins", "check", "mine", *MINE), (*PLAN, *MINE)),
-    ),
+    Family("plugin file", 100, worlds.plugin, ["bench/mine.py"], PLUGIN, (LIST, (*PLAN, *MINE), (*RUN, *MINE))),
+    Family("plugin under the kit", 15, worlds.plugin, ["bench/mine.py"], PLUGIN, (LIST, KIT)),
     _runs("record", 120, ["records/*/*.json"], TREE),
     _runs("confusions", 40, ["records/*/*.npz"], ARRAYS),
     _runs("manifest", 40, ["store/*/*/artifact.json"], TREE),

@@ -65,7 +65,9 @@ def _nul(data: bytearray, rng: Random) -> bytearray:
 
 
 def _huge(path: Path, rng: Random) -> None:
-    with path.open("r+b") as file:
+    if path.is_dir():
+        remove(path)
+    with path.open("ab") as file:
         file.truncate(HUGE)
 
 

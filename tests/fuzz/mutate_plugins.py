@@ -40,8 +40,9 @@ FUNCTIONS = [
     "@hookimpl\nasync def wsss_methods():\n    yield 5",
     "class Unprintable(Exception):\n    def __str__(self):\n        raise self",
     "def __getattr__(name):\n    raise ValueError(name)", "import sys; sys.modules[__name__] = None", "__name__ = 5",
-    "__file__ = None", "class Odd:\n    def __getattr__(self, name):\n        raise KeyboardInterrupt\nodd = Odd()",
-    "del hookimpl", "Generator = None",
+    "__name__ = 'nowhere'", "__name__ = 'os'", "__file__ = 5", "__file__ = '/dev/zero'", "__file__ = None",
+    "class Odd:\n    def __getattr__(self, name):\n        raise KeyboardInterrupt\nodd = Odd()", "del hookimpl",
+    "Generator = None",
 ]  # fmt: skip
 BODIES = [
     "return None", "return 5", "yield None", "yield 5", "yield PseudoLabel('x', None)",
@@ -51,7 +52,7 @@ BODIES = [
     "view.image('nowhere')", "ctx.settings['nowhere']", "ctx.seed(5)", "(ctx.out / 'x').mkdir()",
     "yield from (PseudoLabel(i, np.full(view.size(i), 77, np.uint8)) for i in view.ids)", "import os; os.chdir('/')",
     "yield from [PseudoLabel(view.ids[0], np.zeros(view.size(view.ids[0]), np.uint8))] * 2", "raise MemoryError",
-    "1 / 0", "print('\\x1b[2J')\n        yield from ()", "raise ValueError('a\\nb')", "yield view",
+    "1 / 0", "print('hello')\n        yield from ()", "raise ValueError('a\\nb')", "yield view",
 ]  # fmt: skip
 
 

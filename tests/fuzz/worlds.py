@@ -160,6 +160,9 @@ def plugin(root: Path) -> None:
     """A plugin file that passes the conformance kit."""
     voc(root)
     (root / "bench" / "mine.py").write_text(_PLUGIN)
+    path = root / "bench" / "bench.yaml"
+    content = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**content, "methods": [{"name": "mine", "segmenter": "toy"}]}))
 
 
 def planned(root: Path, command: Callable[..., None]) -> None:

@@ -114,6 +114,19 @@ def wsss_generators():
 """
 
 
+def test_parameters_without_a_module_quarantine_their_plugin(site):
+    code = """
+    from dataclasses import make_dataclass
+    Params = make_dataclass("Params", [])
+    Params.__module__ = 5
+    @hookimpl
+    def wsss_generators():
+        yield GeneratorRecord("odd", factory="nowhere:Good", params=Params)
+    """
+    (state,) = site.manager(site.write("odd.py", code)).plugins()
+    assert "params must be a dataclass or a pydantic model (the class, with its __module__)" in state.reason
+
+
 def test_an_error_without_text_and_a_function_without_module_are_still_one_sentence(site):
     raises = UNPRINTABLE.split("needs.__module__")[0] + "raise Unprintable\n"
     (state,) = site.manager(site.write("raises.py", raises)).plugins()

@@ -1,5 +1,7 @@
 """Every built-in method passes the conformance kit; a new one needs no line here."""
 
+import json
+
 import pytest
 
 from harness.registry import PluginSpec, manager_from_spec
@@ -14,3 +16,19 @@ def test_every_registered_method_conforms(method, tmp_path):
     assert [finding for finding in findings if finding.status == "fail"] == []
     names = [finding.check for finding in findings]
     assert names == ["discovery", "runs", "labels", "deterministic", "supervision", "images", "resume", "writes"]
+
+
+def test_what_a_plugin_prints_is_not_part_of_the_json(tmp_path, capsys):
+    from harness.cli.main import app
+    from harness.testing.scaffold import new_file
+
+    (path,) = new_file("talks", tmp_path)
+    path.write_text(
+        path.read_text().replace("import numpy as np\n", "import numpy as np\n\n        print('hello')\n", 1)
+    )
+    with pytest.raises(SystemExit) as ending:
+        app(["plugins", "check", "talks", "--plugin", str(path), "--json"])
+    said = capsys.readouterr()
+    assert ending.value.code == 0
+    assert json.loads(said.out)["failed"] == 0
+    assert "hello" in said.err

@@ -19,7 +19,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from errno import ENOSPC
+from errno import EINVAL, ENOSPC
 from functools import partial
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
@@ -64,6 +64,9 @@ _DAMAGED = (
 )  # fmt: skip
 """What the libraries raise; NotImplementedError, of a packing that they do not know, is a RuntimeError."""
 
+_OF_CONTENT = (None, EINVAL)
+"""Numbers of an OSError that speaks of the archive: none, or that of a jump to before its begin."""
+
 
 def unpack(archive: Archive, root: Path, *, tick: Tick) -> str:
     """Unpack the archive in ``root`` into its target, skipping what an interrupted run had unpacked.
@@ -83,7 +86,7 @@ def unpack(archive: Archive, root: Path, *, tick: Tick) -> str:
         try:
             count = _unpack(archive, stream, begun, tick)
         except _DAMAGED as error:
-            if isinstance(error, OSError) and error.errno is not None:  # no room, no right to write
+            if isinstance(error, OSError) and error.errno not in _OF_CONTENT:  # no room, no right to write
                 reason = str(error.strerror)
                 where = printable(error.filename or target)
                 raise DataError(f"{path}: cannot be unpacked, {reason[:1].lower()}{reason[1:]} ({where})") from None
