@@ -6,7 +6,6 @@ a file edited within the same second is never mistaken for its old bytecode.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.machinery
 import importlib.metadata
 import importlib.util
@@ -21,7 +20,7 @@ from types import ModuleType
 from typing import Literal
 
 from harness import __version__
-from harness.common.files import file_problem
+from harness.common.files import file_problem, file_sha256
 from harness.contract import ConfigError, PluginError
 from harness.registry.interrupts import of_user
 from harness.registry.names import FILE_PREFIX, did_you_mean
@@ -156,7 +155,7 @@ class _FromSource(importlib.machinery.SourceFileLoader):
 def _file_candidate(path: Path) -> Candidate:
     path = Path(os.path.realpath(path))
     stem = "".join(char if char.isalnum() else "_" for char in path.stem)
-    module = f"{FILE_PREFIX}{stem}_{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
+    module = f"{FILE_PREFIX}{stem}_{file_sha256(path)[:12]}"
     return Candidate(path.stem, "file", partial(_import_file, module, path), module=module, file=str(path))
 
 

@@ -86,6 +86,15 @@ def test_ctrl_c_in_an_observer_ends_the_command_and_its_own_interrupt_does_not(s
         site.manager(site.write("pressed.py", press)).notify("wsss_run_started", run=event)
 
 
+def test_a_plugin_file_that_cannot_be_read_is_one_sentence(site, tmp_path):
+    from harness.contract import ConfigError
+
+    path = tmp_path / "plugin.py"
+    path.symlink_to("/proc/self/mem")  # a regular file, whose first byte cannot be read
+    with pytest.raises(ConfigError, match="mem: cannot be read, input/output error"):
+        site.manager(path)
+
+
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link that leads back"])
 def test_a_plugin_file_that_is_no_file_is_one_sentence(site, tmp_path, kind):
     from harness.contract import ConfigError
