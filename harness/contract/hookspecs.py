@@ -64,7 +64,7 @@ def wsss_backbones() -> Iterable[records.BackboneRecord]:  # type: ignore[empty-
 
 @hookspec
 def wsss_metrics() -> Iterable[records.MetricRecord]:  # type: ignore[empty-body]
-    """``yield MetricRecord("pixel_accuracy", factory="my_plugin.metrics:pixel_accuracy")``."""
+    """``yield MetricRecord("worst_class", factory="my_plugin.metrics:worst_class", column="worst class IoU")``."""
 
 
 @hookspec

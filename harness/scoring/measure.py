@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from harness.common.text import one_line
 from harness.contract.errors import DataError, PluginError
 from harness.scoring.confusion import Counts
 from harness.scoring.metrics import Metric, Values
@@ -74,7 +75,7 @@ class Measure:
             with np.errstate(all="ignore"):  # a share of nothing is no value, and none of the author's business
                 values = np.asarray(self.metric(*(sums[name] for name in self.counts)), np.float64)
         except Exception as error:
-            raise PluginError(f"metric {self.name!r} raised {type(error).__name__}: {error}") from error
+            raise PluginError(f"metric {self.name!r} raised {type(error).__name__}: {one_line(error)}") from error
         if values.shape != leading:
             raise PluginError(
                 f"metric {self.name!r} must return one number for each confusion: for {leading} of them it returned "

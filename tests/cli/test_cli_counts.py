@@ -151,6 +151,35 @@ def test_a_table_without_the_counts_is_one_sentence_that_says_how_to_get_them(fo
     assert "protocol.scoring.counts=[boundary]" in output
 
 
+def test_of_mixed_settings_the_rows_with_the_counts_have_the_number(folder):
+    arguments = ("--allow-mixed", "--columns", "method,val_boundary_iou", "--format", "csv")
+    code, output = wsss("leaderboard", folder / "runs", *arguments)
+    assert code == 0, output
+    cells = [line.split(",")[1] for line in output.splitlines()[1:]]
+    assert sorted(bool(cell) for cell in cells) == [False, True]
+
+
+def test_a_file_of_counts_that_is_gone_is_one_sentence(folder):
+    record = record_of(folder, counted=True)
+    file = record.parent / json.loads(record.read_text())["scores"]["val"]["counts"]["boundary"]["file"]
+    file.unlink()
+    code, output = wsss("leaderboard", record.parent, "--columns", "method,val_boundary_iou")
+    assert code == 2
+    assert file.name in output.replace("\n", "")
+    assert wsss("leaderboard", record.parent, "--columns", "method,val_miou")[0] == 0, "nobody asks for them"
+
+
+def test_the_next_run_writes_a_record_again_whose_counts_are_gone(folder, monkeypatch):
+    monkeypatch.setattr("harness.engine.code.roots.MODELLING", "toy_modelling")
+    record = record_of(folder, counted=True)
+    file = record.parent / json.loads(record.read_text())["scores"]["val"]["counts"]["boundary"]["file"]
+    before = file.read_bytes()
+    file.unlink()
+    code, output = toys(folder, *COUNTS)
+    assert code == 0, output
+    assert file.read_bytes() == before
+
+
 def test_an_unknown_kind_is_refused_with_the_known_ones(folder):
     code, output = toys(folder, "-o", "protocol.scoring.counts=[edges]")
     assert code == 2

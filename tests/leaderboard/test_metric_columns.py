@@ -21,6 +21,7 @@ from harness.leaderboard.page.page import to_html
 from harness.leaderboard.render import to_csv, to_json, to_latex, to_markdown
 from harness.leaderboard.schema import read_board
 from harness.registry import manager
+from harness.scoring.metrics import pixel_accuracy
 
 ROOT = Path(__file__).parents[2]
 
@@ -138,6 +139,21 @@ def test_json_with_metrics_is_read_again_and_rendered(sweep):
     assert "val_pixel_accuracy_low" in to_csv(again)
 
 
+def test_the_text_of_a_metric_is_no_markup_and_stays_on_its_line(sweep):
+    record = MetricRecord("mine", lambda params: pixel_accuracy, column="<b>a|b</b>\n$x_1$", summary="x\n# y <i>")
+    board = build_board(load_runs(sweep.runs), metrics=[Metric("val_mine", "val", record)])
+    board = board.model_copy(update={"columns": ["method", "val_mine"]})
+    markdown, page = to_markdown(board), to_html(board)
+    assert r"val &lt;b>a\|b&lt;/b> \$x_1\$" in markdown
+    assert "\n# y" not in markdown
+    assert "<b>a" not in page
+    assert "<i>" not in page
+    assert r"\$x\_1\$" in to_latex(board)
+    console = Console(width=200, file=io.StringIO())
+    console.print(to_rich(board))
+    assert "<b>a|b</b>" in console.file.getvalue()
+
+
 def test_a_number_that_is_no_share_is_shown_as_it_is(sweep):
     record = MetricRecord("pixels", lambda params: lambda confusion: confusion.sum((-2, -1)), percent=False)
     metric = Metric("val_pixels", "val", record)
@@ -153,6 +169,7 @@ def test_a_number_that_is_no_share_is_shown_as_it_is(sweep):
         (lambda confusion: confusion[0, 0], "must return one number for each confusion: for \\(1, 2\\) of them"),
         (lambda confusion: 1 // 0, "metric 'mine' raised ZeroDivisionError"),
         (lambda confusion: "no number", "metric 'mine' raised ValueError"),
+        (lambda confusion: {}["two\nlines"], "metric 'mine' raised KeyError: [^\\n]*$"),
     ],
 )
 def test_a_metric_that_cannot_be_computed_is_one_sentence(sweep, function, words):
