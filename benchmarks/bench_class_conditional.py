@@ -20,9 +20,10 @@ from PIL import Image
 from torch.nn import functional
 
 from harness.contract.inputs import IMAGENET_MEAN, IMAGENET_STD
-from wsss_class_conditional.method import Inference, centre_of_mass, split_boxes
+from wsss_class_conditional.inference import Inference
+from wsss_class_conditional.method import EPS, centre_of_mass, split_boxes
 from wsss_class_conditional.params import InferenceParams
-from wsss_class_conditional.responses import EPS, Views
+from wsss_class_conditional.responses import Views
 
 SCALES = (0.5, 1.0, 1.5, 2.0)
 TOLERANCE = 1e-4

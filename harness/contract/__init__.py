@@ -1,6 +1,6 @@
 """Everything that a plugin author reads. Importing it imports neither torch nor numpy."""
 
-from harness.contract.arrays import BACKGROUND, IGNORE, Box, Point, PseudoLabel, SoftScores
+from harness.contract.arrays import BACKGROUND, IGNORE, Box, Image, Mask, Point, PseudoLabel, SoftScores
 from harness.contract.errors import (
     ConfigError,
     DataError,
@@ -83,7 +83,9 @@ __all__ = [
     "ExecutorRecord",
     "Generator",
     "GeneratorRecord",
+    "Image",
     "InputRule",
+    "Mask",
     "MethodRecord",
     "MetricRecord",
     "Need",

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    Mask = npt.NDArray[np.uint8]
-    Image = npt.NDArray[np.uint8]
+Mask: TypeAlias = "npt.NDArray[np.uint8]"
+"""(H, W) class indices, 255 = ignore; a text at run time, because the contract imports no numpy."""
+
+Image: TypeAlias = "npt.NDArray[np.uint8]"
+"""(H, W, 3) RGB."""
 
 IGNORE = 255
 """The index of pixels that are neither trained on nor scored."""

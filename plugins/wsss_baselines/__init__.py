@@ -10,6 +10,7 @@ from harness.contract import (
     BOXES,
     CAMS,
     MASKS,
+    TAGS,
     Card,
     GeneratorRecord,
     MethodRecord,
@@ -20,7 +21,6 @@ from harness.contract import (
     hookimpl,
     masks,
 )
-from harness.contract.supervision import TAGS
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contract import BACKGROUND, IGNORE, Box, Context, Generator, PseudoLabel, Segmenter, View
-from harness.maps.scores import ScoreReader, upsample
-from harness.maps.seeds import threshold_labels
+from harness.maps import ScoreReader, threshold_labels, upsample
 from wsss_baselines import CamParams, GrabCutParams
 
 Mask = npt.NDArray[np.uint8]

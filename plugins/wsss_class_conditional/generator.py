@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from harness.contract import BACKGROUND, IGNORE, Context, Generator, InputRule, PseudoLabel, SoftScores, View
-from harness.maps import Bilateral, DenseCRF, Gaussian, downsample, upsample
-from harness.maps.seeds import background_power, power_labels, threshold_labels
+from harness.contract import (
+    BACKGROUND,
+    IGNORE,
+    Context,
+    Generator,
+    Image,
+    InputRule,
+    Mask,
+    PseudoLabel,
+    SoftScores,
+    View,
+)
+from harness.maps import (
+    Bilateral,
+    DenseCRF,
+    Gaussian,
+    background_power,
+    downsample,
+    power_labels,
+    threshold_labels,
+    upsample,
+)
 from harness.modelling import load_classifier
-from wsss_class_conditional.method import Inference
+from wsss_class_conditional.inference import Inference
 from wsss_class_conditional.params import InferenceParams
 from wsss_class_conditional.responses import Views
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from harness.contract.arrays import Image, Mask
-    from harness.contract.protocol import CamSettings
 
 PAIRWISE = (Gaussian(3.0, 3.0), Bilateral(80.0, 13.0, 10.0))
 """Kernels of the dense CRF behind PSA's confident regions."""
@@ -41,7 +54,7 @@ class ClassConditional(Generator):
         inference = Inference(
             model.forward_cam,
             self.params,
-            views_of(self.params, settings, model.inputs),
+            views_of(self.params, settings.scales, model.inputs, flip=settings.flip),
             base=settings.base if self.params.chosen("geometry") == "network" else None,
             device=ctx.device,
         )
@@ -49,14 +62,11 @@ class ClassConditional(Generator):
         for done, found in enumerate(inference(items), start=1):
             classes, size = view.tags(found.image_id), view.size(found.image_id)
             scores = SoftScores(classes, downsample(found.response, settings.stride), size)
-            yield PseudoLabel(
-                found.image_id, self.label(scores, view, settings, found.image_id, device=ctx.device), scores
-            )
+            mask = self.label(scores, view, found.image_id, threshold=settings.threshold, device=ctx.device)
+            yield PseudoLabel(found.image_id, mask, scores)
             ctx.progress(done, len(view.ids))
 
-    def label(
-        self, scores: SoftScores, view: View, settings: CamSettings, image_id: str, *, device: str = "cpu"
-    ) -> Mask:
+    def label(self, scores: SoftScores, view: View, image_id: str, *, threshold: float, device: str = "cpu") -> Mask:
         """(H, W) uint8 of the stored maps by the chosen rule, 255 = left open (``labels="confident"``)."""
         if not scores.classes:
             return np.full(scores.size, BACKGROUND, np.uint8)
@@ -67,16 +77,23 @@ class ClassConditional(Generator):
             exponents = (self.params.a_low, self.params.a_high)
             image = view.image(image_id)
             return confident_labels(image, maps, scores.classes, exponents=exponents, device=device)
-        background = settings.threshold if self.params.background is None else self.params.background
+        background = threshold if self.params.background is None else self.params.background
         return threshold_labels(maps, scores.classes, background)
 
 
-def views_of(params: InferenceParams, settings: CamSettings, inputs: InputRule) -> Views:
-    """How the classifier is shown an image: as in the protocol's CAMs, except where the preset says otherwise."""
+def views_of(params: InferenceParams, scales: tuple[float, ...], inputs: InputRule, *, flip: bool) -> Views:
+    """How the classifier is shown an image: as in the protocol's CAMs, except where the preset says otherwise.
+
+    Args:
+        params: The switches.
+        scales: Of the protocol's CAMs.
+        inputs: What the network wants to see.
+        flip: Of the protocol's CAMs.
+    """
     network = params.chosen("geometry") == "network"
     return Views(
-        scales=params.chosen("scales") or settings.scales,
-        flip=settings.flip if network else True,
+        scales=params.chosen("scales") or scales,
+        flip=flip if network else True,
         inputs=inputs,
         own_sides=network,
         mask_chain=params.chosen("mask_chain") == "official",

@@ -1,39 +1,84 @@
-"""Inferring the class conditional response map (Sun, Zhang, Barnes, WACV 2022, arXiv 2110.14309).
+"""Class-conditional response maps and mask refinement (Sun, Zhang, Barnes, WACV 2022, arXiv 2110.14309).
 
-A frozen classifier looks at overlapping corner patches of the image ("separately"), and again and again after what it
-has found was erased ("iteratively"). The merged responses are the class-conditional response map M. Nothing is trained.
+Inference: a frozen classifier looks at overlapping corner patches of the image ("separately"), and again and again
+after what it has found was erased ("iteratively").
 
-    R   response of a patch: CAMs of all scales and mirror images, summed, each class scaled to peak 1
-    A   running maximum of R over the passes of one patch
-    M   maximum of A over the patches, each at its place in the image
+    R_c = acc_c / (max acc_c + eps)                response of a patch, acc = sum of CAMs over its views      (1)
+    A   <- max(A, R), erased where max_c A_c >= t  iteratively                                               (2)
+    M   = max of A over the patches                separately: patches reach a little over the centres       (3)
 
-Changed against the released code: nothing goes through files; a patch that is the whole image is looked at once (the
-released code looks four times at images with three or more classes), and its first pass is the response that the
-centres need anyway; patches that have converged leave the batch.
+Training, a RECONSTRUCTION. Code of the loss is not public; certain is that it acts while the segmenter trains, consumes
+off-the-shelf saliency maps S, and does not suppress objects that are not salient. The form follows the label completion
+of the authors' next paper (GETAM, arXiv 2112.02841):
+
+    s   = [S > theta]                              salient                                                   (4)
+    t_c = order statistic of rank floor(q N_c) of the N_c positive values of M_c                             (5)
+    a_c = (1 - s) [M_c > t_c]                      not salient, but strongly activated                       (6)
+    f   = s or (sum_c a_c = 1);  w = 0 where sum_c a_c > 1, else 1                                           (7)
+    L   = - sum w [f log(1 - p_0) + (1 - f) log p_0] / sum w,  p_0 the probability of the background         (8)
+
+The algorithm that calls the classifier is in ``inference.py`` and ``responses.py``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
+from torch.nn import functional
 
-from harness.contract.errors import PluginError
-from harness.maps.cam import CamItem, ForwardCam
-from wsss_class_conditional.params import InferenceParams
-from wsss_class_conditional.responses import Patch, Views, normalised, respond
+from harness.contract import IGNORE, Mask
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
+EPS = 1e-5
+"""Added to a map's maximum before dividing by it."""
 
-    from harness.contract.arrays import Image
 
 Box = tuple[int, int, int, int]
 """Rows and columns of a patch, half-open: (top, bottom, left, right)."""
+
+
+def normalised(sums: Tensor, peak: Tensor | None = None, *, at_least: Tensor | None = None) -> Tensor:
+    """R_c, equation 1.
+
+    Args:
+        sums: (n, h, w) float >= 0.
+        peak: (n,) float, divided by in place of the patch's own maximum; values above 1 are cut.
+        at_least: (n,) float, the divisor where it is larger than the patch's own maximum.
+
+    Returns:
+        (n, h, w) float in [0, 1].
+    """
+    if peak is not None:
+        return (sums / (peak[:, None, None] + EPS)).clamp_(max=1.0)
+    own = sums.amax((-2, -1))
+    divisor = own if at_least is None else torch.maximum(own, at_least)
+    return sums / (divisor[:, None, None] + EPS)
+
+
+def view_masks(keep: Tensor, sizes: Iterable[tuple[int, int]], *, chain: bool) -> list[Tensor]:
+    """``keep`` (h, w) bool at the size of each view, nearest neighbour; with ``chain`` from the view before it (D1)."""
+    masks: list[Tensor] = []
+    for size in sizes:
+        source = masks[-1] if chain and masks else keep
+        masks.append(functional.interpolate(source[None, None].float(), size, mode="nearest")[0, 0].bool())
+    return masks
+
+
+def fill_erased(batch: Tensor, kept: Tensor) -> Tensor:
+    """Replace erased pixels by the mean of each image and channel, taken before anything was erased.
+
+    Args:
+        batch: (B, 3, h, w) float, unmasked.
+        kept: (B, h, w) bool, False = erased.
+
+    Returns:
+        (B, 3, h, w) float.
+    """
+    return torch.where(kept[:, None], batch, batch.mean((2, 3), keepdim=True))
 
 
 def centre_of_mass(response: npt.NDArray[np.float32], *, fallback: bool = False) -> tuple[int, int]:
@@ -57,7 +102,7 @@ def centre_of_mass(response: npt.NDArray[np.float32], *, fallback: bool = False)
 def split_boxes(
     centres: Sequence[tuple[int, int]], size: tuple[int, int], *, buffer: tuple[int, int] = (10, 20), clamp: bool = True
 ) -> list[Box]:
-    """Four corner patches around the centres of mass of the present classes (section 3, "separately").
+    """Four corner patches around the centres of mass of the present classes, over which equation 3 takes the maximum.
 
     Args:
         centres: (row, column) of each class, one or more.
@@ -82,187 +127,58 @@ def split_boxes(
     return [(*v, *h) for v in vertical for h in horizontal]
 
 
-@dataclass
-class Search:
-    """One patch under inspection: what it has shown so far, and where.
-
-    Attributes:
-        owner: Number of the image.
-        patch: The patch; its mask is that of the next pass.
-        origin: (row, column) of its corner in the image.
-        planes: Which planes of the image's map it contributes to, one a channel of the patch.
-        peak: (n,) maxima of the whole image's response, ``None`` with ``renorm="patch"``.
-        shared: True: ``peak`` is the least divisor; False: the divisor.
-        merged: A, (n, h, w) float32; ``None`` before the first pass.
-        passes: Passes so far.
-        converged: The last pass erased too little for another.
-    """
-
-    owner: int
-    patch: Patch
-    origin: tuple[int, int]
-    planes: list[int]
-    peak: torch.Tensor | None = None
-    shared: bool = False
-    merged: torch.Tensor | None = None
-    passes: int = 0
-    converged: bool = False
-
-    def merge(self, sums: torch.Tensor, threshold: float) -> torch.Tensor:
-        """A = max(A, R), then erase where any class reaches the threshold; the newly erased share of the patch."""
-        response = normalised(sums, at_least=self.peak) if self.shared else normalised(sums, self.peak)
-        self.merged = response if self.merged is None else torch.maximum(self.merged, response)
-        self.passes += 1
-        left = self.merged.amax(0) < threshold
-        before = left.numel() if self.patch.keep is None else self.patch.keep.sum()
-        self.patch.keep = left
-        return (before - left.sum()) / left.numel()
+def rank_threshold(values: npt.NDArray[np.float32], rank: float) -> float:
+    """t_c, equation 5: the value at rank floor(q N), from zero, of the N positive ``values``; infinite without any."""
+    positive = values[values > 0]
+    if not positive.size:
+        return float("inf")
+    at = int(rank * positive.size)
+    return float(np.partition(positive, at)[at])
 
 
-@dataclass(frozen=True)
-class Inferred:
-    """The result for one image.
+def refined_target(
+    saliency: npt.NDArray[np.float32],
+    maps: npt.NDArray[np.float32],
+    *,
+    theta: float = 0.5,
+    rank: float = 0.9,
+) -> Mask:
+    """F and w in one map, equations 4 to 7: saliency, completed by strong activations that are not salient.
 
-    Attributes:
-        image_id: Its id.
-        response: M, (n, H, W) float32 in [0, 1), one plane a tagged class.
-        plain: The ordinary CAM of the whole image, alike.
-        boxes: The different patches.
-        passes: Passes of each patch, with ``erase_scope="class"`` of each patch and class.
-    """
-
-    image_id: str
-    response: npt.NDArray[np.float32]
-    plain: npt.NDArray[np.float32]
-    boxes: list[Box]
-    passes: list[int]
-
-
-class Inference:
-    """The algorithm with its switches on one classifier.
+    It does not depend on the network, so it is made once for each image.
 
     Args:
-        forward_cam: (B, 3, h, w) ImageNet-normalised -> (B, C, h', w') >= 0, channel i = class i + 1.
-        params: Switches.
-        views: Scales, mirroring and the geometry of the network.
-        base: Long side of the image at scale 1; ``None`` = its own.
-        device: Where the network runs and maps are kept.
-        batch_pixels: Network input pixels of one batch.
-        window_pixels: Image pixels that are worked on together.
+        saliency: (H, W) float32 in [0, 1].
+        maps: (n, H, W) float32 >= 0, one plane a present class; n = 0 leaves the saliency as it is.
+        theta: Salient is what lies above.
+        rank: q, rank of a class's positive values that strong activations exceed.
+
+    Returns:
+        (H, W) uint8: 1 foreground, 0 background, 255 where two classes claim a pixel that is not salient.
     """
+    salient = saliency > theta
+    claims = np.zeros(saliency.shape, np.int64)
+    for plane in maps:
+        claims += plane > rank_threshold(plane, rank)
+    target = (salient | (claims == 1)).astype(np.uint8)
+    target[~salient & (claims > 1)] = IGNORE
+    return target
 
-    def __init__(
-        self,
-        forward_cam: ForwardCam,
-        params: InferenceParams,
-        views: Views,
-        *,
-        base: int | None = None,
-        device: str | torch.device = "cpu",
-        batch_pixels: int | None = None,
-        window_pixels: int = 1 << 20,
-    ) -> None:
-        self.forward_cam = forward_cam
-        self.params = params
-        self.views = views
-        self.base = base
-        self.device = torch.device(device)
-        self.batch_pixels = batch_pixels or (1 << 23 if self.device.type == "cuda" else 1 << 18)
-        self.window_pixels = window_pixels
 
-    def __call__(self, items: Iterable[tuple[str, Image, tuple[int, ...]]]) -> Iterator[Inferred]:
-        """Yield the maps of each (id, (H, W, 3) uint8 RGB, ascending classes >= 1), in order.
+def refinement_loss(logits: Tensor, target: Tensor, *, ignore_index: int = 255) -> Tensor:
+    """L, equation 8.
 
-        Raises:
-            PluginError: A response is not finite, or a patch is too small for a view.
-        """
-        window: list[CamItem] = []
-        pixels = 0
-        for item in map(CamItem._make, items):
-            window.append(item)
-            pixels += item.image.shape[0] * item.image.shape[1]
-            if pixels >= self.window_pixels:
-                yield from self._infer(window)
-                window, pixels = [], 0
-        yield from self._infer(window)
+    Args:
+        logits: Z, (B, C, H, W) float, channel 0 = background.
+        target: f, (B, H, W) integer: 1 foreground, 0 background, ``ignore_index`` = weight 0.
+        ignore_index: Value of pixels that do not count.
 
-    def _infer(self, items: Sequence[CamItem]) -> Iterator[Inferred]:
-        """Whole images first, then their patches until each has converged."""
-        tagged = {number: self._whole(item) for number, item in enumerate(items) if item.classes}
-        sums = dict(zip(tagged, self._respond(list(tagged.values())), strict=True))
-        plain = {number: normalised(total).cpu().numpy() for number, total in sums.items()}
-        boxes = {number: self._boxes(items[number], plain[number]) for number in tagged}
-        searches = {
-            number: list(self._searches(number, whole, sums[number], boxes[number])) for number, whole in tagged.items()
-        }
-        self._iterate([search for found in searches.values() for search in found])
-        for number, item in enumerate(items):
-            if number in tagged:
-                response = self._merged(searches[number], plain[number].shape)
-                passes = [search.passes for search in searches[number]]
-                yield Inferred(item.image_id, response, plain[number], boxes[number], passes)
-            else:
-                none = np.zeros((0, *item.image.shape[:2]), np.float32)
-                yield Inferred(item.image_id, none, none, [], [])
-
-    def _respond(self, patches: Sequence[Patch]) -> list[torch.Tensor]:
-        return respond(self.forward_cam, patches, self.views, device=self.device, batch_pixels=self.batch_pixels)
-
-    def _whole(self, item: CamItem) -> Patch:
-        factor = self.base / max(item.image.shape[:2]) if self.base else 1.0
-        return Patch(item.image, tuple(cls - 1 for cls in item.classes), factor)
-
-    def _boxes(self, item: CamItem, plain: npt.NDArray[np.float32]) -> list[Box]:
-        """The different patches of an image."""
-        height, width = plain.shape[1:]
-        if not self.params.split:
-            return [(0, height, 0, width)]
-        try:
-            swallow = self.params.chosen("centre_errors") == "swallow"
-            centres = [centre_of_mass(plane, fallback=swallow) for plane in plain]
-        except ValueError:
-            raise PluginError(f"class_conditional: image {item.image_id!r}: its CAM is not finite") from None
-        clamp = self.params.chosen("neg_slice") == "fixed"
-        return list(dict.fromkeys(split_boxes(centres, (height, width), buffer=self.params.buffer, clamp=clamp)))
-
-    def _searches(self, owner: int, whole: Patch, sums: torch.Tensor, boxes: Iterable[Box]) -> Iterator[Search]:
-        """One search a patch, or a patch and class. A patch that is the image has its first pass behind it."""
-        peaks = None if self.params.renorm == "patch" else sums.amax((-2, -1))
-        every = list(range(len(whole.channels)))
-        for top, bottom, left, right in boxes:
-            entire = (bottom - top, right - left) == whole.size
-            patch = whole if entire else replace(whole, pixels=whole.pixels[top:bottom, left:right], views=[])
-            for planes in [[k] for k in every] if self.params.erase_scope == "class" else [every]:
-                search = Search(
-                    owner,
-                    replace(patch, channels=tuple(whole.channels[k] for k in planes)),
-                    (top, left),
-                    planes,
-                    None if peaks is None else peaks[planes],
-                    shared=self.params.renorm == "shared",
-                )
-                if entire:
-                    self._merge_all([search], [sums[planes]])
-                yield search
-
-    def _iterate(self, searches: Sequence[Search]) -> None:
-        """Section 3, "iteratively": pass after pass over the patches that have not converged."""
-        limit = self.params.passes if self.params.iterate else 1
-        while active := [search for search in searches if search.passes < limit and not search.converged]:
-            self._merge_all(active, self._respond([search.patch for search in active]))
-
-    def _merge_all(self, searches: Sequence[Search], sums: Sequence[torch.Tensor]) -> None:
-        newly = [s.merge(total, self.params.erase_threshold) for s, total in zip(searches, sums, strict=True)]
-        for search, share in zip(searches, torch.stack(newly).tolist(), strict=True):
-            search.converged = share < self.params.stop
-
-    def _merged(self, searches: Iterable[Search], shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-        """M: every A pasted at its place, the maximum where patches overlap."""
-        response = torch.zeros(shape, device=self.device)
-        for search in searches:
-            assert search.merged is not None
-            (top, left), (height, width) = search.origin, search.patch.size
-            for plane, found in zip(search.planes, search.merged, strict=True):
-                at = response[plane, top : top + height, left : left + width]
-                torch.maximum(at, found, out=at)
-        return response.cpu().numpy()
+    Returns:
+        Scalar; 0 where no pixel counts.
+    """
+    total = logits.logsumexp(1)
+    background = logits[:, 0] - total  # log p0
+    foreground = logits[:, 1:].logsumexp(1) - total  # log(1 - p0), exact also where p0 is near 1
+    counted = target != ignore_index
+    log_likelihood = torch.where(target == 1, foreground, background)
+    return -(log_likelihood * counted).sum() / counted.sum().clamp(min=1)

@@ -1,11 +1,25 @@
-"""Parameters of the plugin's components and what the presets make of them; free of numpy and torch."""
+"""Parameters of the plugin's components and what the presets and the records make of them; free of numpy and torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from harness.contract import ConfigError
+from harness.contract import ConfigError, Need, Round, SharedStage, Supervision, Use
+
+TARGET = "refined"
+"""Name of the extra target map of the segmenter."""
+
+BUILT_IN_SALIENCY = SharedStage(
+    name="saliency_minimum_barrier",
+    run="wsss_class_conditional.saliency:write_saliency",
+)
+"""Saliency from the image alone; it sees no supervision."""
+
+_SALIENCY = Need(
+    Supervision.SALIENCY,
+    instead="set its parameter `amr: 'off'`, or `saliency: minimum_barrier` for maps made from the image",
+)
 
 PRESETS: dict[str, dict[str, Any]] = {
     "intended": {
@@ -139,3 +153,19 @@ class MethodParams(InferenceParams):
         """Parameters of ``activation_aware``."""
         named = {item.name: getattr(self, item.name) for item in fields(RefinementParams)}
         return named | {"amr": self.chosen("amr")}
+
+
+def needs(params: RefinementParams) -> tuple[Need, ...]:
+    """Saliency (S), where the loss uses that of the data set."""
+    return (_SALIENCY,) if params.amr != "off" and params.saliency == "dataset" else ()
+
+
+def uses(params: RefinementParams) -> tuple[SharedStage, ...]:
+    """Saliency from the image, where the loss uses that."""
+    return (BUILT_IN_SALIENCY,) if params.amr != "off" and params.saliency == "minimum_barrier" else ()
+
+
+def rounds(params: MethodParams) -> tuple[Round, ...]:
+    """One round."""
+    generator = Use("class_conditional", params.generator())
+    return (Round(generator, segmenter=Use("activation_aware", params.segmenter())),)

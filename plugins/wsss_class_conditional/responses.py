@@ -1,4 +1,4 @@
-"""Multi-scale, mirrored responses of a frozen classifier to many image patches at once (specification of R below).
+"""Multi-scale, mirrored responses of a frozen classifier to many image patches at once: acc of equation 1.
 
 What is unusual here:
 
@@ -11,25 +11,17 @@ What is unusual here:
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image as Pillow
-from torch.nn import functional
 
-from harness.contract import IMAGENET, InputRule
-from harness.contract.errors import PluginError
-from harness.maps.cam import ForwardCam
-
-if TYPE_CHECKING:
-    from harness.contract.arrays import Image
-
-EPS = 1e-5
-"""Added to a map's maximum before dividing by it."""
+from harness.contract import IMAGENET, Image, InputRule, PluginError
+from harness.maps import ForwardCam
+from wsss_class_conditional.method import fill_erased, view_masks
 
 
 @dataclass(frozen=True)
@@ -119,48 +111,6 @@ def respond(
             for row, (index, _) in enumerate(chosen):
                 _add(sums[index], [m[row, list(patches[index].channels)] for m in maps], (height, width), views.corners)
     return sums
-
-
-def normalised(
-    sums: torch.Tensor, peak: torch.Tensor | None = None, *, at_least: torch.Tensor | None = None
-) -> torch.Tensor:
-    """R_c = acc_c / (max acc_c + eps).
-
-    Args:
-        sums: (n, h, w) float >= 0.
-        peak: (n,) float, divided by in place of the patch's own maximum; values above 1 are cut.
-        at_least: (n,) float, the divisor where it is larger than the patch's own maximum.
-
-    Returns:
-        (n, h, w) float in [0, 1].
-    """
-    if peak is not None:
-        return (sums / (peak[:, None, None] + EPS)).clamp_(max=1.0)
-    own = sums.amax((-2, -1))
-    divisor = own if at_least is None else torch.maximum(own, at_least)
-    return sums / (divisor[:, None, None] + EPS)
-
-
-def view_masks(keep: torch.Tensor, sizes: Iterable[tuple[int, int]], *, chain: bool) -> list[torch.Tensor]:
-    """``keep`` (h, w) bool at the size of each view, nearest neighbour; with ``chain`` from the view before it (D1)."""
-    masks: list[torch.Tensor] = []
-    for size in sizes:
-        source = masks[-1] if chain and masks else keep
-        masks.append(functional.interpolate(source[None, None].float(), size, mode="nearest")[0, 0].bool())
-    return masks
-
-
-def fill_erased(batch: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
-    """Replace erased pixels by the mean of each image and channel, taken before anything was erased.
-
-    Args:
-        batch: (B, 3, h, w) float, unmasked.
-        kept: (B, h, w) bool, False = erased.
-
-    Returns:
-        (B, 3, h, w) float.
-    """
-    return torch.where(kept[:, None], batch, batch.mean((2, 3), keepdim=True))
 
 
 def _prepare(patch: Patch, views: Views, device: torch.device) -> list[tuple[int, int]]:

@@ -8,22 +8,16 @@ centre of the image, and Otsu's threshold is moved to 0.5, so that ``theta = 0.5
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numba
 import numpy as np
 import numpy.typing as npt
 
-from harness.contract.arrays import SoftScores
+from harness.contract import Context, Image, SoftScores, View
 from harness.maps import ScoreWriter
-from wsss_class_conditional import BUILT_IN_SALIENCY
 
-if TYPE_CHECKING:
-    from harness.contract import Context, View
-    from harness.contract.arrays import Image
-
-STAGE = BUILT_IN_SALIENCY.name
 SIDE = 240
 """Long side at which distances are computed."""
 CONTRAST = 10.0

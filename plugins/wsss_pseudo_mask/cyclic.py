@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contract import BACKGROUND, Context, Generator, PseudoLabel, SoftScores, View
-from harness.maps.crf.dense import Bilateral, Gaussian
-from harness.maps.scores import downsample
+from harness.maps import Bilateral, Gaussian, downsample
 from wsss_pseudo_mask.method import dense_crf
 from wsss_pseudo_mask.params import CyclicParams
 

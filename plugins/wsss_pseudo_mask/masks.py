@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contract import BACKGROUND, Context, DataError, Generator, PseudoLabel, Refiner, SoftScores, View
-from harness.maps.scores import ScoreReader, upsample
+from harness.maps import ScoreReader, upsample
 from wsss_pseudo_mask import method
 from wsss_pseudo_mask.params import CvsPmgParams
 

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contract import BACKGROUND
-from harness.maps.crf.dense import Bilateral, DenseCRF, Gaussian
+from harness.maps import Bilateral, DenseCRF, Gaussian
 
 Maps = npt.NDArray[Any]
 Mask = npt.NDArray[np.uint8]

@@ -1,11 +1,11 @@
 """The records: supervision letters, rounds, shared stages, and a run of all of it."""
 
 import json
-from pathlib import Path
 
 import pytest
 import yaml
 
+from harness.common.shipped import configs_folder
 from harness.contract import ConfigError, letters
 from harness.engine.executors.builtin import LocalParams
 from harness.engine.executors.local import LocalExecutor
@@ -17,7 +17,7 @@ from harness.registry import PluginSpec, manager_from_spec
 from wsss_bilevel_box import BilevelBoxParams, _rounds
 
 MANAGER = manager_from_spec(PluginSpec(env=""))
-ROOT = Path(__file__).parents[2]
+CONFIGS = configs_folder()
 
 
 def plan_of(folder, rows, **dataset):
@@ -30,7 +30,7 @@ def plan_of(folder, rows, **dataset):
         "methods": rows,
         "protocol": {
             "classifier": {"optim": optim, "augment": {"crop": 64}},
-            "segmenter": {"config": str(ROOT / "configs/segmenters/fcn.py"), "optim": optim, "augment": {"crop": 64}},
+            "segmenter": {"config": str(CONFIGS / "segmenters/fcn.py"), "optim": optim, "augment": {"crop": 64}},
         },
     }
     path = folder / "bilevel.yaml"

@@ -1,20 +1,17 @@
 """From maps to labels, and the parameters of the records: presets, supervision letters, refusals."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import yaml
 
+from harness.common.shipped import configs_folder
 from harness.contract import CLASSIFIER, SALIENCY, ConfigError, InputRule, SoftScores, letters
-from harness.contract.protocol import CamSettings
 from harness.registry import PluginSpec, build_params, manager_from_spec
-from wsss_class_conditional import BUILT_IN_SALIENCY
 from wsss_class_conditional.generator import ClassConditional, confident_labels, views_of
-from wsss_class_conditional.params import InferenceParams, MethodParams
+from wsss_class_conditional.params import BUILT_IN_SALIENCY, InferenceParams, MethodParams
 
 MANAGER = manager_from_spec(PluginSpec(env=""))
-SETTINGS = CamSettings()
+THRESHOLD, SCALES = 0.25, (0.5, 1.0, 1.5)
 
 
 class FakeView:
@@ -40,14 +37,14 @@ def scores():
     [({}, 576), ({"background": 0.5}, 400), ({"labels": "power", "a_low": 1.0}, 400), ({"labels": "power"}, 576)],
 )
 def test_labels_follow_the_background_rule(params, area):
-    label = ClassConditional(InferenceParams(**params)).label(scores(), FakeView(), SETTINGS, "a")
+    label = ClassConditional(InferenceParams(**params)).label(scores(), FakeView(), "a", threshold=THRESHOLD)
     assert int((label == 3).sum()) == area
     assert set(np.unique(label)) == {0, 3}
 
 
 def test_an_image_without_tags_is_background():
     none = SoftScores((), np.zeros((0, 4, 4), np.float16), (40, 40))
-    assert not ClassConditional(InferenceParams()).label(none, FakeView(), SETTINGS, "a").any()
+    assert not ClassConditional(InferenceParams()).label(none, FakeView(), "a", threshold=THRESHOLD).any()
 
 
 def test_confident_labels_leave_open_what_the_two_crfs_disagree_on():
@@ -61,13 +58,14 @@ def test_confident_labels_leave_open_what_the_two_crfs_disagree_on():
 
 def test_presets_choose_what_was_left_open_and_only_that():
     intended, official = (
-        views_of(InferenceParams(preset=name), SETTINGS, InputRule()) for name in ("intended", "official")
+        views_of(InferenceParams(preset=name), SCALES, InputRule(), flip=True) for name in ("intended", "official")
     )
-    assert (intended.scales, intended.own_sides) == (SETTINGS.scales, True)
+    assert (intended.scales, intended.own_sides) == (SCALES, True)
     assert (intended.mask_chain, intended.mask_mirror) == (False, True)
     assert (official.scales, official.own_sides) == ((1.0, 0.5, 1.5, 2.0), False)
     assert (official.mask_chain, official.mask_mirror) == (True, False)
-    mixed = views_of(InferenceParams(preset="official", mask_mirror="fixed", scales=(1.0,)), SETTINGS, InputRule())
+    mixed = InferenceParams(preset="official", mask_mirror="fixed", scales=(1.0,))
+    mixed = views_of(mixed, SCALES, InputRule(), flip=True)
     assert (mixed.mask_chain, mixed.mask_mirror, mixed.scales) == (True, True, (1.0,))
     assert MethodParams().segmenter()["amr"] == "on"
     assert MethodParams(preset="official").segmenter()["amr"] == "off"
@@ -114,7 +112,7 @@ def test_impossible_parameters_are_refused(kind, params):
 
 
 def test_every_row_that_a_claim_names_is_in_the_ablation_benchmark():
-    path = Path(__file__).parents[2] / "configs/benchmarks/ablation_class_conditional.yaml"
+    path = configs_folder() / "benchmarks/ablation_class_conditional.yaml"
     rows = {row if isinstance(row, str) else row["name"] for row in yaml.safe_load(path.read_text())["methods"]}
     claims = MANAGER.get("method", "class_conditional").card.claims
     assert {name for claim in claims for name in (claim.left, claim.right)} <= rows

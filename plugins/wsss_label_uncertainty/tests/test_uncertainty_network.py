@@ -1,5 +1,4 @@
 from itertools import islice
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,6 +6,7 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
+from harness.common.shipped import configs_folder
 from harness.contract import Box, ConfigError, PseudoLabel
 from harness.contract.protocol import AugmentSettings, BackboneSettings, OptimSettings, SegmenterSettings
 from harness.contract.protocol import TestSettings as Settings
@@ -18,7 +18,7 @@ from wsss_label_uncertainty.method import BoxAndPixels, LabelUncertainty, fill_r
 from wsss_label_uncertainty.network import TwoStreams, uncertain
 from wsss_label_uncertainty.params import LabelUncertaintyParams, MethodParams
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "segmenters"
+CONFIGS = configs_folder() / "segmenters"
 SIZE = (40, 48)
 
 

@@ -1,7 +1,5 @@
 """The refined target and the loss keep the formulas of the reconstruction, and train an ordinary mmseg model."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -9,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stub import VECTORS
 
+from harness.common.shipped import configs_folder
 from harness.contract import ConfigError, DataError, PluginError, PseudoLabel, SoftScores
 from harness.data.params import SyntheticParams
 from harness.data.synthetic import SyntheticDataset
@@ -17,9 +16,10 @@ from harness.engine.plan.layout import build_plan
 from harness.modelling.mm import Config, build
 from harness.modelling.preprocess import Uint8Preprocessor
 from harness.registry import manager
-from wsss_class_conditional.loss import ActivationAwareLoss, refinement_loss
-from wsss_class_conditional.params import RefinementParams
-from wsss_class_conditional.refinement import TARGET, ActivationAware, rank_threshold, refined_target
+from wsss_class_conditional.method import rank_threshold, refined_target, refinement_loss
+from wsss_class_conditional.network import ActivationAwareLoss
+from wsss_class_conditional.params import TARGET, RefinementParams
+from wsss_class_conditional.segmenter import ActivationAware
 
 VECTOR = VECTORS["amr_reconstruction_NOT_OFFICIAL"]
 
@@ -179,7 +179,7 @@ class WithoutSaliency(SyntheticDataset):
 
 
 def test_planning_without_saliency_maps_names_the_way_out():
-    demo = Path(__file__).parents[2] / "configs" / "benchmarks" / "demo.yaml"
+    demo = configs_folder() / "benchmarks" / "demo.yaml"
     benchmark = load_benchmark(demo, methods=["class_conditional"])
     dataset = WithoutSaliency(SyntheticParams(train=2, val=2, size=32))
     with pytest.raises(ConfigError, match=r"no saliency .*; set its parameter `amr: 'off'`, or `saliency: minimum_"):

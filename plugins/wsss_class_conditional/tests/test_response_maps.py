@@ -10,9 +10,10 @@ from stub import SCALES, VECTORS, Stub, canvas, infer, ramp
 from torch.nn import functional
 
 from harness.contract import InputRule, PluginError
-from wsss_class_conditional.method import Inference, centre_of_mass, split_boxes
+from wsss_class_conditional.inference import Inference
+from wsss_class_conditional.method import centre_of_mass, fill_erased, split_boxes, view_masks
 from wsss_class_conditional.params import InferenceParams
-from wsss_class_conditional.responses import Views, fill_erased, view_masks
+from wsss_class_conditional.responses import Views
 
 RED = (255, 0, 0)
 GRID = np.s_[4::8, 4::8]

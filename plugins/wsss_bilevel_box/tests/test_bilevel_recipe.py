@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from harness.common.shipped import configs_folder
 from harness.contract.protocol import AugmentSettings, BackboneSettings, OptimSettings, SegmenterSettings
 from harness.modelling.mm import build
 from harness.modelling.segmenter import build_config
@@ -27,7 +28,7 @@ VECTORS = json.loads((Path(__file__).parent / "vectors" / "official.json").read_
 BUILD = VECTORS["aux_label_build"]
 
 
-CONFIGS = Path(__file__).parents[2] / "configs" / "segmenters"
+CONFIGS = configs_folder() / "segmenters"
 
 
 def segmenter(backbone, head, num_classes):

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from harness.contract.inputs import IMAGENET_MEAN, IMAGENET_STD
-from wsss_class_conditional.method import Inference
+from wsss_class_conditional.inference import Inference
 from wsss_class_conditional.params import InferenceParams
 from wsss_class_conditional.responses import Views
 

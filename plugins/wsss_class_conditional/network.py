@@ -1,4 +1,4 @@
-"""The AMR loss as an ordinary mmseg loss, and an encoder-decoder that feeds it its own target (a reconstruction)."""
+"""The AMR loss (a reconstruction) as an ordinary mmseg loss, and an encoder-decoder that feeds it its own target."""
 
 from __future__ import annotations
 
@@ -12,26 +12,8 @@ from mmseg.utils import add_prefix
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wsss_class_conditional.refinement import TARGET
-
-
-def refinement_loss(logits: Tensor, target: Tensor, *, ignore_index: int = 255) -> Tensor:
-    """L_AMR = - sum w [f log(1 - p0) + (1 - f) log p0] / sum w, p0 the softmax probability of the background.
-
-    Args:
-        logits: Z, (B, C, H, W) float, channel 0 = background.
-        target: f, (B, H, W) integer: 1 foreground, 0 background, ``ignore_index`` = weight 0.
-        ignore_index: Value of pixels that do not count.
-
-    Returns:
-        Scalar; 0 where no pixel counts.
-    """
-    total = logits.logsumexp(1)
-    background = logits[:, 0] - total  # log p0
-    foreground = logits[:, 1:].logsumexp(1) - total  # log(1 - p0), exact also where p0 is near 1
-    counted = target != ignore_index
-    log_likelihood = torch.where(target == 1, foreground, background)
-    return -(log_likelihood * counted).sum() / counted.sum().clamp(min=1)
+from wsss_class_conditional.method import refinement_loss
+from wsss_class_conditional.params import TARGET
 
 
 @MODELS.register_module()
