@@ -30,9 +30,9 @@ from harness.modelling.backbones import backbone_config, find_backbone
 from harness.modelling.preprocess import Uint8Preprocessor
 from harness.testing import fake_context
 from wsss_bilevel_box.auxiliary import cached_planes, make_generator
-from wsss_bilevel_box.compose import box_mask, classes_in_order, compose
 from wsss_bilevel_box.labels import Rules, pseudo_labels
 from wsss_bilevel_box.learning import Fitting, Probability, Schedule, fit
+from wsss_bilevel_box.method import box_mask, classes_in_order, compose
 from wsss_bilevel_box.network import MaskGenerator, assemble
 from wsss_bilevel_box.pairs import PairStream, Scene, on_canvas
 

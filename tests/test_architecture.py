@@ -100,6 +100,43 @@ def test_a_name_that_no_face_offers_is_noticed(tmp_path: Path) -> None:
     }
 
 
+PLUGINS = sorted(path for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists())
+
+
+def _is_registration(node: ast.stmt) -> bool:
+    """An import, a docstring, a constant, or a hook."""
+    if isinstance(node, ast.FunctionDef):
+        return [ast.unparse(decorator) for decorator in node.decorator_list] == ["hookimpl"]
+    return isinstance(node, ast.Import | ast.ImportFrom | ast.Expr | ast.Assign)
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.name)
+def test_every_plugin_has_the_same_anatomy(plugin: Path) -> None:
+    assert {"params.py", "card.py", "method.py", "README.md", "py.typed", "tests"} <= {p.name for p in plugin.iterdir()}
+    text = (plugin / "__init__.py").read_text()
+    assert text.count("\n") < 80
+    assert all(map(_is_registration, ast.parse(text).body))
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.name)
+def test_modules_of_a_plugin_need_nothing_of_their_own_init(plugin: Path) -> None:
+    own = {path.stem for path in plugin.glob("*.py")}
+    for path in _modules(f"plugins/{plugin.name}"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == plugin.name:
+                assert {alias.name for alias in node.names} <= own, f"{path}:{node.lineno}"
+
+
+@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.name)
+def test_the_mathematics_of_a_plugin_touches_no_file_and_no_record(plugin: Path) -> None:
+    """``method.py`` knows arrays, parameters and constants: no view, no context, no component, no registry."""
+    used = set(_imports(plugin / "method.py"))
+    tops = {name.split(".")[0] for name in used}
+    assert not tops & {"pathlib", "os", "io", "json", "shutil", "mmengine", "mmseg", "mmcv"}
+    assert not {f"harness.contract.{name}" for name in ("View", "Context", "Generator", "Segmenter", "Refiner")} & used
+    assert not {name for name in used if name.startswith(("harness.modelling", "harness.data", "harness.testing"))}
+
+
 def test_only_modelling_touches_the_mm_stack() -> None:
     for path in _modules("harness"):
         if path.relative_to(ROOT / "harness").parts[0] == "modelling" or path.name == "doctor.py":

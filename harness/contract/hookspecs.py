@@ -34,7 +34,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def wsss_generators() -> Iterable[records.GeneratorRecord]:  # type: ignore[empty-body]
-    """``yield GeneratorRecord("box_fill", factory="wsss_baselines.method:BoxFill", needs=(BOXES,))``."""
+    """``yield GeneratorRecord("box_fill", factory="wsss_baselines.generator:BoxFill", needs=(BOXES,))``."""
 
 
 @hookspec
@@ -44,7 +44,7 @@ def wsss_refiners() -> Iterable[records.RefinerRecord]:  # type: ignore[empty-bo
 
 @hookspec
 def wsss_segmenters() -> Iterable[records.SegmenterRecord]:  # type: ignore[empty-body]
-    """``yield SegmenterRecord("plain", factory="wsss_baselines.method:Plain")``."""
+    """``yield SegmenterRecord("plain", factory="wsss_baselines.segmenter:Plain")``."""
 
 
 @hookspec

@@ -1,225 +1,29 @@
-"""Bi-level class-agnostic pseudo-mask generator: boxes, and pixel masks of other classes."""
+"""Bi-level class-agnostic pseudo-mask generator: boxes, and pixel masks of other classes.
+
+Hooks import the card, so that what the paper claims is no part of the code of a stage.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Literal
 
-from harness.contract import (
-    BOXES,
-    Card,
-    Claim,
-    GeneratorRecord,
-    MethodRecord,
-    Need,
-    Round,
-    SharedStage,
-    Supervision,
-    Use,
-    hookimpl,
-)
-
-
-@dataclass(frozen=True)
-class BilevelBoxParams:
-    """Parameters of ``bilevel_box``."""
-
-    preset: Literal["intended", "official"] = field(
-        default="intended", metadata={"help": "what the paper means, or the released code with its defects"}
-    )
-    rounds: int = field(default=3, metadata={"help": "rounds on the target; 1 = no iteration"})
-    scheme: Literal["alternation", "unrolled"] = field(
-        default="alternation", metadata={"help": "S fixed while G is fitted, or the hypergradient of one unrolled step"}
-    )
-    network: Literal["backbone", "small", "hourglass"] = field(
-        default="backbone",
-        metadata={"help": "on the protocol's backbone, a small hourglass, or the paper's (12.1 M parameters)"},
-    )
-    probability: bool = field(default=True, metadata={"help": "G sees the segmenter of the round before"})
-    round1_uses_prob: bool = field(
-        default=False, metadata={"help": "as the paper's figure draws it: a segmenter of filled boxes comes first"}
-    )
-    inflate: bool | None = field(
-        default=None, metadata={"help": "G_2 begins from G_1 with a zero channel more; null = as the preset"}
-    )
-    prob_cache: bool = field(
-        default=False, metadata={"help": "probabilities of the auxiliary images computed once a round (approximate)"}
-    )
-    overlap: Literal["preset", "smallest_box", "first", "max_logit"] = field(
-        default="preset", metadata={"help": "who gets a pixel that two classes claim"}
-    )
-    tight: float | None = field(
-        default=None,
-        metadata={"help": "foreground reaches this share of each side of a box; 0 = no demand, null = as the preset"},
-    )
-    canvas: int = field(default=512, metadata={"help": "largest side of the square that images are padded to"})
-    iterations: int | None = field(
-        default=None, metadata={"help": "steps of G a round; null = those of the protocol's segmenter"}
-    )
-    batch_size: int | None = field(
-        default=None, metadata={"help": "(image, class) pairs a step; null = the protocol's segmenter's"}
-    )
-    lr: float = field(default=0.002, metadata={"help": "initial rate of Adam; the paper's 100,000 steps use 0.0001"})
-    weight_decay: float = field(default=0.0005, metadata={"help": "L2 decay of G"})
-    inner_lr: float = field(default=0.01, metadata={"help": "rate of the unrolled step of the auxiliary segmenter"})
-    auxiliary_iterations: int | None = field(
-        default=None, metadata={"help": "steps of the auxiliary segmenter; null = those of the protocol's segmenter"}
-    )
-
-    @property
-    def overlap_rule(self) -> Literal["smallest_box", "first", "max_logit"]:
-        """The overlap rule with the preset's default filled in."""
-        if self.overlap != "preset":
-            return self.overlap
-        return "first" if self.preset == "official" else "smallest_box"
-
-    @property
-    def inflates(self) -> bool:
-        """Whether G_2 begins from G_1."""
-        return self.preset != "official" if self.inflate is None else self.inflate
-
-    @property
-    def side_depth(self) -> float:
-        """How deep the sides are that foreground must reach; 0 demands nothing."""
-        if self.tight is None:
-            return 0.0 if self.preset == "official" else 0.02
-        return self.tight
-
-    @property
-    def uses_backbone(self) -> bool:
-        """Whether the generator sits on the protocol's backbone."""
-        return self.network == "backbone"
-
-    @property
-    def unit_pixels(self) -> bool:
-        """Pixels at the scale of mask and probability."""
-        return self.preset != "official" or self.uses_backbone
-
-    def sees_probability(self, number: int) -> bool:
-        """Whether G of that round sees a segmenter."""
-        return self.probability and (number > 1 or self.round1_uses_prob)
-
-
-@dataclass(frozen=True)
-class GeneratorParams(BilevelBoxParams):
-    """Parameters of one round's generator."""
-
-    round: int = field(default=1, metadata={"help": "which of the generators G_1, G_2, ... makes the labels"})
-
-
-_SEGMENTER_ONLY = (
-    "scheme",
-    "probability",
-    "inflate",
-    "prob_cache",
-    "overlap",
-    "tight",
-    "inner_lr",
-    "auxiliary_iterations",
-)
-"""Parameters that mean nothing to a generator without a segmenter."""
-
-_NEEDS = (Need(Supervision.MASKS, auxiliary=True), Need(Supervision.BOXES, auxiliary=True))
-
-
-def _stage(params: BilevelBoxParams, number: int) -> SharedStage:
-    """Round ``number`` on the auxiliary data set, after the rounds before it."""
-    sees = params.sees_probability(number)
-    if number == 1 and not sees:  # alike for every variant: one artifact serves them all
-        params = replace(params, **{f.name: f.default for f in fields(BilevelBoxParams) if f.name in _SEGMENTER_ONLY})
-    return SharedStage(
-        f"bilevel_{number}",
-        run="wsss_bilevel_box.auxiliary:learn",
-        params={**asdict(params), "round": number},
-        needs=_NEEDS,
-        reads=("backbone", "segmenter") if sees or params.uses_backbone else ("segmenter",),
-        after=(_stage(params, number - 1),) if number > 1 else (),
-    )
-
-
-def _uses(params: GeneratorParams) -> tuple[SharedStage, ...]:
-    kept = {name: value for name, value in asdict(params).items() if name not in ("round", "rounds")}
-    return (_stage(BilevelBoxParams(**kept), params.round),)
-
-
-def _rounds(params: BilevelBoxParams) -> tuple[Round, ...]:
-    """Round r: labels of G_r, the segmenter beginning from that of round r - 1."""
-    first = (Round(Use("box_fill")),) if params.sees_probability(1) else ()
-    later = tuple(
-        Round(Use("bilevel_box", {**asdict(params), "round": number}), warm_start=bool(first) or number > 1)
-        for number in range(1, params.rounds + 1)
-    )
-    return first + later
-
-
-_PAPER = "Xie, Ren, Wang, Zuo, Learning Class-Agnostic Pseudo Mask Generation, arXiv 2103.05463"
-_CARD = Card(
-    "Class-agnostic pseudo-mask generator learned on other classes (LPG)",
-    paper=_PAPER,
-    year=2021,
-    licence="the authors' code is MIT",
-    reconstruction=True,
-    notes=(
-        "Training of the first generator and of the auxiliary segmenters is not in the released code and follows the "
-        "same loop here; the overlap rule is our own. No number of the paper is publicly confirmed."
-    ),
-    claims=(
-        Claim(
-            "bilevel_box",
-            "box_fill",
-            "abstract, figure 2; section 11 claim 1",
-            metric="pseudo-label mIoU",
-            setting="VOC 2012 train",
-            text="Labels of the learned generator are better than filled boxes.",
-        ),
-        Claim(
-            "bilevel_box",
-            "box_grabcut",
-            "abstract; section 11 claim 1",
-            metric="pseudo-label mIoU",
-            setting="VOC 2012 train",
-            text="A learned generator beats generic proposals.",
-        ),
-        Claim(
-            "bilevel_box",
-            "bilevel_box_one_round",
-            "figure 2; section 11 claim 2",
-            setting="VOC 2012 val",
-            text="Three rounds give a better segmenter than one.",
-        ),
-        Claim(
-            "bilevel_box",
-            "bilevel_box_no_probability",
-            "figure 2; section 11 claim 3",
-            metric="pseudo-label mIoU",
-            setting="VOC 2012 train",
-            text="The segmenter's probability helps the generator.",
-        ),
-        Claim(
-            "bilevel_box_unrolled",
-            "bilevel_box",
-            "section 11 claim 6",
-            direction="=",
-            metric="pseudo-label mIoU",
-            setting="VOC 2012 train",
-            text="The alternation needs no hypergradient.",
-        ),
-    ),
-)
+from harness.contract import GeneratorRecord, MethodRecord, hookimpl
+from wsss_bilevel_box.params import NEEDS, BilevelBoxParams, GeneratorParams, rounds, uses
 
 
 @hookimpl
 def wsss_generators() -> Iterator[GeneratorRecord]:
     """The pseudo labels of one round."""
+    from wsss_bilevel_box.card import CARD
+
     yield GeneratorRecord(
         "bilevel_box",
-        "wsss_bilevel_box.method:BilevelBox",
+        "wsss_bilevel_box.generator:BilevelBox",
         params=GeneratorParams,
-        needs=(BOXES, *_NEEDS),
-        uses=_uses,
+        needs=NEEDS,
+        uses=uses,
         uses_previous=True,
-        card=_CARD,
+        card=CARD,
         summary="masks inside boxes by a generator that was learned on other classes",
     )
 
@@ -227,10 +31,12 @@ def wsss_generators() -> Iterator[GeneratorRecord]:
 @hookimpl
 def wsss_methods() -> Iterator[MethodRecord]:
     """Three rounds."""
+    from wsss_bilevel_box.card import CARD
+
     yield MethodRecord(
         "bilevel_box",
-        _rounds,
+        rounds,
         params=BilevelBoxParams,
-        card=_CARD,
+        card=CARD,
         summary="boxes, and masks of other classes: generator and segmenter in three rounds",
     )

@@ -29,13 +29,13 @@ from harness.modelling import (
     mm,
     train_segmenter,
 )
-from wsss_bilevel_box import BilevelBoxParams
-from wsss_bilevel_box.compose import classes_in_order, probability_planes
 from wsss_bilevel_box.encoder import EncoderGenerator, grown
 from wsss_bilevel_box.labels import Rules, pseudo_labels, segmenter_logits
 from wsss_bilevel_box.learning import Fitting, Probability, Schedule, Unrolled, fit
+from wsss_bilevel_box.method import classes_in_order, probability_planes
 from wsss_bilevel_box.network import SHAPES, MaskGenerator, with_probability
 from wsss_bilevel_box.pairs import PairStream, Planes, Scene, canvas_side, on_canvas, read_scenes, reduced
+from wsss_bilevel_box.params import BilevelBoxParams
 
 WEIGHTS = "generator.pth"
 ABOUT = "generator.json"

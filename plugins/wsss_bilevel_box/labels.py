@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from harness.contract import Box
-from wsss_bilevel_box.compose import Overlap, box_mask, classes_in_order, compose, margins, probability_planes
 from wsss_bilevel_box.encoder import EncoderGenerator
+from wsss_bilevel_box.method import Overlap, box_mask, classes_in_order, compose, margins, probability_planes
 from wsss_bilevel_box.network import assemble, guides_of, pixels_of
 from wsss_bilevel_box.pairs import on_canvas, scaled
 

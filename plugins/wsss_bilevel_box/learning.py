@@ -1,7 +1,7 @@
 """Fitting G_w: the upper problem by plain alternation, or with the hypergradient of one unrolled step.
 
-    upper:  min_w  mean CE( G_w([p_c, m_c, x]), [y = c] ),   p_c = softmax(S_t*(w))_c            (section 3.1)
-    lower:  t*(w) = argmin_t CE( S_t(x), C(G_w) )
+    upper:  min_w  mean CE( G_w([p_c, m_c, x]), [y = c] ),   p_c = softmax(S_t*(w))_c            (1)
+    lower:  t*(w) = argmin_t CE( S_t(x), C(G_w) )                                                (2)
 
 * alternation: t is fixed while w is fitted, and no gradient reaches S.
 * unrolled:    t'(w) = t - eta grad_t CE(S_t(x), soft C(G_w)); the upper gradient runs through t'(w) into w.
@@ -19,12 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional
 
-from harness.contract import IGNORE, Context
+from harness.contract import Context
 from harness.modelling import Recipe, poly_rate, train
-from wsss_bilevel_box.compose import probability_planes, soft_compose
 from wsss_bilevel_box.labels import segmenter_logits
+from wsss_bilevel_box.method import generator_loss, lower_loss, probability_planes
 from wsss_bilevel_box.network import assemble
 from wsss_bilevel_box.pairs import Batch, PairStream
 
@@ -48,16 +47,6 @@ class Schedule:
     lr: float
     weight_decay: float = 5e-4
     every: int = 1
-
-
-def generator_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross entropy over all known cells.
-
-    Args:
-        logits: (P, 2, h, w) float32.
-        targets: (P, h, w) int64: 0, 1, or 255 = not learned from.
-    """
-    return functional.cross_entropy(logits, targets, ignore_index=IGNORE)
 
 
 @dataclass(frozen=True)
@@ -122,7 +111,13 @@ class Unrolled:
         logits = functional_call(self.segmenter, weights, (x,), {"mode": "tensor"})
         before = self.probability.planes(logits, batch).detach()
         proposal = generator(assemble(pixels, batch.masks, before, unit=self.unit))
-        lower = lower_loss(logits, proposal.softmax(1)[:, 1], batch)
+        lower = lower_loss(
+            logits,
+            proposal.softmax(1)[:, 1],
+            owner=batch.owner,
+            classes=batch.classes,
+            masks=batch.masks,
+        )
         steps = torch.autograd.grad(lower, list(weights.values()), create_graph=True)
         moved = {name: p - self.eta * g for (name, p), g in zip(weights.items(), steps, strict=True)}
         after = self.probability.planes(functional_call(self.segmenter, moved, (x,), {"mode": "tensor"}), batch)
@@ -135,27 +130,6 @@ class Unrolled:
         for name, parameter in self.segmenter.named_parameters():
             if name in moved:
                 parameter.copy_(moved[name])
-
-
-def lower_loss(logits: Tensor, foreground: Tensor, batch: Batch) -> Tensor:
-    """CE(S_t(x), soft C(G_w)) at the segmenter's stride, mean over cells.
-
-    Args:
-        logits: (N, C, h, w) of the segmenter.
-        foreground: (P, S / 4, S / 4) probabilities of foreground of the generator.
-        batch: Crops, all classes of each.
-    """
-    size = (logits.shape[2], logits.shape[3])
-    claims = functional.interpolate(foreground[:, None], size, mode="bilinear", align_corners=False)[:, 0]
-    masks = functional.adaptive_avg_pool2d(batch.masks.to(foreground.dtype)[:, None], size)[:, 0]
-    scores = logits.log_softmax(1)
-    losses = []
-    for n in range(len(logits)):
-        mine = batch.owner == n
-        label = soft_compose(claims[mine], masks[mine])
-        channels = torch.cat([batch.classes.new_zeros(1), batch.classes[mine]])
-        losses.append(-(label * scores[n, channels]).sum(0).mean())
-    return torch.stack(losses).mean()
 
 
 class Fitting(nn.Module):

@@ -1,60 +1,206 @@
 """LPG: Learning Class-Agnostic Pseudo Mask Generation for Box-Supervised Semantic Segmentation (arXiv 2103.05463).
 
-    boxes -> G_r, learned on other classes -> pseudo labels -> segmenter,   r = 1, 2, 3
+A generator G_w of masks is learned on auxiliary classes, of which masks are known, and applied to the target's boxes:
 
-Round 1 uses G_1, which sees image and boxes. Round r uses G_r, which also sees the probability that the *target's*
-segmenter of the round before gives to the class. G is never fitted on the target. What is learned on the auxiliary
-classes is in ``auxiliary.py`` (the alternation) and ``learning.py`` (the upper problem); here G is applied.
+    upper:  min_w  mean CE( G_w([p_c, m_c, x]), [y = c] ),   p_c = softmax(S_t*(w))_c                       (1)
+    lower:  t*(w) = argmin_t CE( S_t(x), C(G_w) )                                                           (2)
+    C:      y(p) = c where m_c = 1 and G_w says foreground; ``overlap`` decides where classes contend       (3)
+    soft C: q_c = sigma_c m_c,  background prod_c (1 - q_c),  the rest in proportion to q_c                 (4)
+
+m_c are the filled boxes of class c, p_c the probability that the segmenter S gives to it. The alternation and the
+unrolled step that solve (1) and (2) are in ``learning.py``, the rounds on the auxiliary data set in ``auxiliary.py``.
+
+Unusual here: foreground is a sign. argmax over two up-sampled logits is the sign of their up-sampled difference, so one
+plane is up-sampled and not two.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Sequence
+from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
+from torch.nn import functional
 
-from harness.contract import Context, Generator, PseudoLabel, View
-from harness.modelling import load_segmenter
-from wsss_bilevel_box import GeneratorParams
-from wsss_bilevel_box.auxiliary import load_generator, ready, rules
-from wsss_bilevel_box.labels import Item, pseudo_labels
-from wsss_bilevel_box.pairs import canvas_side, refuse_shared_classes
+from harness.contract import IGNORE, Box
 
-REPORT = "boxes.json"
-"""How many images had no box and became background."""
+Bools = npt.NDArray[np.bool_]
+_JUST_ABOVE = np.float32(1e-6)
+Overlap = Literal["first", "smallest_box", "max_logit"]
 
 
-class BilevelBox(Generator):
-    """The pseudo labels of one round."""
+def classes_in_order(boxes: Sequence[Box]) -> tuple[int, ...]:
+    """The classes of ``boxes`` by their first appearance."""
+    return tuple(dict.fromkeys(box.cls for box in boxes))
 
-    def __init__(self, params: GeneratorParams) -> None:
-        self.params = params
 
-    def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
-        """C(G_r) of every training image.
+def box_mask(boxes: Sequence[Box], cls: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """m_c of equation 1: (H, W) uint8, 1 inside any box of ``cls``."""
+    mask = np.zeros(size, np.uint8)
+    for box in boxes:
+        if box.cls == cls:
+            mask[box.y0 : box.y1, box.x0 : box.x1] = 1
+    return mask
 
-        Raises:
-            ConfigError: A class of the target is a class of the auxiliary data set.
-        """
-        torch.set_num_threads(ctx.threads)
-        settings = self.params
-        refuse_shared_classes(view)
-        generator = ready(load_generator(ctx.input(f"bilevel_{settings.round}"), ctx.device), ctx.device)
-        segmenter = None
-        if generator.channels == 5:
-            segmenter = ready(load_segmenter(ctx.previous.checkpoint.parent, ctx.device), ctx.device)
-        canvas = canvas_side([view.size(i) for i in view.ids], settings.canvas, generator.multiple)
-        empty = 0
 
-        def items() -> Iterator[Item]:
-            nonlocal empty
-            for image_id in view.ids:
-                boxes = tuple(view.boxes(image_id))
-                empty += not boxes
-                yield image_id, view.image(image_id), boxes
+def smallest_area(boxes: Sequence[Box], cls: int, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """(H, W) float32: area of the smallest box of ``cls`` over each pixel, infinity outside all of them."""
+    area = np.full(size, np.inf, np.float32)
+    for box in boxes:
+        if box.cls == cls:
+            inside = area[box.y0 : box.y1, box.x0 : box.x1]
+            np.minimum(inside, box.area, out=inside)
+    return area
 
-        found = pseudo_labels(generator, items(), rules=rules(settings, canvas), device=ctx.device, segmenter=segmenter)
-        for image_id, label in found:
-            yield PseudoLabel(image_id, label)
-        (ctx.out / REPORT).write_text(json.dumps({"images_without_boxes": empty}) + "\n", encoding="utf-8")
+
+def probability_planes(
+    logits: Tensor, images: Tensor, classes: Tensor, size: tuple[int, int], *, exact: bool, align: bool = False
+) -> Tensor:
+    """p_c of equation 1 for (image, class) pairs: softmax over all classes, at full size.
+
+    Args:
+        logits: (N, C, h, w) float32 of the segmenter.
+        images: (P,) int64, index of each pair's image.
+        classes: (P,) int64, index of each pair's class.
+        size: (H, W) of the canvas.
+        exact: Up-sample all C planes, then softmax, as the paper's code does. Otherwise softmax at the segmenter's
+            stride and up-sample the P present planes alone, which is C times less work and differs along edges.
+        align: Up-sample with ``align_corners=True``.
+
+    Returns:
+        (P, H, W) float32 in [0, 1].
+    """
+    if exact:
+        full = functional.interpolate(logits, size, mode="bilinear", align_corners=align)
+        return full.softmax(1)[images, classes]
+    planes = logits.softmax(1)[images, classes]
+    return functional.interpolate(planes[:, None], size, mode="bilinear", align_corners=align)[:, 0]
+
+
+def margins(logits: Tensor, size: tuple[int, int], *, align: bool) -> Tensor:
+    """Foreground minus background of generator logits (P, 2, h, w), up-sampled to (P, H, W)."""
+    difference = logits[:, 1:] - logits[:, :1]
+    return functional.interpolate(difference, size, mode="bilinear", align_corners=align)[:, 0]
+
+
+def reaching(plane: npt.NDArray[np.float32], boxes: Sequence[Box], cls: int, share: float) -> npt.NDArray[np.float32]:
+    """Margins of ``cls``, raised in each of its boxes until foreground touches all four sides.
+
+    Boxes are tight, so an object reaches every side of its box: the threshold of a box falls from 0 to the smallest of
+    the four largest margins along its sides. Our own addition, for classes that the generator takes for background.
+
+    Args:
+        plane: (H, W) float32 margins.
+        boxes: Of the image.
+        cls: Whose boxes count.
+        share: How deep a side is, as a share of the box; at least one pixel.
+
+    Returns:
+        (H, W) float32; minus infinity outside the boxes of ``cls``.
+    """
+    raised = np.full(plane.shape, -np.inf, np.float32)
+    for box in boxes:
+        if box.cls != cls or not box.area:
+            continue
+        inside = plane[box.y0 : box.y1, box.x0 : box.x1]
+        deep, wide = (max(round(share * side), 1) for side in inside.shape)
+        sides = inside[:deep], inside[-deep:], inside[:, :wide], inside[:, -wide:]
+        threshold = min(float(side.max()) for side in sides)
+        lifted = inside if threshold > 0 else inside - np.float32(threshold) + _JUST_ABOVE
+        target = raised[box.y0 : box.y1, box.x0 : box.x1]
+        np.maximum(target, lifted, out=target)
+    return raised
+
+
+def compose(
+    margin: npt.NDArray[np.float32],
+    boxes: Sequence[Box],
+    size: tuple[int, int],
+    *,
+    overlap: Overlap,
+    tight: float = 0.0,
+) -> npt.NDArray[np.uint8]:
+    """The label map of one image, equation 3.
+
+    Every labelled pixel of class c lies in a box of c and has a positive margin; which pixels are labelled does not
+    depend on the order of the classes.
+
+    Args:
+        margin: (K, H, W) float32, one plane for each of ``classes_in_order(boxes)``.
+        boxes: The image's boxes in annotation order.
+        size: (H, W).
+        overlap: Who gets a contested pixel: the class that appears first, the one whose smallest box over the pixel has
+            the least area, or the one with the largest margin; ties go to the first.
+        tight: Depth of a box's sides that foreground must reach, see ``reaching``; 0 = nothing is demanded.
+
+    Returns:
+        (H, W) uint8 class indices, 0 = background.
+    """
+    classes = classes_in_order(boxes)
+    label = np.zeros(size, np.uint8)
+    best = np.full(size, -np.inf, np.float32)
+    for rank, (cls, plane) in enumerate(zip(classes, margin, strict=True)):
+        plane = reaching(plane, boxes, cls, tight) if tight else plane
+        wanted = (plane > 0) & (box_mask(boxes, cls, size) > 0)
+        if overlap == "first":
+            claim = np.full(size, -rank, np.float32)
+        else:
+            claim = plane if overlap == "max_logit" else -smallest_area(boxes, cls, size)
+        wins = wanted & (claim > best)
+        label[wins] = cls
+        best[wins] = claim[wins]
+    return label
+
+
+def soft_compose(foreground: Tensor, masks: Tensor) -> Tensor:
+    """Equation 4: C as a distribution over (background, class 1 .. K), so that the lower problem has a gradient.
+
+    q_c = sigma_c m_c; background gets prod(1 - q_c), the rest is shared in proportion to q_c.
+
+    Args:
+        foreground: (K, h, w) probability of foreground of each present class.
+        masks: (K, h, w) filled boxes, fractions allowed.
+
+    Returns:
+        (1 + K, h, w), sums to one over the first axis.
+    """
+    claim = foreground * masks
+    background = (1 - claim).prod(0, keepdim=True)
+    share = claim / claim.sum(0, keepdim=True).clamp_min(1e-12)
+    return torch.cat([background, (1 - background) * share])
+
+
+def generator_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Equation 1: mean cross entropy over all known cells.
+
+    Args:
+        logits: (P, 2, h, w) float32.
+        targets: (P, h, w) int64: 0, 1, or 255 = not learned from.
+    """
+    return functional.cross_entropy(logits, targets, ignore_index=IGNORE)
+
+
+def lower_loss(logits: Tensor, foreground: Tensor, *, owner: Tensor, classes: Tensor, masks: Tensor) -> Tensor:
+    """Equation 2, CE(S_t(x), soft C(G_w)) at the segmenter's stride, mean over cells.
+
+    Args:
+        logits: (N, C, h, w) of the segmenter.
+        foreground: (P, S / 4, S / 4) probabilities of foreground of the generator.
+        owner: (P,) int64, which crop each pair looks at; every class of each crop is there.
+        classes: (P,) int64 class indices.
+        masks: (P, S, S) filled boxes of the class.
+    """
+    size = (logits.shape[2], logits.shape[3])
+    claims = functional.interpolate(foreground[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    inside = functional.adaptive_avg_pool2d(masks.to(foreground.dtype)[:, None], size)[:, 0]
+    scores = logits.log_softmax(1)
+    losses = []
+    for n in range(len(logits)):
+        mine = owner == n
+        label = soft_compose(claims[mine], inside[mine])
+        channels = torch.cat([classes.new_zeros(1), classes[mine]])
+        losses.append(-(label * scores[n, channels]).sum(0).mean())
+    return torch.stack(losses).mean()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from harness.contract import IGNORE, Box, ConfigError, View
-from wsss_bilevel_box.compose import box_mask, classes_in_order
+from wsss_bilevel_box.method import box_mask, classes_in_order
 from wsss_bilevel_box.network import STRIDE
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5)

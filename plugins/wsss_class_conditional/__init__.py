@@ -7,15 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.contract import (
-    CLASSIFIER,
-    TAGS,
-    BackboneRecord,
-    GeneratorRecord,
-    MethodRecord,
-    SegmenterRecord,
-    hookimpl,
-)
+from harness.contract import CLASSIFIER, TAGS, BackboneRecord, GeneratorRecord, MethodRecord, SegmenterRecord, hookimpl
 from wsss_class_conditional.params import InferenceParams, MethodParams, RefinementParams, needs, rounds, uses
 
 

@@ -1,144 +1,114 @@
-"""Learning label uncertainty inside boxes (Neven et al., ICCVW 2021, arXiv 2110.05926): what is learned from.
+"""Learning label uncertainty inside boxes (Neven et al., ICCVW 2021, arXiv 2110.05926), a reconstruction.
 
-A few images carry pixel masks, all carry boxes. ``BoxAndPixels`` paints boxes where there is no mask; everything
-outside the boxes is certain background. ``LabelUncertainty`` gives the head a variance and the loss of ``loss.py``.
+A few images carry pixel masks, all carry boxes; everything outside the boxes is certain background. A logit is a
+Gaussian, its variance says how far a label is to be trusted. Numbers are sections of the README:
 
-Unusual here: the boxes travel with the label as a map of box numbers, so that they follow every augmentation, and the
-part of a box that a crop shows is simply what is left of its number.
+    kappa = 1 / sqrt(1 + (pi/8) s2),  E softmax(z) = softmax(kappa mu)       attenuation                   (3.1, 3.6)
+    L     = - log softmax(kappa mu)_y inside boxes, softmax(mu)_y elsewhere  attenuated likelihood         (3.3)
+    phi_k = object pixels / box pixels of a class, on images with a mask     fill ratio, in ``boxes.py``   (3.5)
+    y -> background where s2 lies above the phi_k quantile of its class      labels turn, in ``loss.py``   (3.5)
+    ... unless its box would keep less than a share of its visible part      guard                         (3.5)
+
+Logits are means ``(B, K, H, W)`` with variances ``(B, V, H, W)``, V = K or 1 for one variance shared by all classes.
+For two classes and V = 1 the softmax below *is* the binary formula of the paper, with the logit
+``means[:, 1] - means[:, 0]``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+import math
+from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
 
-from harness.contract import BACKGROUND, IGNORE, Box, Context, Generator, PseudoLabel, Segmenter, View
-from wsss_label_uncertainty.params import BoxAndPixelsParams, LabelUncertaintyParams
+from harness.contract import BACKGROUND, IGNORE
+from wsss_label_uncertainty.params import EXACT, OUTSIDE
 
-Mask = npt.NDArray[np.uint8]
-
-OUTSIDE = 0
-"""Origin of a pixel's label: outside every box, hence certain background."""
-EXACT = 254
-"""Origin of a pixel's label: a pixel mask. Boxes are numbered from 1 to 253."""
+C = math.pi / 8
+"""Of the probit approximation of the expected sigmoid."""
 
 
-class Painted(NamedTuple):
-    """The boxes of one image as maps, each (H, W) uint8; the smallest box is in front.
+class Labels(NamedTuple):
+    """Labels of one batch, each (B, H, W) int64.
 
     Attributes:
-        label: Class of the front box, 0 outside all boxes.
-        origin: Number of the front box, 1 to 253 (an image with more boxes shares numbers), 0 outside all boxes.
-        beneath: Class of the box behind it that shows another class, 0 where there is none.
+        label: Class indices, 255 = ignore.
+        origin: 0 outside every box, 1 to 253 the number of the box, 254 a pixel mask, 255 padding.
+        beneath: Class of the box behind the front one, 0 = none, 255 = padding.
     """
 
-    label: Mask
-    origin: Mask
-    beneath: Mask
+    label: Tensor
+    origin: Tensor
+    beneath: Tensor
+
+    @property
+    def boxed(self) -> Tensor:
+        """(B, H, W) bool: pixels whose object label is only that of their box."""
+        inside = (self.origin > OUTSIDE) & (self.origin < EXACT)
+        return inside & (self.label != BACKGROUND) & (self.label != IGNORE)
 
 
-def paint(boxes: Iterable[Box], size: tuple[int, int]) -> Painted:
-    """Paint boxes, largest first; of equal boxes the later is in front."""
-    label, origin, beneath = (np.zeros(size, np.uint8) for _ in range(3))
-    for number, box in enumerate(sorted(boxes, key=lambda box: -box.area)):
-        inside = (slice(box.y0, box.y1), slice(box.x0, box.x1))
-        other = label[inside] != box.cls
-        beneath[inside][other] = label[inside][other]
-        label[inside] = box.cls
-        origin[inside] = OUTSIDE + 1 + number % (EXACT - 1)
-    return Painted(label, origin, beneath)
+def attenuation(variances: Tensor) -> Tensor:
+    """Factor kappa = 1 / sqrt(1 + (pi/8) s2) (3.1)."""
+    return torch.rsqrt(1 + C * variances)
 
 
-class BoxAndPixels(Generator):
-    """True masks of the declared fraction; on all other images painted boxes, and background around them."""
+def expected_logits(means: Tensor, variances: Tensor, form: str = "scaled") -> Tensor:
+    """Logits whose softmax approximates the expected softmax of Gaussian logits (3.1, 3.6).
 
-    def __init__(self, params: BoxAndPixelsParams) -> None:
-        self.params = params
-
-    def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
-        """Yield masks and painted boxes."""
-        for image_id in view.ids:
-            known = image_id in view.mask_ids
-            yield PseudoLabel(image_id, view.mask(image_id) if known else self._boxes(view, image_id))
-
-    def _boxes(self, view: View, image_id: str) -> Mask:
-        boxes, size = view.boxes(image_id), view.size(image_id)
-        painted = paint(boxes, size)
-        inside = painted.origin != OUTSIDE
-        label = painted.label
-        if self.params.shrink_certain:
-            grown = paint((_grown(box, self.params.shrink_certain) for box in boxes), size)
-            label[(grown.origin != OUTSIDE) & ~inside] = IGNORE
-        if self.params.interior == "ignore":
-            label[inside] = IGNORE
-        return label
-
-
-def _grown(box: Box, pixels: int) -> Box:
-    return Box(box.cls, max(box.x0 - pixels, 0), max(box.y0 - pixels, 0), box.x1 + pixels, box.y1 + pixels)
-
-
-def fill_ratios(view: View, num_classes: int) -> list[float]:
-    """Object pixels by box pixels of every class, from the images with a mask alone.
-
-    A class without a box on these images takes the ratio of all classes together, background (never used) has 1.
+    Args:
+        means: (B, K, H, W).
+        variances: (B, V, H, W), not negative; 0 gives the means themselves.
+        form: ``scaled`` (kappa_k mu_k) or ``pairwise`` (log of 1 / sum_j exp(-(mu_k - mu_j) kappa(s2_k + s2_j))).
     """
-    area, filled = np.zeros(num_classes, np.int64), np.zeros(num_classes, np.int64)
-    for image_id in sorted(view.mask_ids):
-        mask, painted = view.mask(image_id), paint(view.boxes(image_id), view.size(image_id)).label
-        boxed = painted[(painted != BACKGROUND) & (mask != IGNORE)]
-        object_ = painted[(painted != BACKGROUND) & (mask == painted)]
-        area += np.bincount(boxed, minlength=num_classes)
-        filled += np.bincount(object_, minlength=num_classes)
-    overall = filled.sum() / area.sum() if area.any() else 1.0
-    ratios = np.where(area > 0, filled / np.maximum(area, 1), overall)
-    return [1.0, *ratios[1:].tolist()]
+    if form == "scaled" or variances.shape[1] == 1:
+        return means * attenuation(variances)
+    rivals = []
+    for k in range(means.shape[1]):
+        others = [j for j in range(means.shape[1]) if j != k]
+        kappa = attenuation(variances[:, k : k + 1] + variances[:, others])
+        rivals.append(((means[:, others] - means[:, k : k + 1]) * kappa).logsumexp(1))
+    return -functional.softplus(torch.stack(rivals, 1))  # j = k adds exp(0) = 1 to the sum
 
 
-class LabelUncertainty(Segmenter):
-    """The protocol's network, each head with a variance beside its means, trained with the attenuated loss."""
+def attenuated_nll(
+    means: Tensor, variances: Tensor, target: Tensor, attenuated: Tensor, form: str = "scaled"
+) -> Tensor:
+    """Negative log likelihood of ``target``; where not ``attenuated`` it is cross entropy to the last bit (3.3).
 
-    extra_targets = ("origin", "beneath")
+    Args:
+        means: (B, K, H, W).
+        variances: (B, V, H, W).
+        target: (B, H, W) int64, 255 = ignore (gives 0).
+        attenuated: (B, H, W) bool.
+        form: As in ``expected_logits``.
+    """
+    where = attenuated.unsqueeze(1)
+    logits = torch.where(where, expected_logits(means, torch.where(where, variances, 0.0), form), means)
+    return functional.cross_entropy(logits, target, ignore_index=IGNORE, reduction="none")
 
-    def __init__(self, params: LabelUncertaintyParams) -> None:
-        self.params = params
 
-    def configure(self, cfg: Any, view: View, ctx: Context) -> Any:
-        """Widen every head, set the loss, and draw a fixed share of each batch from the images with a mask."""
-        from wsss_label_uncertainty.network import uncertain
+def margin(means: Tensor, label: Tensor) -> Tensor:
+    """Mean of the labelled class minus the largest other; (B, H, W), the logit in the binary case."""
+    own = label.clamp(max=means.shape[1] - 1).unsqueeze(1)
+    others = means.scatter(1, own, -math.inf)
+    return (means.gather(1, own) - others.amax(1, keepdim=True)).squeeze(1)
 
-        params, iterations = self.params, ctx.settings["segmenter"].optim.iterations
-        loss = {
-            "fill": fill_ratios(view, ctx.num_classes),
-            "attenuate": params.attenuate,
-            "form": params.form,
-            "exact_weight": params.exact_weight,
-            "rule": params.rule,
-            "start": round(params.start * iterations),
-            "warmup": params.warmup,
-            "min_fill": params.min_fill,
-            "min_variance": params.min_variance,
-            "overlap": params.overlap,
-        }
-        for name in ("decode_head", "auxiliary_head"):
-            if cfg.model.get(name) is not None:
-                cfg.model[name] = uncertain(cfg.model[name], loss, shared_variance=params.shared_variance)
-        if params.exact_share is not None:
-            cfg.train_dataloader.sampler = {
-                "type": "TwoStreams",
-                "first": sorted(view.mask_ids),
-                "share": params.exact_share,
-                "seed": ctx.seed("train"),
-            }
-        return cfg
 
-    def targets(self, image_id: str, label: PseudoLabel, view: View, ctx: Context) -> Mapping[str, Mask]:
-        """Where each pixel's label comes from, and the class beneath the front box."""
-        if image_id in view.mask_ids:
-            exact = np.full(label.mask.shape, EXACT, np.uint8)
-            return {"origin": exact, "beneath": np.zeros_like(exact)}
-        painted = paint(view.boxes(image_id), label.mask.shape)
-        return {"origin": painted.origin, "beneath": painted.beneath}
+def guard(flip: Tensor, boxed: Tensor, origin: Tensor, min_fill: float) -> Tensor:
+    """Undo all flips of a box that would keep less than ``min_fill`` of its visible part (3.5).
+
+    Args:
+        flip: (B, H, W) bool.
+        boxed: (B, H, W) bool.
+        origin: (B, H, W) int64 box numbers.
+        min_fill: In [0, 1].
+    """
+    image = torch.arange(len(origin), device=origin.device).view(-1, 1, 1)
+    box = image * (IGNORE + 1) + origin
+    count = len(origin) * (IGNORE + 1)
+    area = torch.bincount(box[boxed], minlength=count)
+    lost = torch.bincount(box[flip], minlength=count)
+    return flip & ~(area - lost < min_fill * area)[box]

@@ -24,7 +24,8 @@ from torch.nn import functional
 from torch.utils.data import Sampler
 
 from harness.contract import ConfigError
-from wsss_label_uncertainty.loss import Labels, LabelUncertaintyLoss
+from wsss_label_uncertainty.loss import LabelUncertaintyLoss
+from wsss_label_uncertainty.method import Labels
 
 FLOOR = 1e-6
 """Smallest variance."""

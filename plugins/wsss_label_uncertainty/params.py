@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
 
-from harness.contract import ConfigError
+from harness.contract import BOXES, ConfigError, Need, Round, Use, masks
+
+OUTSIDE = 0
+"""Origin of a pixel's label: outside every box, hence certain background."""
+EXACT = 254
+"""Origin of a pixel's label: a pixel mask. Boxes are numbered from 1 to 253."""
 
 
 @dataclass(frozen=True)
@@ -83,3 +88,23 @@ class MethodParams(LabelUncertaintyParams, BoxAndPixelsParams):
         LabelUncertaintyParams.__post_init__(self)
         if self.preset == "official":
             raise ConfigError("preset 'official' does not exist: no code of arXiv 2110.05926 is publicly confirmed")
+
+
+def needs(params: PixelShare) -> tuple[Need, ...]:
+    """Boxes of all images, pixel masks of a share."""
+    return (BOXES, masks(params.fraction))
+
+
+def rounds(params: MethodParams) -> tuple[Round, ...]:
+    """One round: each component gets its own parameters."""
+    given = asdict(params)
+
+    def share(component: type) -> dict[str, Any]:
+        return {entry.name: given[entry.name] for entry in fields(component)}
+
+    return (
+        Round(
+            Use("box_and_pixels", share(BoxAndPixelsParams)),
+            segmenter=Use("label_uncertainty", share(LabelUncertaintyParams)),
+        ),
+    )

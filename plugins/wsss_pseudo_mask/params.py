@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
-from harness.contract import ConfigError
+from harness.contract import CAMS, CLASSIFIER, TAGS, ConfigError, Need, Round, SharedStage, Use
 
 Preset = Literal["intended", "official"]
 PRESET_HELP = "'official' repeats the arithmetic of the released code, see the plugin's README"
@@ -135,3 +135,27 @@ class MethodParams:
     def _part(self, kind: type[_T]) -> _T:
         names = {item.name for item in fields(kind)} & {item.name for item in fields(self)}  # type: ignore[arg-type]
         return kind(**{name: getattr(self, name) for name in names})
+
+
+def cyclic_needs(params: CyclicParams) -> tuple[Need, ...]:
+    """Tags, where they filter."""
+    return (TAGS,) if params.filter_by_tags else ()
+
+
+def classifier(params: CvsPmgParams) -> tuple[SharedStage, ...]:
+    """The shared classifier, whose features correlate pixels."""
+    return (CLASSIFIER,) if params.pcm else ()
+
+
+def cams(params: GeneratorParams) -> tuple[SharedStage, ...]:
+    """The shared CAMs, and the classifier where it is needed."""
+    return (CAMS, *classifier(params))
+
+
+def rounds(params: MethodParams) -> tuple[Round, ...]:
+    """PMG masks with PUF, then fresh segmenters on the predictions of the one before, with plain cross entropy."""
+    first = Round(
+        Use("cvs_pmg", asdict(params.masks())), segmenter=Use("pretended_underfitting", asdict(params.puf_loss()))
+    )
+    again = Round(Use("cyclic", asdict(params.relabelling())))
+    return (first, *[again] * params.cycles)

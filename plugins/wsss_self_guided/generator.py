@@ -17,8 +17,9 @@ import torch
 from harness.contract import Context, Generator, PseudoLabel, SoftScores, View
 from harness.maps import ScoreReader, downsample, feature_affinity, infer_cams, upsample
 from harness.modelling import CamClassifier, build_classifier, fit, load_classifier, save_classifier
-from wsss_self_guided import SelfGuidedParams, method
+from wsss_self_guided import method
 from wsss_self_guided.network import SelfGuidedNetwork, TaggedImages
+from wsss_self_guided.params import SelfGuidedParams
 
 
 class SelfGuided(Generator):

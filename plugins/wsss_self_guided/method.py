@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from harness.contract import IGNORE
 from harness.maps import Affinity, apply_guided_filter, max_normalise
-from wsss_self_guided import SelfGuidedParams
+from wsss_self_guided.params import SelfGuidedParams
 
 
 def class_slots(tags: Tensor) -> Tensor:

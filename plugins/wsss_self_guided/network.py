@@ -19,7 +19,8 @@ from torch.nn import functional
 from harness.contract import IGNORE, Context, View
 from harness.maps import Affinity, feature_affinity
 from harness.modelling import MODELS, CamClassifier, Sample, TrainingSet, Uint8Preprocessor, input_rule, multi_hot
-from wsss_self_guided import SelfGuidedParams, method
+from wsss_self_guided import method
+from wsss_self_guided.params import SelfGuidedParams
 
 DRIFT = (0.5, 2.0)
 """Foreground share of the labels relative to that of the first epoch, beyond which they are no longer followed."""

@@ -26,15 +26,20 @@ def test_a_new_package_installs_and_passes_the_kit_unchanged(wsss, tmp_path):
     written = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
     assert written == {
         "pyproject.toml",
-        "README.md",
+        "wsss_my_method/README.md",
         "wsss_my_method/__init__.py",
+        "wsss_my_method/params.py",
+        "wsss_my_method/card.py",
         "wsss_my_method/method.py",
-        "tests/test_my_method.py",
+        "wsss_my_method/generator.py",
+        "wsss_my_method/py.typed",
+        "wsss_my_method/tests/test_my_method.py",
     }
     assert {line.removeprefix(f"{root}/") for line in result.stdout.split()} == written
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     done = subprocess.run([*pip, "-t", str(tmp_path / "site"), str(root)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "site" / "wsss_my_method" / "tests").exists()
     path = os.pathsep.join([str(tmp_path / "site"), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "PYTHONPATH": path, "WSSS_PLUGINS": "my-method"}
     done = subprocess.run(

@@ -22,7 +22,7 @@ FILES = {
     path.relative_to(top).as_posix(): path
     for top in (ROOT, ROOT / "plugins")
     for path in top.glob("[hw]*/**/*.py")
-    if path.relative_to(top).parts[0].startswith(("harness", "wsss_"))
+    if path.relative_to(top).parts[0].startswith(("harness", "wsss_")) and "tests" not in path.parts[-2:]
 }
 CRF = "harness/maps/crf/dense.py"
 

@@ -1,4 +1,4 @@
-"""Writes a new plugin, a package with method, test and entry point or one file, that passes the conformance kit."""
+"""Writes a new plugin that passes the conformance kit: a package of the anatomy of those in ``plugins``, or one file."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ _HERE = Path(__file__).parent
 
 PACKAGE = {
     "pyproject.toml": "pyproject.toml.txt",
-    "README.md": "readme.md.txt",
+    "{package}/README.md": "readme.md.txt",
     "{package}/__init__.py": "init.py.txt",
+    "{package}/params.py": "params.py.txt",
+    "{package}/card.py": "card.py.txt",
     "{package}/method.py": "method.py.txt",
-    "tests/test_{module}.py": "test.py.txt",
+    "{package}/generator.py": "generator.py.txt",
+    "{package}/py.typed": "py.typed.txt",
+    "{package}/tests/test_{module}.py": "test.py.txt",
 }
 """File of the new plugin -> template."""
 

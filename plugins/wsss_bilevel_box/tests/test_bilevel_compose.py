@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 from harness.contract import Box
-from wsss_bilevel_box.compose import (
+from wsss_bilevel_box.labels import Rules, pseudo_labels
+from wsss_bilevel_box.method import (
     box_mask,
     classes_in_order,
     compose,
@@ -21,7 +22,6 @@ from wsss_bilevel_box.compose import (
     reaching,
     soft_compose,
 )
-from wsss_bilevel_box.labels import Rules, pseudo_labels
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "official.json").read_text())
 EXAMPLE = VECTORS["compose"]

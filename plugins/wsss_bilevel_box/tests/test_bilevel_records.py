@@ -14,7 +14,7 @@ from harness.engine.plan.layout import build_plan
 from harness.engine.progress import ProgressDisplay
 from harness.engine.scheduler import run_plan
 from harness.registry import PluginSpec, manager_from_spec
-from wsss_bilevel_box import BilevelBoxParams, _rounds
+from wsss_bilevel_box.params import BilevelBoxParams, rounds
 
 MANAGER = manager_from_spec(PluginSpec(env=""))
 CONFIGS = configs_folder()
@@ -65,10 +65,10 @@ def test_the_auxiliary_part_enters_the_fingerprint_but_no_stage_of_other_methods
 
 
 def test_three_rounds_with_warm_starts():
-    rounds = _rounds(BilevelBoxParams())
-    assert [r.generator.params["round"] for r in rounds] == [1, 2, 3]
-    assert [r.warm_start for r in rounds] == [False, True, True]
-    drawn = _rounds(BilevelBoxParams(round1_uses_prob=True))
+    three = rounds(BilevelBoxParams())
+    assert [r.generator.params["round"] for r in three] == [1, 2, 3]
+    assert [r.warm_start for r in three] == [False, True, True]
+    drawn = rounds(BilevelBoxParams(round1_uses_prob=True))
     assert [r.generator.name for r in drawn] == ["box_fill", "bilevel_box", "bilevel_box", "bilevel_box"]
 
 

@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 from mmseg.models.losses import CrossEntropyLoss
 from torch.nn import functional
 
-from wsss_label_uncertainty.loss import Labels, LabelUncertaintyLoss, attenuated_nll, guard
+from wsss_label_uncertainty.loss import LabelUncertaintyLoss
+from wsss_label_uncertainty.method import Labels, attenuated_nll, guard
 
 shapes = st.tuples(st.integers(1, 3), st.integers(2, 5), st.integers(1, 6), st.integers(1, 6))
 

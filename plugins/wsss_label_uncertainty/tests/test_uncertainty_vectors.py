@@ -10,16 +10,16 @@ import torch
 
 from harness.contract import Box
 from wsss_label_uncertainty import contamination
-from wsss_label_uncertainty.loss import (
+from wsss_label_uncertainty.boxes import paint
+from wsss_label_uncertainty.loss import LabelUncertaintyLoss
+from wsss_label_uncertainty.method import (
     C,
     Labels,
-    LabelUncertaintyLoss,
     attenuated_nll,
     attenuation,
     expected_logits,
     margin,
 )
-from wsss_label_uncertainty.method import paint
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "label_uncertainty.json").read_text())
 CLOSE = {"abs": 1e-10, "rel": 1e-10}

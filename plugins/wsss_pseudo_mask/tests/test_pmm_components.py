@@ -13,7 +13,7 @@ from harness.contract.protocol import CamSettings
 from harness.maps import ScoreWriter
 from wsss_pseudo_mask import method, pcm
 from wsss_pseudo_mask.cyclic import Cyclic, relabel
-from wsss_pseudo_mask.masks import CvsPmgGenerator, CvsPmgRefiner
+from wsss_pseudo_mask.generator import CvsPmgGenerator, CvsPmgRefiner
 from wsss_pseudo_mask.params import CvsParams, CvsPmgParams, CyclicParams, MethodParams, PmgParams, PufParams
 from wsss_pseudo_mask.pcm import correlate
 from wsss_pseudo_mask.segmenter import PretendedUnderFitting

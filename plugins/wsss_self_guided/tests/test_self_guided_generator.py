@@ -18,8 +18,9 @@ from harness.maps import ScoreWriter, infer_cams
 from harness.modelling import build_classifier, load_classifier, save_classifier
 from harness.modelling.classifier import WEIGHTS
 from harness.testing import fake_context, fake_view
-from wsss_self_guided import SelfGuidedParams, wsss_generators
+from wsss_self_guided import wsss_generators
 from wsss_self_guided.generator import SelfGuided
+from wsss_self_guided.params import SelfGuidedParams
 
 SIZE = (48, 64)
 CAM = CamSettings(scales=(1.0,), threshold=0.4)

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from harness.contract import ConfigError
 from harness.maps import feature_affinity
-from wsss_self_guided import SelfGuidedParams, method
+from wsss_self_guided import method
+from wsss_self_guided.params import SelfGuidedParams
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "self_guided.json").read_text())
 MAPS, LABELS = VECTORS["P1_cam_normalise"], VECTORS["P8_labels_and_losses"]

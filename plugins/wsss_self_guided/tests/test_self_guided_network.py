@@ -11,8 +11,8 @@ from harness.modelling import fit
 from harness.modelling.classifier import CamClassifier
 from harness.modelling.segmenter import seeded_model
 from harness.testing import fake_context
-from wsss_self_guided import SelfGuidedParams
 from wsss_self_guided.network import SelfGuidedNetwork, TaggedImages
+from wsss_self_guided.params import SelfGuidedParams
 
 CLASSES = 2
 CLASSIFIER = {

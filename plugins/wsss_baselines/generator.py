@@ -1,0 +1,96 @@
+"""The generators of the reference rows. Each class is a whole method and shows one way to write a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from harness.contract import BACKGROUND, IGNORE, Context, Generator, PseudoLabel, View
+from harness.maps import ScoreReader, threshold_labels, upsample
+from wsss_baselines.method import grabcut, largest_first
+from wsss_baselines.params import CamParams, GrabCutParams
+
+
+class Full(Generator):
+    """Pixel masks of all training images: the ceiling of every weak method."""
+
+    def __init__(self, params: object) -> None: ...
+
+    def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
+        """Yield the true masks."""
+        for image_id in view.ids:
+            yield PseudoLabel(image_id, view.mask(image_id))
+
+
+class PixelSubset(Generator):
+    """Pixel masks of the declared fraction; all other images carry no label at all (255)."""
+
+    def __init__(self, params: object) -> None: ...
+
+    def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
+        """Yield true masks inside the subset, 255 everywhere outside it."""
+        for image_id in view.ids:
+            known = image_id in view.mask_ids
+            mask = view.mask(image_id) if known else np.full(view.size(image_id), IGNORE, np.uint8)
+            yield PseudoLabel(image_id, mask)
+
+
+class Background(Generator):
+    """Everything is background: the floor, and a reminder of how much of mIoU it is worth."""
+
+    def __init__(self, params: object) -> None: ...
+
+    def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
+        """Yield zeros."""
+        for image_id in view.ids:
+            yield PseudoLabel(image_id, np.full(view.size(image_id), BACKGROUND, np.uint8))
+
+
+class Cam(Generator):
+    """argmax over the present classes' CAMs and a constant background score, fixed in advance."""
+
+    def __init__(self, params: CamParams) -> None:
+        self.threshold = params.threshold
+
+    def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
+        """Threshold the shared classifier's CAMs; the maps travel along as soft scores."""
+        threshold = self.threshold if self.threshold is not None else ctx.settings["cam"].threshold
+        cams = ScoreReader(ctx.input("cams"))
+        for image_id in view.ids:
+            scores = cams.get(image_id)
+            if scores is None or not scores.classes:
+                yield PseudoLabel(image_id, np.full(view.size(image_id), BACKGROUND, np.uint8), scores)
+                continue
+            yield PseudoLabel(image_id, threshold_labels(upsample(scores), scores.classes, threshold), scores)
+
+
+class BoxFill(Generator):
+    """Every box painted with its class; where boxes overlap the smaller one is in front."""
+
+    def __init__(self, params: object) -> None: ...
+
+    def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
+        """Paint boxes, largest first."""
+        for image_id in view.ids:
+            label = np.full(view.size(image_id), BACKGROUND, np.uint8)
+            for box in largest_first(view.boxes(image_id)):
+                label[box.y0 : box.y1, box.x0 : box.x1] = box.cls
+            yield PseudoLabel(image_id, label)
+
+
+class BoxGrabCut(Generator):
+    """GrabCut inside every box; where objects overlap the one with the smaller box is in front."""
+
+    def __init__(self, params: GrabCutParams) -> None:
+        self.params = params
+
+    def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
+        """Cut each box's object out, largest box first."""
+        for image_id in view.ids:
+            image = view.image(image_id)
+            label = np.full(image.shape[:2], BACKGROUND, np.uint8)
+            for box in largest_first(view.boxes(image_id)):
+                inside = label[box.y0 : box.y1, box.x0 : box.x1]
+                inside[grabcut(image, box, self.params)] = box.cls
+            yield PseudoLabel(image_id, label)
