@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.contract.errors import NoSupervision, SupervisionError
 from harness.contract.supervision import Supervision
@@ -218,7 +218,7 @@ class Segmenter:
         """
         return cfg
 
-    extra_targets: ClassVar[tuple[str, ...]] = ()
+    extra_targets: tuple[str, ...] = ()
     """Names of the maps that ``targets`` returns."""
 
     def targets(

@@ -12,7 +12,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ from harness.modelling import (
     mm,
     train_segmenter,
 )
-from wsss_bilevel_box.encoder import EncoderGenerator, grown
+from wsss_bilevel_box.encoder import EncoderGenerator, Network, grown
 from wsss_bilevel_box.labels import Rules, pseudo_labels, segmenter_logits
 from wsss_bilevel_box.learning import Fitting, Probability, Schedule, Unrolled, fit
 from wsss_bilevel_box.method import classes_in_order, probability_planes
@@ -40,6 +40,7 @@ from wsss_bilevel_box.params import BilevelBoxParams
 WEIGHTS = "generator.pth"
 ABOUT = "generator.json"
 SEGMENTER = "segmenter"
+_N = TypeVar("_N", bound=nn.Module)
 _CURVE = "train.json"
 """The last file that the training of a segmenter writes."""
 
@@ -63,27 +64,27 @@ def learn(params: Mapping[str, Any], view: View, ctx: Context) -> None:
     about = {"channels": generator.channels, "network": settings.network, "canvas": canvas, "curve": curve}
     if settings.uses_backbone:
         about["backbone"] = ctx.settings["backbone"].name
-        about["pretrained"] = generator.pretrained
+        about["pretrained"] = isinstance(generator, EncoderGenerator) and generator.pretrained
     (ctx.out / ABOUT).write_text(json.dumps(about) + "\n", encoding="utf-8")
 
 
-def load_generator(folder: Path, device: str) -> nn.Module:
+def load_generator(folder: Path, device: str) -> Network:
     """The generator that ``learn`` left in ``folder``, in evaluation mode."""
     about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     generator = make_generator(
         about["network"], about["channels"], backbone=about.get("backbone"), pretrained=about.get("pretrained", False)
     )
     generator.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
-    return generator.to(device=device, memory_format=torch.channels_last).eval()
+    return generator.to(device).to(memory_format=torch.channels_last).eval()
 
 
-def ready(network: nn.Module, device: str) -> nn.Module:
+def ready(network: _N, device: str) -> _N:
     """``network`` in evaluation mode with its norms folded into its convolutions: the same function, cheaper."""
-    folded: nn.Module = mm.fuse_conv_bn(network.eval())
-    return folded.to(device=device, memory_format=torch.channels_last)
+    folded: _N = mm.fuse_conv_bn(network.eval())
+    return folded.to(device).to(memory_format=torch.channels_last)
 
 
-def make_generator(network: str, channels: int, *, backbone: str | None, pretrained: bool = False) -> nn.Module:
+def make_generator(network: str, channels: int, *, backbone: str | None, pretrained: bool = False) -> Network:
     """A generator with random weights, from the global generator of random numbers."""
     if network != "backbone":
         return MaskGenerator(channels, SHAPES[network])
@@ -107,7 +108,7 @@ def rules(settings: BilevelBoxParams, canvas: int) -> Rules:
     )
 
 
-def _initial(settings: BilevelBoxParams, before: Path | None, ctx: Context, *, number: int, channels: int) -> nn.Module:
+def _initial(settings: BilevelBoxParams, before: Path | None, ctx: Context, *, number: int, channels: int) -> Network:
     """Random weights, or those of the round before where they fit (or ``inflate`` makes them fit)."""
     backbone = ctx.settings["backbone"] if settings.uses_backbone else None
     pretrained = backbone is not None and backbone.weights is not None
@@ -116,7 +117,7 @@ def _initial(settings: BilevelBoxParams, before: Path | None, ctx: Context, *, n
         generator = make_generator(
             settings.network, channels, backbone=backbone and backbone.name, pretrained=pretrained
         )
-    if backbone is not None and backbone.weights is not None:
+    if isinstance(generator, EncoderGenerator) and backbone is not None and backbone.weights is not None:
         load_weights(generator.encoder, backbone.weights, backbone.weights_sha256)
     if before is None:
         return generator
@@ -192,7 +193,8 @@ def _auxiliary_segmenter(
         warm = before and before / SEGMENTER / "segmenter.pth"
         nested = _Nested(ctx, folder, len(view.auxiliary.classes), settings.auxiliary_iterations)
         warm_start = warm if warm is not None and warm.exists() else None
-        train_segmenter(Segmenter(), labels, _Scenes(scenes, view.auxiliary.classes), nested, warm_start=warm_start)
+        images = cast(View, _Scenes(scenes, view.auxiliary.classes))
+        train_segmenter(Segmenter(), labels, images, cast(Context, nested), warm_start=warm_start)
     shutil.copytree(folder, ctx.out / SEGMENTER, ignore=shutil.ignore_patterns("work"), dirs_exist_ok=True)
     segmenter = load_segmenter(folder, ctx.device)
     return segmenter if settings.scheme == "unrolled" else ready(segmenter, ctx.device)

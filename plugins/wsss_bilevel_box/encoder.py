@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from wsss_bilevel_box.network import STRIDE, Residual
+from wsss_bilevel_box.network import STRIDE, MaskGenerator, Residual
 
 _WIDTH = 48
 
@@ -57,15 +57,16 @@ class EncoderGenerator(nn.Module):
 
     def decode(self, features: Sequence[Tensor], guides: Tensor) -> Tensor:
         """Features of P pairs and their guides (P, 1 or 2, H, W) -> logits (P, 2, H / 4, W / 4)."""
-        found = None
+        found: Tensor | None = None
         for level, lateral, smooth in zip(
             reversed(list(features)), reversed(self.lateral), reversed(self.smooth), strict=True
         ):
-            size = level.shape[2:]
+            size = (level.shape[2], level.shape[3])
             here = lateral(torch.cat([level, functional.adaptive_avg_pool2d(guides, size)], 1))
             if found is not None:
                 here = here + _resized(found, size)
             found = smooth(here)
+        assert found is not None
         return self.head(_resized(found, (guides.shape[2] // STRIDE, guides.shape[3] // STRIDE)))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -73,10 +74,14 @@ class EncoderGenerator(nn.Module):
         return self.decode(self.encode(x[:, -3:]), x[:, :-3])
 
 
-def _resized(x: Tensor, size: Sequence[int]) -> Tensor:
-    if x.shape[2:] == tuple(size):
+Network = MaskGenerator | EncoderGenerator
+"""G: the paper's hourglass, or one on the protocol's backbone."""
+
+
+def _resized(x: Tensor, size: tuple[int, int]) -> Tensor:
+    if x.shape[2:] == size:
         return x
-    return functional.interpolate(x, tuple(size), mode="bilinear", align_corners=False)
+    return functional.interpolate(x, size, mode="bilinear", align_corners=False)
 
 
 def grown(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,7 +48,7 @@ class Rules:
     tight: float = 0.0
 
 
-def segmenter_logits(segmenter: nn.Module, images: Tensor) -> Tensor:
+def segmenter_logits(segmenter: Any, images: Tensor) -> Tensor:
     """Logits of a segmenter at its own stride.
 
     Args:

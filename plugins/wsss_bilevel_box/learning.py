@@ -22,6 +22,7 @@ from torch.func import functional_call
 
 from harness.contract import Context
 from harness.modelling import Recipe, poly_rate, train
+from wsss_bilevel_box.encoder import EncoderGenerator
 from wsss_bilevel_box.labels import segmenter_logits
 from wsss_bilevel_box.method import generator_loss, lower_loss, probability_planes
 from wsss_bilevel_box.network import assemble
@@ -89,13 +90,13 @@ class Unrolled:
     """The bi-level loss with one unrolled step of the lower problem.
 
     Attributes:
-        segmenter: S in evaluation mode, its parameters requiring gradients.
+        segmenter: S as ``harness.modelling.load_segmenter`` returns it, its parameters requiring gradients.
         eta: Rate of the lower step.
         probability: How p_c is read off logits.
         unit: See ``assemble``.
     """
 
-    segmenter: nn.Module
+    segmenter: Any
     eta: float
     probability: Probability
     unit: bool
@@ -105,7 +106,7 @@ class Unrolled:
 
         ``batch`` must hold every class of each of its crops (``PairStream.image_batch``).
         """
-        weights = {name: p for name, p in self.segmenter.named_parameters() if p.requires_grad}
+        weights: dict[str, Tensor] = {name: p for name, p in self.segmenter.named_parameters() if p.requires_grad}
         x = self.segmenter.data_preprocessor.normalise(batch.images)
         pixels = batch.images[batch.owner]
         logits = functional_call(self.segmenter, weights, (x,), {"mode": "tensor"})
@@ -186,7 +187,7 @@ def fit(fitting: Fitting, stream: PairStream, schedule: Schedule, ctx: Context, 
     Raises:
         FloatingPointError: The loss became infinite or NaN.
     """
-    fitting.generator.to(device=ctx.device, memory_format=torch.channels_last)
+    fitting.generator.to(ctx.device).to(memory_format=torch.channels_last)
     groups = _groups(fitting.generator, schedule.lr)
     recipe = Recipe(
         torch.optim.Adam(groups, weight_decay=schedule.weight_decay),
@@ -205,7 +206,9 @@ def fit(fitting: Fitting, stream: PairStream, schedule: Schedule, ctx: Context, 
 
 def _groups(generator: nn.Module, lr: float) -> list[dict[str, Any]]:
     """All parameters at ``lr``, but a pretrained encoder at a tenth of it."""
-    slow = list(generator.encoder.parameters()) if getattr(generator, "pretrained", False) else []
+    slow = (
+        list(generator.encoder.parameters()) if isinstance(generator, EncoderGenerator) and generator.pretrained else []
+    )
     known = set(map(id, slow))
     rest = [parameter for parameter in generator.parameters() if id(parameter) not in known]
     rates = ((rest, lr), (slow, _ENCODER_RATE * lr))

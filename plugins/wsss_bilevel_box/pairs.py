@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -59,7 +60,9 @@ class Batch:
 
     def to(self, device: str) -> Batch:
         """The batch on ``device``."""
-        moved = {name: None if value is None else value.to(device) for name, value in vars(self).items()}
+        moved: dict[str, Any] = {
+            name: None if value is None else value.to(device) for name, value in vars(self).items()
+        }
         return Batch(**moved)
 
 
@@ -242,7 +245,7 @@ class _Cut:
     x0: int
     flip: bool
 
-    def __call__(self, plane: npt.NDArray, pad: int | tuple[int, ...], rule: int) -> npt.NDArray:
+    def __call__(self, plane: npt.NDArray[Any], pad: int | tuple[int, ...], rule: int) -> npt.NDArray[Any]:
         height, width = self.size
         if plane.shape[:2] != self.size:
             plane = cv2.resize(plane, (width, height), interpolation=rule)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Literal
+from typing import Any, Literal
 
 from harness.contract import BOXES, Need, Round, SharedStage, Supervision, Use
 
@@ -117,7 +117,8 @@ def _stage(params: BilevelBoxParams, number: int) -> SharedStage:
     """Round ``number`` on the auxiliary data set, after the rounds before it."""
     sees = params.sees_probability(number)
     if number == 1 and not sees:  # alike for every variant: one artifact serves them all
-        params = replace(params, **{f.name: f.default for f in fields(BilevelBoxParams) if f.name in _SEGMENTER_ONLY})
+        defaults: dict[str, Any] = {f.name: f.default for f in fields(params) if f.name in _SEGMENTER_ONLY}
+        params = replace(params, **defaults)
     return SharedStage(
         f"bilevel_{number}",
         run="wsss_bilevel_box.auxiliary:learn",

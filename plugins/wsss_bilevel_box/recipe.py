@@ -77,8 +77,8 @@ def multi_scale(base: Callable[[Tensor], Tensor], x: Tensor) -> list[Tensor]:
     for scale in (0.5, 0.75):
         size = [int(side * scale) for side in x.shape[2:]]
         found.append(base(functional.interpolate(x, size, mode="bilinear", align_corners=False)))
-    size = found[0].shape[2:]
-    aligned = [functional.interpolate(f, size, mode="bilinear", align_corners=False) for f in found]
+    largest = found[0].shape[2:]
+    aligned = [functional.interpolate(f, largest, mode="bilinear", align_corners=False) for f in found]
     return [*found, torch.stack(aligned).amax(0)]
 
 

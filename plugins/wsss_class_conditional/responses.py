@@ -162,7 +162,7 @@ def _add(total: torch.Tensor, maps: Sequence[torch.Tensor], size: tuple[int, int
         _sampling(features, side, out, corners, total.device)
         for features, side, out in zip(maps[0].shape[1:], size, total.shape[1:], strict=True)
     )
-    total += rows @ sum(m.float() for m in maps) @ columns.T
+    total += rows @ sum((m.float() for m in maps[1:]), maps[0].float()) @ columns.T
 
 
 def _standardise(pixels: torch.Tensor, inputs: InputRule) -> torch.Tensor:

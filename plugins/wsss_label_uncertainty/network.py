@@ -71,12 +71,13 @@ def build_uncertain_head(base: str, **kwargs: Any) -> BaseDecodeHead:
 
 
 @cache
-def _uncertain_class(base: str) -> type:
+def _uncertain_class(base: str) -> type[Any]:
     """The head class ``base`` with ``WithVariance`` in front."""
     known = MODELS.get(base)
     if not (isinstance(known, type) and issubclass(known, BaseDecodeHead)):
         raise ConfigError(f"segmenter.config: {base} is no mmseg decode head")
-    if known.loss_by_feat is not BaseDecodeHead.loss_by_feat:
+    head: Any = known
+    if head.loss_by_feat is not BaseDecodeHead.loss_by_feat:
         raise ConfigError(f"segmenter.config: {base} has a loss of its own, which label_uncertainty would replace")
     return type(f"Uncertain{base}", (WithVariance, known), {"__module__": __name__})
 
@@ -101,6 +102,7 @@ class WithVariance(BaseDecodeHead):
         """The head's own, and variance 1 everywhere."""
         super().init_weights()
         nn.init.zeros_(self.conv_variance.weight)
+        assert self.conv_variance.bias is not None
         nn.init.constant_(self.conv_variance.bias, UNIT)
 
     def _see(self, conv: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:

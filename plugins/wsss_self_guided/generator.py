@@ -102,7 +102,7 @@ def label_image(
     maps = method.localization_maps(planes, slots[:, 1:] > 0, params.alpha or 1.0)
     affinity = None
     if params.affinity:
-        size = tuple(map(network.inputs.side, image.shape[:2]))
+        size = (network.inputs.side(image.shape[0]), network.inputs.side(image.shape[1]))
         view = method.resize(network.data_preprocessor.normalise(pixels), size)
         levels = network.features(view)
         affinity = feature_affinity([levels[i] for i in params.levels], radius=params.radius, tau=params.tau)

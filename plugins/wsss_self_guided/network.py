@@ -79,6 +79,7 @@ class SelfGuidedNetwork(CamClassifier):
         self.params = SelfGuidedParams(**params)
         self.seg = nn.Conv2d(self.head.in_channels, self.head.out_channels + 1, 1)
         nn.init.normal_(self.seg.weight, std=0.01)
+        assert self.seg.bias is not None
         nn.init.zeros_(self.seg.bias)
         self.label_backbone, self.label_head = deepcopy(self.backbone), deepcopy(self.head)
         self.label_backbone.requires_grad_(False)
@@ -112,7 +113,7 @@ class SelfGuidedNetwork(CamClassifier):
         self.label_backbone.eval()
         return self
 
-    def forward(
+    def forward(  # type: ignore[override]  # mmengine calls it with what the preprocessor returns
         self,
         inputs: Tensor,
         guide: Tensor | None = None,

@@ -1,4 +1,4 @@
-"""Writes a new plugin that passes the conformance kit: a package of the anatomy of those in ``plugins``, or one file."""
+"""Writes a new plugin that passes the conformance kit: a package of the anatomy of those in ``plugins`` or one file."""
 
 from __future__ import annotations
 
