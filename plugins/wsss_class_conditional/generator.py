@@ -77,8 +77,8 @@ class ClassConditional(Generator):
             exponents = (self.params.a_low, self.params.a_high)
             image = view.image(image_id)
             return confident_labels(image, maps, scores.classes, exponents=exponents, device=device)
-        background = threshold if self.params.background is None else self.params.background
-        return threshold_labels(maps, scores.classes, background)
+        chosen = threshold if self.params.threshold is None else self.params.threshold
+        return threshold_labels(maps, scores.classes, chosen)
 
 
 def views_of(params: InferenceParams, scales: tuple[float, ...], inputs: InputRule, *, flip: bool) -> Views:

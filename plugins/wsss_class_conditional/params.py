@@ -84,7 +84,7 @@ class InferenceParams:
     labels: Literal["threshold", "power", "confident"] = _switch(
         "threshold", "background: a constant score, (1 - max)^a_low, or PSA's confident regions (dense CRF, rest 255)"
     )
-    background: float | None = _switch(None, "labels=threshold: background score; null = the protocol's cam.threshold")
+    threshold: float | None = _switch(None, "labels=threshold: background score; null = the protocol's cam.threshold")
     a_low: float = _switch(4.0, "exponent of the background score: the stricter foreground")
     a_high: float = _switch(32.0, "labels=confident: exponent of the stricter background")
 
@@ -98,8 +98,8 @@ class InferenceParams:
         for name in ("erase_threshold", "stop"):
             if not 0 < getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must lie in (0, 1], got {getattr(self, name)}")
-        if self.background is not None and not 0 < self.background < 1:
-            raise ConfigError(f"background must lie between 0 and 1, got {self.background}")
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            raise ConfigError(f"threshold must lie between 0 and 1, got {self.threshold}")
         if not 0 < self.a_low <= self.a_high:
             raise ConfigError(f"exponents need 0 < a_low <= a_high, got {self.a_low} and {self.a_high}")
 

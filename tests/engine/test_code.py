@@ -135,6 +135,12 @@ def test_comments_and_quoted_numbers_change_no_key(plan, edited):
         assert keys(demo()) == keys(plan), label
 
 
+def test_what_a_paper_reports_and_claims_is_no_code_of_a_stage(plan):
+    code = {label for spec in plan.stages.values() for label in spec.key_inputs["code"]}
+    assert "wsss_pseudo_mask/params.py" in code
+    assert not {label for label in code if label.endswith("/card.py")}
+
+
 def test_what_a_backbone_record_says_of_its_network_changes_what_is_built_with_it(plan, monkeypatch):
     get = manager().get
     monkeypatch.setattr(manager(), "get", lambda kind, name: _wider(get(kind, name)))

@@ -34,7 +34,7 @@ def scores():
 
 @pytest.mark.parametrize(
     ("params", "area"),
-    [({}, 576), ({"background": 0.5}, 400), ({"labels": "power", "a_low": 1.0}, 400), ({"labels": "power"}, 576)],
+    [({}, 576), ({"threshold": 0.5}, 400), ({"labels": "power", "a_low": 1.0}, 400), ({"labels": "power"}, 576)],
 )
 def test_labels_follow_the_background_rule(params, area):
     label = ClassConditional(InferenceParams(**params)).label(scores(), FakeView(), "a", threshold=THRESHOLD)
@@ -97,7 +97,7 @@ WRONG = {
         {"buffer": [0, 20]},
         {"scales": []},
         {"stop": 0.0},
-        {"background": 1.0},
+        {"threshold": 1.0},
         {"a_low": 40.0},
     ),
     "segmenter": ({"rank": 1.0}, {"weight": -1.0}, {"saliency": "no"}),
