@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.testing.scaffold import new_package
+
 ROOT = Path(__file__).parent.parent
 
 MAY_IMPORT = {
@@ -110,24 +112,35 @@ def _is_registration(node: ast.stmt) -> bool:
     return isinstance(node, ast.Import | ast.ImportFrom | ast.Expr | ast.Assign)
 
 
-@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.name)
+@pytest.fixture
+def plugin(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The folder of a plugin of this repository, or of one that ``wsss plugins new`` has just written."""
+    if request.param is None:
+        new_package("mine", tmp_path)
+        return tmp_path / "mine" / "wsss_mine"
+    folder: Path = request.param
+    return folder
+
+
+@pytest.mark.parametrize("plugin", [*PLUGINS, None], ids=lambda p: p.name if p else "new", indirect=True)
 def test_every_plugin_has_the_same_anatomy(plugin: Path) -> None:
     assert {"params.py", "card.py", "method.py", "README.md", "py.typed", "tests"} <= {p.name for p in plugin.iterdir()}
+    assert not {name for path in plugin.glob("*.py") for name in _behind_the_faces(path)}
     text = (plugin / "__init__.py").read_text()
     assert text.count("\n") < 80
     assert all(map(_is_registration, ast.parse(text).body))
 
 
-@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.name)
+@pytest.mark.parametrize("plugin", [*PLUGINS, None], ids=lambda p: p.name if p else "new", indirect=True)
 def test_modules_of_a_plugin_need_nothing_of_their_own_init(plugin: Path) -> None:
     own = {path.stem for path in plugin.glob("*.py")}
-    for path in _modules(f"plugins/{plugin.name}"):
+    for path in plugin.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module == plugin.name:
                 assert {alias.name for alias in node.names} <= own, f"{path}:{node.lineno}"
 
 
-@pytest.mark.parametrize("plugin", PLUGINS, ids=lambda p: p.name)
+@pytest.mark.parametrize("plugin", [*PLUGINS, None], ids=lambda p: p.name if p else "new", indirect=True)
 def test_the_mathematics_of_a_plugin_touches_no_file_and_no_record(plugin: Path) -> None:
     """``method.py`` knows arrays, parameters and constants: no view, no context, no component, no registry."""
     used = set(_imports(plugin / "method.py"))
