@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from harness.contract.protocol import ScoringSettings
+from harness.contract.scores import ScoreName, score_names
 
 SCHEMA_VERSION = 1
 
@@ -212,11 +213,17 @@ class RunRecord(_Model):
 
     @model_validator(mode="after")
     def _scores_of_its_rounds(self) -> RunRecord:
-        known = [*(f"pseudo_r{number}" for number in range(1, len(self.rounds))), "pseudo", "val"]
         for name in self.scores:
-            if name not in known:
-                raise ValueError(f"scores.{name}: no such score, a record of its rounds has {', '.join(known)}")
+            try:
+                ScoreName.parse(name, len(self.rounds))
+            except ValueError as error:
+                raise ValueError(f"scores.{name}: {error}") from None
         return self
+
+    @property
+    def called_for(self) -> list[ScoreName]:
+        """The scores that its rounds call for."""
+        return score_names(len(self.rounds), segmenter=self.rounds[-1].segmenter is not None)
 
     @property
     def scoring(self) -> ScoringSettings:

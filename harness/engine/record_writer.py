@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.common.files import file_sha256, read_bytes
 from harness.contract.errors import DataError, StoreError, WsssError
 from harness.contract.run_record import Access, CountsFile, Failure, PluginInfo, RunRecord, Score, StageInfo
+from harness.contract.scores import PSEUDO, score_names
 from harness.engine.environment import merged
 from harness.engine.plan.keys import public_protocol
 from harness.engine.stage.kinds.scores import CONFUSIONS, SUMMARY, counts_file
@@ -70,7 +71,8 @@ class Records:
             StoreError: The folder cannot be written.
         """
         scores, summaries = {}, {}
-        for name, key in _scores(cell).items():
+        names = score_names(len(cell.pseudo), segmenter=cell.val is not None)
+        for name, key in zip(map(str, names), cell.targets, strict=True):
             folder = self._store.folder(key)
             summary, file = read_json(folder / SUMMARY), f"{cell.stem}.{name}.npz"
             scores[name] = Score(
@@ -81,7 +83,7 @@ class Records:
                 counts=self._copy_counts(folder, f"{cell.stem}.{name}"),
             )
             summaries[name] = summary
-        last = summaries["pseudo"]
+        last = summaries[PSEUDO]
         self._write(cell, "ok", scores=scores, oracle=last.get("oracle"), label_coverage=last.get("label_coverage"))
 
     def _copy_counts(self, folder: Path, stem: str) -> dict[Any, CountsFile]:
@@ -178,13 +180,6 @@ class Records:
             return read_record(self.path(cell))
         except DataError:
             return None
-
-
-def _scores(cell: Cell) -> dict[str, str]:
-    """Score name -> key: ``pseudo_r1`` ... of earlier rounds, ``pseudo`` of the last, ``val`` of its segmenter."""
-    *earlier, last = cell.pseudo
-    labels = {**{f"pseudo_r{n}": key for n, key in enumerate(earlier, start=1)}, "pseudo": last}
-    return {**labels, "val": cell.val} if cell.val else labels
 
 
 def computed_as(row: ResolvedRow) -> dict[str, Any]:

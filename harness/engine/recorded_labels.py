@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from harness.contract.run_record import RunRecord
+from harness.contract.scores import ScoreName
 from harness.engine.store.store import Store
 
 if TYPE_CHECKING:
@@ -19,20 +20,12 @@ def stored_labels(store: Store, record: RunRecord, score: str) -> LabelReader | 
     """
     from harness.maps.labels import LabelReader
 
-    counted = {stage.name: stage.key for stage in record.stages}.get(_role(record, score))
+    counted = {stage.name: stage.key for stage in record.stages}.get(ScoreName.parse(score, len(record.rounds)).stage)
     artifact = None if counted is None else store.find(counted)
     if artifact is None:
         return None
     labels = artifact.scored
     return LabelReader(store.folder(labels)) if labels is not None and store.open(labels) else None
-
-
-def _role(record: RunRecord, score: str) -> str:
-    """Name of the stage that counted ``score``."""
-    if score == "val":
-        return "score predictions"
-    number = score.removeprefix("pseudo_r") if score != "pseudo" else len(record.rounds)
-    return f"r{number}/score labels"
 
 
 def palette() -> bytes:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from harness.common.files import file_problem, file_sha256
 from harness.contract.arrays import IGNORE
 from harness.contract.errors import DataError
+from harness.contract.scores import PSEUDO, ScoreName
 from harness.engine.plan.keys import fingerprint_of, is_key_of
 from harness.engine.recorded_labels import stored_labels
 from harness.engine.stage.kinds.scores import sweep_scores
@@ -60,9 +61,7 @@ def verify(path: Path, record: RunRecord, store: Store, dataset: Dataset) -> lis
         One sentence for each difference; empty when every number is confirmed.
     """
     differences = list(_description(record))
-    expected = {"pseudo", *(f"pseudo_r{number}" for number in range(1, len(record.rounds)))}
-    if record.rounds[-1].segmenter:
-        expected.add("val")
+    expected = set(map(str, record.called_for))
     if record.scores.keys() != expected:
         differences.append(f"scores: the record has {sorted(record.scores)}, its rounds call for {sorted(expected)}")
     for name, score in record.scores.items():
@@ -97,7 +96,7 @@ def _description(record: RunRecord) -> Iterator[str]:
 def _score(path: Path, record: RunRecord, name: str, score: Score, store: Store, dataset: Dataset) -> Iterator[str]:
     from harness.scoring.confusion import Confusions
 
-    split = "val" if name == "val" else "train"
+    split = ScoreName.parse(name, len(record.rounds)).split
     if score.split != split:
         yield f"scores.{name}.split: the record says {score.split}, it is {split}"
     labels = _labels(store, record, name)
@@ -110,14 +109,14 @@ def _score(path: Path, record: RunRecord, name: str, score: Score, store: Store,
     elif file_problem(file) or file_sha256(file) != score.sha256:
         yield f"scores.{name}.confusion: {file} is missing or was changed"
     yield from _counts(path, name, score, counted.counts)
-    if name == "pseudo":
+    if name == PSEUDO:
         yield from _label_numbers(record, labels, counted, dataset)
 
 
 def _labels(store: Store, record: RunRecord, name: str) -> LabelReader:
-    role = "score predictions" if name == "val" else "score labels"
+    counting = ScoreName.parse(name, len(record.rounds)).stage
     for stage in record.stages:
-        artifact = store.find(stage.key) if stage.name.endswith(role) else None
+        artifact = store.find(stage.key) if stage.name == counting else None
         if artifact is not None and not is_key_of(stage.key, artifact.inputs):
             raise DataError(f"the artifact of stage {stage.name!r} does not have the inputs that its key is made of")
     labels = stored_labels(store, record, name)

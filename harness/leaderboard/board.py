@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contract.errors import ConfigError
 from harness.contract.run_record import RunRecord
+from harness.contract.scores import PREDICTIONS
 from harness.leaderboard import annotation
 from harness.leaderboard.claims import answer_claims
 from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
@@ -206,7 +207,7 @@ def _unscored(runs: Iterable[Run]) -> RowError | None:
         scored = run.confusions("val")
         if scored is not None and not has_scored_pixels(scored):
             message = f"the truth of all {len(scored)} validation images is 255 everywhere: a mIoU does not exist"
-            return RowError(seed=run.record.seed, stage="score predictions", kind="no scored pixel", message=message)
+            return RowError(seed=run.record.seed, stage=PREDICTIONS, kind="no scored pixel", message=message)
     return None
 
 

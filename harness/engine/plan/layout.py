@@ -19,6 +19,7 @@ from harness.contract.errors import PluginError
 from harness.contract.protocol import SECTIONS, BackboneSettings, Protocol
 from harness.contract.records import SharedStage
 from harness.contract.run_record import DatasetInfo
+from harness.contract.scores import ScoreName
 from harness.contract.supervision import MASKS, Need
 from harness.data.checking import refuse_blank
 from harness.engine.code.provided import name_for_key
@@ -174,13 +175,14 @@ class _Layout:
 
     def cell(self, row: ResolvedRow) -> Cell:
         pseudo: list[str] = []
+        rounds = len(row.rounds)
         previous: dict[str, str] = {}
         for number, item in enumerate(row.rounds, start=1):
             labels = self._labels(item, f"r{number}", previous)
             if item.segmenter is not None:
                 segmenter = self._segmenter(item.segmenter, item.warm_start, f"r{number}", labels, previous)
                 previous = {"previous_labels": labels, "previous_segmenter": segmenter}
-            pseudo.append(self._score(f"r{number}/score labels", "score_labels", labels))
+            pseudo.append(self._score(ScoreName(number, rounds), labels))
         if row.rounds[-1].segmenter is None:
             return self._cell(row, pseudo, None)
         predictions = self._add(
@@ -192,7 +194,7 @@ class _Layout:
             params={"dev_fraction": self.protocol.scoring.dev_fraction},
             split="val",
         )
-        return self._cell(row, pseudo, self._score("score predictions", "score_predictions", predictions, split="val"))
+        return self._cell(row, pseudo, self._score(ScoreName(None, rounds), predictions))
 
     def _cell(self, row: ResolvedRow, pseudo: Iterable[str], val: str | None) -> Cell:
         cell = Cell(row, self.backbone, self.seed, (), tuple(pseudo), val)
@@ -260,21 +262,21 @@ class _Layout:
             trains=True,
         )
 
-    def _score(self, role: str, kind: str, scored: str, split: str = "train") -> str:
+    def _score(self, score: ScoreName, scored: str) -> str:
         scoring = self.protocol.scoring
         rules = scoring.model_dump(include={"version", "absent_class", "pseudo_ignore"})
         return self._add(
-            role,
-            kind.replace("_", " "),
-            kind,
+            score.stage,
+            score.kind.replace("_", " "),
+            score.kind,
             needs=(MASKS,),
             inputs={"scored": scored},
             params={
                 **rules,
-                **({"dev_fraction": scoring.dev_fraction} if split == "val" else {}),
+                **({"dev_fraction": scoring.dev_fraction} if score.split == "val" else {}),
                 **({"counts": list(scoring.counts)} if scoring.counts else {}),
             },
-            split=split,
+            split=score.split,
         )
 
     def _add(

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.contract.scores import counts_score
 from harness.engine.store.disk import writing
 from harness.engine.store.store import LEASE, Store
 from harness.records.files import read_record
@@ -24,8 +25,6 @@ SET_ASIDE = "(damaged artifact, set aside)"
 HALF_BUILT = "(half-built artifact)"
 WORK = "(work of an unfinished stage)"
 TRACE = "(trace of a killed process)"
-SCORES = ("score labels", "score predictions")
-"""Stages that count confusions; what they counted is their input ``scored``."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def _evidence(store: Store, stages: Iterable[tuple[str, str]]) -> set[str]:
     """Keys of the scores of a record and of the label maps that they were counted from."""
     found = set()
     for role, key in stages:
-        artifact = store.find(key) if role.endswith(SCORES) else None
+        artifact = store.find(key) if counts_score(role) else None
         if artifact is not None:
             found |= {key, artifact.scored or key}
     return found
