@@ -61,6 +61,11 @@ def _of_full(row: Row) -> str | None:
     return percent(row.percent_of_full) if seeds is None else f"{percent(row.percent_of_full)}, {names_of(seeds)}"
 
 
+def metric_value(value: float, about: MetricColumn) -> str:
+    """A number of a registered metric: in per cent where it is a share, else with two decimals."""
+    return f"{100 * value:.1f}" if about.percent else f"{value:.2f}"
+
+
 def metric(name: str, about: MetricColumn) -> Column:
     """The column of a registered metric, with its interval."""
 
@@ -68,9 +73,8 @@ def metric(name: str, about: MetricColumn) -> Column:
         found = row.metrics.get(name)
         if found is None:
             return None
-        if about.percent:
-            return interval(found.value, found.low, found.high)
-        return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+        value, low, high = (metric_value(end, about) for end in (found.value, found.low, found.high))
+        return f"{value} [{low}, {high}]"
 
     return Column(about.header, text)
 

@@ -160,7 +160,7 @@ def test_a_number_that_is_no_share_is_shown_as_it_is(sweep):
     board = build_board(load_runs(sweep.runs), metrics=[metric])
     board = board.model_copy(update={"columns": ["val_pixels"]})
     assert "768.00 [768.00, 768.00]" in to_markdown(board)
-    assert "768.00 [768.00, 768.00]" in to_html(board)
+    assert "768.00\N{EN DASH}768.00" in to_html(board)
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def _columns(board: Board, ceiling: float | None) -> list[Column]:
         Column("backbone", "Backbone and what its weights were trained on", _backbone, "ascending", ""),
         *([Column("data set", "Data set", _dataset, "ascending", "")] if several else []),
         Column("pseudo mIoU", PSEUDO_HELP, partial(_pseudo, scale=pseudo), style="narrow", scale=pseudo.ends),
-        *(_metric(name, about, rows) for name, about in board.metrics.items()),
+        *(_metric(name, about) for name, about in board.metrics.items()),
         _numbers("oracle", ORACLE_HELP, text.ORACLE, "oracle_pseudo_miou"),
         _numbers("labels, h", "Published annotation costs times training images", text.HOURS, "annotation_hours"),
         _numbers("compute, s", "Wall time of all stages, mean over seeds", text.SECONDS, "seconds"),
@@ -190,24 +190,17 @@ def _numbers(header: str, about: str, column: text.Column, field: str) -> Column
     return Column(header, about, cell, "ascending" if field in _CHEAPER_FIRST else "descending")
 
 
-def _metric(name: str, about: MetricColumn, rows: Sequence[Row]) -> Column:
-    """A registered metric that was asked for; with a bar where it is a share."""
-    plain = text.metric(name, about)
-    if not about.percent:
+def _metric(name: str, about: MetricColumn) -> Column:
+    """A registered metric that was asked for: the number above its interval, without a bar, for there may be many."""
 
-        def cell(row: Row) -> Cell:
-            found = row.metrics.get(name)
-            return Cell(plain.text(row) or "—", None if found is None else found.value, style="number")
+    def cell(row: Row) -> Cell:
+        found = row.metrics.get(name)
+        if found is None:
+            return Cell("—", style="number")
+        value, low, high = (text.metric_value(end, about) for end in (found.value, found.low, found.high))
+        return Cell(value, found.value, f"{low}\N{EN DASH}{high}", "number")
 
-        return Column(about.header, about.about, cell)
-    found = [row.metrics[name] for row in rows if name in row.metrics]
-    scale = _scale([end for one in found for end in (one.low, one.high)], WIDTH * 2 // 3)
-    return Column(about.header, about.about, partial(_share, name=name, scale=scale), style="narrow", scale=scale.ends)
-
-
-def _share(row: Row, *, name: str, scale: Scale) -> Cell:
-    found = row.metrics.get(name)
-    return Cell("—", style="narrow") if found is None else _interval(found.value, found.low, found.high, scale)
+    return Column(about.header, about.about, cell)
 
 
 def _scale(values: Sequence[float | None], width: int) -> Scale:
