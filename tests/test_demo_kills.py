@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from harness.engine.executors.processes import MARK
+from tests.engine.toy import BENCHMARK
 
 ROOT = Path(__file__).parent.parent
 WSSS = "from harness.cli.main import main; main()"
@@ -46,13 +47,10 @@ def demo(runs):
 
 def toys(runs):
     """The engine's toys on a Dask cluster that the command starts."""
-    sys.path.insert(0, str(ROOT / "tests" / "engine"))
-    from toy import BENCHMARK
-
     config = runs.parent / "toy.yaml"
     (runs.parent / "model.py").write_text("model = dict(type='EncoderDecoder')\n")
     config.write_text(yaml.safe_dump({**BENCHMARK, "methods": ["fill", "learnt_erase", "twice"]}))
-    return [str(ROOT / "tests" / "engine" / "toy_run.py"), str(config), str(runs), "2", "dask"]
+    return ["-m", "tests.engine.toy_run", str(config), str(runs), "2", "dask"]
 
 
 def start(runs, command):

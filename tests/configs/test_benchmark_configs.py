@@ -9,7 +9,6 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-import published_trees
 import pytest
 from typer.testing import CliRunner
 
@@ -27,6 +26,7 @@ from harness.engine.store.store import Store
 from harness.modelling.backbones import use_records
 from harness.modelling.cost import classifier_flops, segmenter_flops
 from harness.registry import manager
+from tests.configs import published_trees
 
 FOLDER = Path(__file__).parents[2] / "configs" / "benchmarks"
 TAGS = ["full", "cam", "class_conditional", "self_guided", "pseudo_mask_matters", "background"]

@@ -11,14 +11,15 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
-from toy import make_plan, records, run_toy, without_measurements
 
-HERE = Path(__file__).parent
+from tests.engine.toy import make_plan, records, run_toy, without_measurements
+
+ROOT = Path(__file__).parents[2]
 
 
 def start(config, runs, jobs=1, **environment):
-    command = [sys.executable, str(HERE / "toy_run.py"), str(config), str(runs), str(jobs)]
-    return subprocess.Popen(command, env={**os.environ, **environment}, cwd=HERE)
+    command = [sys.executable, "-m", "tests.engine.toy_run", str(config), str(runs), str(jobs)]
+    return subprocess.Popen(command, env={**os.environ, **environment}, cwd=ROOT)
 
 
 def wait_for(condition, seconds=60):

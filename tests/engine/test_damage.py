@@ -6,13 +6,13 @@ import shutil
 from contextlib import suppress
 
 import pytest
-from toy import PLUGIN, Inline, make_plan, records, run_toy, without_measurements
-from typer.testing import CliRunner
+import yaml
 
-from harness.cli.main import app
 from harness.contract import StoreError
 from harness.engine.progress import read_status
 from harness.engine.store.store import Store
+from tests import commands
+from tests.engine.toy import BENCHMARK, PLUGIN, Inline, make_plan, records, run_toy, without_measurements
 
 METHODS = ["fill", "learnt_erase"]
 
@@ -59,26 +59,21 @@ DAMAGE = {
 }
 
 
-@pytest.fixture(autouse=True)
-def toys(monkeypatch):
-    monkeypatch.setattr("harness.engine.code.roots.MODELLING", "toy_modelling")
-    monkeypatch.setenv("WSSS_PLUGINS", "")
+pytestmark = pytest.mark.usefixtures("toys")
 
 
 def wsss(*arguments):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert result.exit_code in (0, 2, 3), result.output
-    assert "Traceback" not in result.output
-    assert "unexpected" not in result.output
-    return result.exit_code, result.output
+    """Run a command, which must end as bad input may end."""
+    ending = commands.wsss(*arguments)
+    assert ending.code in (0, 2, 3), ending.output
+    assert "Traceback" not in ending.output
+    assert "unexpected" not in ending.output
+    return ending
 
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
     """A finished benchmark, and where its first label maps and scores lie."""
-    import yaml
-    from conftest import BENCHMARK
-
     home = tmp_path_factory.mktemp("sound")
     (home / "model.py").write_text("model = dict(type='EncoderDecoder')\n")
     (home / "toy.yaml").write_text(yaml.safe_dump({**BENCHMARK, "methods": METHODS}))

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from toy import make_plan, records, run_toy
 
 from harness.engine import memory
 from harness.engine.executors import processes
@@ -21,6 +20,7 @@ from harness.engine.executors.local import LocalExecutor, end_calls, run_isolate
 from harness.engine.executors.processes import Ending, Session
 from harness.engine.executors.torchrun import TorchrunExecutor
 from harness.engine.executors.worker import Worker
+from tests.engine.toy import make_plan, records, run_toy
 
 CHILDREN = "sleep 700 & echo $! >> {0}; setsid sleep 700 & echo $! >> {0}; (setsid sleep 700 & echo $! >> {0}) &"
 
@@ -143,9 +143,16 @@ def test_cancelling_ends_what_runs_at_once(tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_what_a_stage_started_ends_with_the_command(write_config, tmp_path, number):
     rows = [{"name": "hangs", "method": "fill", "params": {"mode": "children"}}]
-    command = [sys.executable, "toy_run.py", str(write_config(methods=rows)), str(tmp_path / "runs"), "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.engine.toy_run",
+        str(write_config(methods=rows)),
+        str(tmp_path / "runs"),
+        "1",
+    ]
     environment = {**os.environ, "TOY_CHILDREN": str(tmp_path / "pids")}
-    process = subprocess.Popen(command, cwd=Path(__file__).parent, env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[2], env=environment, stderr=subprocess.DEVNULL)
     wait_for(tmp_path / "pids")
     workers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)

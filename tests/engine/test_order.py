@@ -9,8 +9,6 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from ordered import CITYSCAPES, COCO_ORDER, HALF, PLACES, VOC, VOC_FILE, cityscapes, coco, voc, voc_params
-from toy import BENCHMARK, Inline, records
 from typer.testing import CliRunner
 
 from harness.cli.main import app
@@ -27,6 +25,9 @@ from harness.engine.scheduler import run_plan
 from harness.leaderboard import load_runs
 from harness.registry import PluginSpec, manager_from_spec
 from harness.scoring.metrics import miou
+from tests import commands
+from tests.engine.ordered import CITYSCAPES, COCO_ORDER, HALF, PLACES, VOC, VOC_FILE, cityscapes, coco, voc, voc_params
+from tests.engine.toy import BENCHMARK, Inline, records
 
 LABELS = {"name": "box_fill", "method": "box_fill", "labels_only": True}
 FIRSTS = """
@@ -63,15 +64,14 @@ def wsss_methods():
 @pytest.fixture
 def wsss(monkeypatch, tmp_path):
     """Run a command in this process on the folder ``runs``; returns its output."""
-    monkeypatch.setattr("harness.engine.code.roots.MODELLING", "colours")
-    monkeypatch.setenv("WSSS_PLUGINS", "")
+    monkeypatch.setattr("harness.engine.code.roots.MODELLING", "tests.engine.colours")
     monkeypatch.setenv("WSSS_DATA", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "200")
 
     def invoke(*arguments, code=0):
-        result = CliRunner().invoke(app, [*map(str, arguments), "--runs", str(tmp_path / "runs")])
-        assert result.exit_code == code, result.output
-        return result.output
+        ending = commands.wsss(*arguments, "--runs", tmp_path / "runs")
+        assert ending.code == code, ending.output
+        return ending.output
 
     return invoke
 

@@ -4,9 +4,9 @@ import io
 import json
 
 from rich.console import Console
-from toy import make_plan
 
 from harness.engine.progress import CellState, ProgressDisplay, Sweep, duration, read_status, summary, table
+from tests.engine.toy import make_plan
 
 
 def drawn(sweep):

@@ -16,6 +16,7 @@ from harness.engine.stage.worker import store_of
 from harness.registry import PluginSpec, manager_from_spec
 
 PLUGIN = Path(__file__).parent / "toy_plugin.py"
+MODELLING = "tests.engine.toy_modelling"
 
 OPTIM = {"iterations": 3, "batch_size": 2}
 BENCHMARK = {
@@ -56,7 +57,7 @@ def make_plan(config, overrides=(), **selection):
     manager = toy_manager()
     registered = {kind: manager.records(kind) for kind in ("method", "backbone")}
     benchmark = load_benchmark(config, overrides, registered=registered, **selection)
-    return build_plan(benchmark, manager, modelling="toy_modelling"), manager
+    return build_plan(benchmark, manager, modelling=MODELLING), manager
 
 
 def run_toy(plan, manager, runs, *, jobs=1, executor=None):

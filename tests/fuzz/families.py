@@ -12,14 +12,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import mutate_plugins
-import mutate_runs
-import mutate_texts
-import mutate_trees
-import worlds
-from mutate_archives import ARCHIVES
-from mutate_bytes import CONTENT, KIND, Mutation
-from mutate_pictures import PICTURES
+from tests.fuzz import mutate_plugins, mutate_runs, mutate_texts, mutate_trees, worlds
+from tests.fuzz.mutate_archives import ARCHIVES
+from tests.fuzz.mutate_bytes import CONTENT, KIND, Mutation
+from tests.fuzz.mutate_pictures import PICTURES
 
 Command = tuple[str, ...]
 """Arguments; ``{root}`` is the folder of the case."""

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from toy import Inline
 
 from harness.contract import (
     BOXES,
@@ -19,6 +18,7 @@ from harness.contract import (
     Use,
     hookimpl,
 )
+from tests.engine.toy import Inline
 
 
 class Look(Generator):

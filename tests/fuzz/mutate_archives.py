@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
-from mutate_trees import TEXTS
+from tests.fuzz.mutate_trees import TEXTS
 
 Member = tuple[str, bytes]
 TYPES = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
-from mutate_texts import STATEMENTS
+from tests.fuzz.mutate_texts import STATEMENTS
 
 ACTS = [
     "raise KeyboardInterrupt", "raise GeneratorExit", "raise SystemExit(0)", "raise SystemExit('text')",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
-from mutate_trees import TEXTS
+from tests.fuzz.mutate_trees import TEXTS
 
 LINES = [
     *TEXTS, "a.jpg", "JPEGImages/a.jpg", "a 1", "a b", "a\tb", "a,b", "JPEGImages/a.jpg SegmentationClass/a.png",

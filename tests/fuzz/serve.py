@@ -1,7 +1,7 @@
 """Works through cases in forked children of one warm process; prints a JSON line for each.
 
-    python tests/fuzz/serve.py FOLDER [FAMILY:NUMBER ...]
-    python tests/fuzz/serve.py --list
+    python -m tests.fuzz.serve FOLDER [FAMILY:NUMBER ...]
+    python -m tests.fuzz.serve --list
 
 Without cases it reads them from standard input, one a line; the folder keeps the last one as it was left.
 """
@@ -23,16 +23,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), *(str(HERE.parent / name) for name in ("engine", "data"))]
-
-import families  # noqa: E402
-import forked  # noqa: E402
-import verdicts  # noqa: E402
-import worlds  # noqa: E402
-
-from harness import registry  # noqa: E402
-from harness.engine.code import roots  # noqa: E402
+from harness import registry
+from harness.engine.code import roots
+from tests.engine.toy import MODELLING
+from tests.fuzz import families, forked, verdicts, worlds
 
 
 class Server:
@@ -137,7 +131,7 @@ def _small_releases(data: Path) -> None:
 MODULES = (
     "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.TiffImagePlugin",
     "pandas", "pycocotools.mask", "pydantic.dataclasses", "rich.progress", "rich.table", "scipy.io", "tabulate",
-    "toy_modelling", "harness.cli.gallery", "harness.cli.literal", "harness.cli.main", "harness.cli.runs",
+    MODELLING, "harness.cli.gallery", "harness.cli.literal", "harness.cli.main", "harness.cli.runs",
     "harness.data.checking", "harness.data.coco", "harness.data.cityscapes", "harness.data.voc",
     "harness.data.prepare.cityscapes", "harness.data.prepare.coco", "harness.data.prepare.voc2012",
     "harness.engine.estimate", "harness.engine.forecast", "harness.engine.store.gc", "harness.engine.plan.layout",
@@ -153,7 +147,7 @@ def _warm(folder: Path) -> None:
     for name in MODULES:
         import_module(name)
     registry.manager()
-    roots.MODELLING = "toy_modelling"
+    roots.MODELLING = MODELLING
     os.environ.update(WSSS_PLUGINS="", WSSS_DATA=str(folder / "data"))
     shutil.rmtree(folder, ignore_errors=True)
     worlds.voc(folder)

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-HERE = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[2]
+SERVE = [sys.executable, "-m", "tests.fuzz.serve"]
 PROCESSES = 2
 SLICE = {"image": 12, "mask": 12, "list": 10, "data set YAML": 8, "archive of Cityscapes": 10, "record": 8}
 """Cases of the default suite: families of few worlds."""
@@ -40,11 +41,9 @@ def _start(share: list[str], folder: Path) -> tuple[subprocess.Popen[str], Path]
     folder.mkdir(parents=True)
     (folder / "cases").write_text("".join(f"{case}\n" for case in share))
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
-    command = [sys.executable, str(HERE / "serve.py"), str(folder)]
+    command = [*SERVE, str(folder)]
     with (folder / "cases").open() as cases, (folder / "results").open("w") as results:
-        return subprocess.Popen(
-            command, stdin=cases, stdout=results, env=environment, cwd=HERE.parents[1], text=True
-        ), folder
+        return subprocess.Popen(command, stdin=cases, stdout=results, env=environment, cwd=ROOT, text=True), folder
 
 
 def _results(server: tuple[subprocess.Popen[str], Path], share: list[str]) -> list[Result]:
@@ -91,7 +90,7 @@ def test_a_slice_of_the_mutations_ends_in_one_sentence_a_cause(tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(4 * 3600)
 def test_over_1500_mutated_inputs_end_in_one_sentence_a_cause(tmp_path, capsys):
-    families = json.loads(subprocess.check_output([sys.executable, str(HERE / "serve.py"), "--list"], text=True))
+    families = json.loads(subprocess.check_output([*SERVE, "--list"], text=True, cwd=ROOT))
     times, first = float(os.environ.get("WSSS_FUZZ_CASES", "1")), int(os.environ.get("WSSS_FUZZ_FIRST", "0"))
     cases = [f"{name}:{first + number}" for name, most in families.items() for number in range(round(most * times))]
     results = served(cases, tmp_path)

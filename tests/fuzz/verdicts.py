@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from forked import Ending
+from tests.fuzz.forked import Ending
 
 CODES = (0, 2, 3)
 MOST_SENTENCES = 12

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import published
-import toy
 import yaml
 from PIL import Image
+
+from tests.data import published
+from tests.engine import toy
 
 H, W = 12, 16
 IDS = {"train": ("a", "b", "c"), "val": ("d", "e")}

@@ -2,11 +2,11 @@
 
 import io
 
-from board_records import Records, fill
 from PIL import Image
 
 from harness.leaderboard import build_board, load_runs
 from harness.leaderboard.page.panels import Gallery, Panel, RowMap
+from tests.leaderboard.board_records import Records, fill
 
 
 def make_board(folder):

@@ -9,13 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from board_records import confusions
 from typer.testing import CliRunner
 
 from harness.cli.main import app
 from harness.contract import DataError
 from harness.records.files import LIMIT, read_record
 from harness.records.reader import load_runs, sound_runs
+from tests.leaderboard.board_records import confusions
 
 NAN, INF = float("nan"), float("inf")
 DELETE = object()

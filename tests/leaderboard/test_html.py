@@ -6,7 +6,6 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from board_records import Records, fill
 
 from harness.contract import Supervision
 from harness.leaderboard import build_board, load_runs
@@ -16,6 +15,7 @@ from harness.leaderboard.page.page import page_of, to_html
 from harness.leaderboard.page.panels import Gallery, Panel, RowMap
 from harness.leaderboard.page.plots import kind_of, place_labels, series_of
 from harness.leaderboard.page.rows import Scale
+from tests.leaderboard.board_records import Records, fill
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror='alert(1)'>\"&"
 VOID = {"meta", "img", "input", "br", "wbr", "circle", "line", "path", "rect"}

@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from html_board import make_board
-from html_browser import open_browser, size
 
 from harness.leaderboard.page.page import to_html
+from tests.leaderboard.html_board import make_board
+from tests.leaderboard.html_browser import open_browser, size
 
 pytestmark = pytest.mark.browser
 

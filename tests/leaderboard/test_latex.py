@@ -3,10 +3,10 @@
 import subprocess
 
 import pytest
-from board_records import Records, fill
 
 from harness.leaderboard import build_board, load_runs
 from harness.leaderboard.render import to_latex
+from tests.leaderboard.board_records import Records, fill
 
 SPECIAL = r"50% & #1 $x$ ~ ^ _ { } \ a_b"
 ESCAPED = (r"\%", r"\&", r"\#", r"\$", r"\_", r"\{", r"\}", r"\textasciitilde{}", r"\^{}", r"\textbackslash{}")

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from board_records import CLASSES
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -22,6 +21,7 @@ from harness.leaderboard.render import to_csv, to_json, to_latex, to_markdown
 from harness.leaderboard.schema import read_board
 from harness.registry import manager
 from harness.scoring.metrics import pixel_accuracy
+from tests.leaderboard.board_records import CLASSES
 
 ROOT = Path(__file__).parents[2]
 

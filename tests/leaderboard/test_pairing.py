@@ -1,11 +1,11 @@
 """Promises of setting two rows side by side."""
 
 import pytest
-from board_records import one_round
 
 from harness.contract import ConfigError
 from harness.leaderboard import load_runs
 from harness.records.pairing import code_differences, pair_by_name, pair_folders, settings_differences
+from tests.leaderboard.board_records import one_round
 
 PLUGIN = {"name": "mine", "distribution": "mine", "version": "1.0", "source_sha256": "a" * 64}
 

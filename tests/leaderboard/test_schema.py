@@ -5,13 +5,13 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from board_records import Records, fill
 
 from harness.contract import DataError
 from harness.leaderboard import build_board, load_runs
 from harness.leaderboard.frame import SCHEMA_VERSION
 from harness.leaderboard.render import to_json
 from harness.leaderboard.schema import UPGRADES, read_board, schema_path, schema_text
+from tests.leaderboard.board_records import Records, fill
 
 SAMPLES = Path(__file__).parent / "samples"
 

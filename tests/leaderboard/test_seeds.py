@@ -4,7 +4,6 @@ import json
 from statistics import fmean
 
 import pytest
-from html_board import make_board
 from rich.console import Console
 
 from harness.contract import Claim
@@ -13,6 +12,7 @@ from harness.leaderboard.columns import OF_FULL, SEEDS, claim_cells
 from harness.leaderboard.page.page import page_of, to_html
 from harness.leaderboard.render import to_csv, to_json, to_latex, to_markdown
 from harness.records.seeds import comparable, count_of, list_of, names_of
+from tests.leaderboard.html_board import make_board
 
 
 def board_of(records, **options):

@@ -87,8 +87,7 @@ def test_the_same_seed_gives_the_same_bytes_and_a_stop_and_resume_too(
 CHILD = """
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-import test_training, conftest
+from tests.modelling import conftest, test_training
 from harness.contract.protocol import BackboneSettings, OptimSettings, SegmenterSettings, AugmentSettings
 from harness.modelling.training_state import Checkpoint
 save = Checkpoint.save
@@ -99,7 +98,7 @@ Checkpoint.save = once
 optim = OptimSettings(iterations=7, batch_size=4, lr=0.05)
 settings = {"backbone": BackboneSettings(name="tiny"), "segmenter": SegmenterSettings(
     config=str(conftest.CONFIGS / "fcn.py"), optim=optim, augment=AugmentSettings(crop=32))}
-test_training.run(conftest.FakeView(), settings, Path(sys.argv[2]), optim, checkpoint_iterations=4)
+test_training.run(conftest.FakeView(), settings, Path(sys.argv[1]), optim, checkpoint_iterations=4)
 """
 
 
@@ -107,7 +106,7 @@ def test_kill_9_then_the_same_command_ends_with_the_same_bytes(
     view: Any, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     optim = OptimSettings(iterations=7, batch_size=4, lr=0.05)
-    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(tmp_path / "killed")]
+    command = [sys.executable, "-c", CHILD, str(tmp_path / "killed")]
     child = subprocess.run(command, capture_output=True, text=True, check=False)
     assert child.returncode == -signal.SIGKILL, child.stderr
     whole, curve = run(view, settings, tmp_path / "whole", optim)
@@ -217,14 +216,14 @@ def test_mmengine_scope_is_mmseg_and_its_head_is_put_back(view: Any, settings: d
 WORKER = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-import torch, test_training, conftest
+import torch
+from tests.modelling import conftest, test_training
 from harness.contract.protocol import BackboneSettings, OptimSettings, SegmenterSettings, AugmentSettings
 optim = OptimSettings(iterations=3, batch_size=4, lr=0.05)
 settings = {"backbone": BackboneSettings(name="tiny"), "segmenter": SegmenterSettings(
     config=str(conftest.CONFIGS / "fcn.py"), optim=optim, augment=AugmentSettings(crop=32))}
-state, curve = test_training.run(conftest.FakeView(), settings, Path(sys.argv[2]), optim)
-torch.save(state, Path(sys.argv[2]) / f"{torch.distributed.get_rank()}.pth")
+state, curve = test_training.run(conftest.FakeView(), settings, Path(sys.argv[1]), optim)
+torch.save(state, Path(sys.argv[1]) / f"{torch.distributed.get_rank()}.pth")
 torch.distributed.destroy_process_group()
 """
 
@@ -234,11 +233,10 @@ def two_processes(tmp_path: Path) -> list[State]:
     (tmp_path / "ddp").mkdir()
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    arguments = [str(Path(__file__).parent), str(tmp_path / "ddp")]
-    done = subprocess.run(
-        command + arguments, capture_output=True, text=True, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += [str(script), str(tmp_path / "ddp")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     return [torch.load(tmp_path / "ddp" / f"{rank}.pth") for rank in (0, 1)]
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from test_training import dataset, equal, run
 from torch import nn
 
 from harness.contract import ConfigError
@@ -15,6 +14,7 @@ from harness.contract.protocol import OptimSettings
 from harness.modelling import distributed, mm, training, training_state
 from harness.modelling.sampler import StreamLoader
 from harness.modelling.segmenter import build_config, initial_model
+from tests.modelling.test_training import dataset, equal, run
 
 OPTIM = OptimSettings(iterations=2, batch_size=4, lr=0.01)
 

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from harness.cli.main import app
 from harness.engine.plan.catalogue import catalogue
 from harness.modelling import builtin as records
 from harness.modelling import mm
 from harness.modelling.backbones import backbone_config, find_backbone
+from tests.commands import wsss
 
 PLUGIN = """
 from harness.contract import BackboneRecord, hookimpl
@@ -28,9 +27,9 @@ def wsss_backbones():
 """
 
 
-def wsss(*arguments: str) -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["weights", *arguments])
-    return result.exit_code, " ".join(result.output.split())
+def weights(*arguments: str) -> tuple[int, str]:
+    code, output = wsss("weights", *arguments)
+    return code, " ".join(output.split())
 
 
 @pytest.fixture
@@ -52,16 +51,16 @@ def test_weights_of_a_plugins_backbone_are_listed_shown_and_fetched(
     folder: Path, plugin: str, published: tuple[str, str]
 ) -> None:
     url, digest = published
-    code, text = wsss("list", "--plugin", plugin, "--json")
+    code, text = weights("list", "--plugin", plugin, "--json")
     assert code == 0
     (entry,) = (e for e in json.loads(text)["weights"] if e["name"] == "mine")
     assert (entry["origin"], entry["sha256"], entry["trained_on"], entry["path"]) == (url, digest, "Flowers", None)
-    code, text = wsss("fetch", "mine", "--plugin", plugin)
+    code, text = weights("fetch", "mine", "--plugin", plugin)
     assert code == 0, text
     path = folder / f"flowers-{digest[:8]}.pth"
     assert f"sha256: {digest}" in text
     assert path.is_file()
-    assert "state there" in wsss("show", "mine", "--plugin", plugin)[1]
+    assert "state there" in weights("show", "mine", "--plugin", plugin)[1]
 
 
 def test_an_address_without_a_checksum_is_fetched_and_its_sha256_printed(
@@ -69,13 +68,13 @@ def test_an_address_without_a_checksum_is_fetched_and_its_sha256_printed(
 ) -> None:
     url, digest = published
     for _ in range(2):
-        code, text = wsss("fetch", url)
+        code, text = weights("fetch", url)
         assert (code, f"sha256: {digest}" in text) == (0, True), text
     assert [path.name for path in folder.iterdir()] == [f"flowers-{digest[:8]}.pth"]
 
 
 def test_another_checksum_is_refused_and_nothing_kept(folder: Path, published: tuple[str, str]) -> None:
-    code, text = wsss("fetch", published[0], "--sha256", "0" * 64)
+    code, text = weights("fetch", published[0], "--sha256", "0" * 64)
     assert code == 2
     assert "nothing was kept" in text
     assert [path.name for path in folder.iterdir() if path.suffix != ".lock"] == []
@@ -83,12 +82,12 @@ def test_another_checksum_is_refused_and_nothing_kept(folder: Path, published: t
 
 @pytest.mark.parametrize("sha256", ["12", "xyzxyzxy", "0" * 65, "ABCDEF01"])
 def test_a_checksum_that_is_none_is_refused(sha256: str) -> None:
-    code, text = wsss("fetch", "resnet50", "--sha256", sha256)
+    code, text = weights("fetch", "resnet50", "--sha256", sha256)
     assert (code, "is not 8 to 64 hexadecimal digits" in text) == (2, True)
 
 
 def test_weights_that_cannot_be_downloaded_say_where_they_come_from_and_what_does_without(folder: Path) -> None:
-    code, text = wsss("fetch", "mobilenet_v2_x0.35")
+    code, text = weights("fetch", "mobilenet_v2_x0.35")
     assert code == 2
     assert "Keras Applications" in text
     assert "the backbone mobilenet_v2 has weights that are fetched" in text
@@ -96,14 +95,14 @@ def test_weights_that_cannot_be_downloaded_say_where_they_come_from_and_what_doe
 
 def test_a_page_that_is_no_file_of_weights_is_told_apart(folder: Path, server: tuple[Path, str]) -> None:
     (server[0] / "page.pth").write_text("<html>not found</html>")
-    code, text = wsss("fetch", f"{server[1]}/page.pth")
+    code, text = weights("fetch", f"{server[1]}/page.pth")
     assert code == 2
     assert "page.pth: is no file of PyTorch weights; nothing was kept" in text
     assert list(folder.iterdir()) == []
 
 
 def test_an_unknown_name_is_answered_with_the_nearest() -> None:
-    code, text = wsss("show", "resnet5")
+    code, text = weights("show", "resnet5")
     assert code == 2
     assert "resnet50" in text
 

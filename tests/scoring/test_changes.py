@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from counts import draw_counts, draw_truth, from_counts
 from scipy.stats import permutation_test
 
 from harness.scoring.changes import class_changes, image_changes
 from harness.scoring.metrics import iou
+from tests.scoring.counts import draw_counts, draw_truth, from_counts
 
 
 def two(images=30, seed=0):

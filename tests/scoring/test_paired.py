@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from counts import draw_counts, draw_truth, from_counts
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import bootstrap, permutation_test
@@ -11,6 +10,7 @@ from harness.contract import DataError
 from harness.scoring.metrics import miou
 from harness.scoring.paired import ALPHA, compare, holm, pair_interval, permutations, sign_batches
 from harness.scoring.statistics import bootstrap_weights
+from tests.scoring.counts import draw_counts, draw_truth, from_counts
 
 
 def make(wrong, *, seed=0, images=40, runs=1):

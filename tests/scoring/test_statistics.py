@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from counts import draw_counts, draw_truth, from_counts
 
 from harness.contract import DataError
 from harness.scoring import miou_interval, score, seed_spread
 from harness.scoring.metrics import iou, miou
 from harness.scoring.statistics import bootstrap_weights, row_intervals
+from tests.scoring.counts import draw_counts, draw_truth, from_counts
 
 
 def confusions(images=40, seed=0, noise=0.3, ids="i", num_classes=3):

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from stub import canvas
 
 from wsss_class_conditional.saliency import SIDE, barrier_distance, foreign_colours, minimum_barrier_saliency
+from wsss_class_conditional.tests.stub import canvas
 
 GREEN, RED = (40, 120, 40), (200, 30, 30)
 

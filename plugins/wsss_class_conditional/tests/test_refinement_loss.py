@@ -5,7 +5,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stub import VECTORS
 
 from harness.common.shipped import configs_folder
 from harness.contract import ConfigError, DataError, PluginError, PseudoLabel, SoftScores
@@ -20,6 +19,7 @@ from wsss_class_conditional.method import rank_threshold, refined_target, refine
 from wsss_class_conditional.network import ActivationAwareLoss
 from wsss_class_conditional.params import TARGET, RefinementParams
 from wsss_class_conditional.segmenter import ActivationAware
+from wsss_class_conditional.tests.stub import VECTORS
 
 VECTOR = VECTORS["amr_reconstruction_NOT_OFFICIAL"]
 

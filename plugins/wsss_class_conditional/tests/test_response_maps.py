@@ -6,7 +6,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stub import SCALES, VECTORS, Stub, canvas, infer, ramp
 from torch.nn import functional
 
 from harness.contract import InputRule, PluginError
@@ -14,6 +13,7 @@ from wsss_class_conditional.inference import Inference
 from wsss_class_conditional.method import centre_of_mass, fill_erased, split_boxes, view_masks
 from wsss_class_conditional.params import InferenceParams
 from wsss_class_conditional.responses import Views
+from wsss_class_conditional.tests.stub import SCALES, VECTORS, Stub, canvas, infer, ramp
 
 RED = (255, 0, 0)
 GRID = np.s_[4::8, 4::8]

@@ -4,13 +4,13 @@ import re
 
 import pytest
 import torch
-from stub import VECTORS
 from torch import nn
 
 from harness.contract import ConfigError
 from harness.modelling import load_weights
 from harness.modelling.mm import build
 from wsss_class_conditional.resnet38 import Unit, WideResNet38, resnet38
+from wsss_class_conditional.tests.stub import VECTORS
 
 VECTOR = VECTORS["resnet38_constant_weights"]
 

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from pmm_vectors import VECTORS
 
 import wsss_pseudo_mask
 from harness.contract import IMAGENET, ConfigError, DataError, PseudoLabel, SoftScores
@@ -17,6 +16,7 @@ from wsss_pseudo_mask.generator import CvsPmgGenerator, CvsPmgRefiner
 from wsss_pseudo_mask.params import CvsParams, CvsPmgParams, CyclicParams, MethodParams, PmgParams, PufParams
 from wsss_pseudo_mask.pcm import correlate
 from wsss_pseudo_mask.segmenter import PretendedUnderFitting
+from wsss_pseudo_mask.tests.pmm_vectors import VECTORS
 
 SIZE = (24, 32)
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from pmm_vectors import VECTORS, planes
 
 from wsss_pseudo_mask import method
+from wsss_pseudo_mask.tests.pmm_vectors import VECTORS, planes
 
 OVERFLOW = VECTORS["P1_cov"]["overflow_of_half_precision"]
 NUMPY = "numpy1.26" if np.lib.NumpyVersion(np.__version__) < "2.0.0" else "numpy2.4"

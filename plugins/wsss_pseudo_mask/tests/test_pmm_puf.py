@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
-from pmm_vectors import VECTORS
 from torch.nn import functional
 
 import wsss_pseudo_mask
 from wsss_pseudo_mask.puf import PretendedUnderfittingLoss
+from wsss_pseudo_mask.tests.pmm_vectors import VECTORS
 
 VECTOR = VECTORS["P9_puf"]
 IGNORE = VECTOR["ignore"]
