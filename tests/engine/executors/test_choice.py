@@ -113,10 +113,11 @@ def test_a_wrong_executor_is_one_sentence_before_anything_is_written(
     assert not records(tmp_path / "runs")
 
 
-def test_help_and_the_list_of_plugins_name_every_executor_and_its_parameters(write_config):
-    text = re.sub(r"[\s│]+", " ", CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200"}).output)
+def test_help_and_the_list_of_plugins_name_every_executor_and_its_parameters(write_config, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    text = re.sub(r"[\s│]+", " ", commands.wsss("run", "--help").output)
     assert "local, torchrun, dask" in text
     for name, parameter in (("local", "jobs"), ("torchrun", "processes"), ("dask", "address")):
-        shown = CliRunner().invoke(app, ["plugins", "show", name])
-        assert (shown.exit_code, parameter in shown.output) == (0, True)
+        code, output = commands.wsss("plugins", "show", name)
+        assert (code, parameter in output) == (0, True)
     assert load_benchmark(write_config()).executor.name == "local"
