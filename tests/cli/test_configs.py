@@ -16,16 +16,16 @@ def test_list_names_each_file_with_its_first_sentence() -> None:
 
 
 def test_show_prints_the_file() -> None:
-    assert shipped_file("datasets/synthetic").read_text() in wsss("configs", "show", "datasets/synthetic")[1]
+    assert shipped_file("datasets/synthetic").read_text() in wsss("configs", "show", "datasets/synthetic").output
 
 
 def test_a_copy_runs_by_itself_and_nothing_is_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert wsss("configs", "copy", "demo", "--to", "my")[0] == 0
+    assert wsss("configs", "copy", "demo", "--to", "my").code == 0
     copied = sorted(path.relative_to("my").as_posix() for path in Path("my").rglob("*.*"))
     assert copied == ["benchmarks/demo.yaml", "datasets/synthetic.yaml", "segmenters/mlp_stride8.py"]
     small = ("-o", "dataset.params.train=4", "-o", "dataset.params.val=2", "-o", "dataset.params.size=32")
-    assert wsss("plan", "my/benchmarks/demo.yaml", "--methods", "box_fill", *small)[0] == 0
+    assert wsss("plan", "my/benchmarks/demo.yaml", "--methods", "box_fill", *small).code == 0
     Path("my/datasets/synthetic.yaml").unlink()
     code, output = wsss("configs", "copy", "demo", "--to", "my")
     assert code == 2

@@ -60,7 +60,7 @@ def test_each_sweep_is_shown_until_it_is_repeated(write_config, tmp_path):
     def run(*options):
         code, output = wsss("run", config, "--plugin", PLUGIN, "--runs", runs, "--jobs", "1", "--no-table", *options)
         assert code == 0, output
-        return [line.partition(" (")[0] for line in wsss("status", "--runs", runs)[1].splitlines()]
+        return [line.partition(" (")[0] for line in wsss("status", "--runs", runs).output.splitlines()]
 
     assert run("--methods", "fill") == ["toy: 1 ok"]
     assert run("--methods", "fill", "-o", "dataset.params.train=3") == ["toy: 1 ok", "toy: 1 ok"]
@@ -70,14 +70,14 @@ def test_each_sweep_is_shown_until_it_is_repeated(write_config, tmp_path):
 
 def test_a_plan_says_as_much_of_the_time_as_is_known(write_config, tmp_path):
     common = (write_config(), "--plugin", PLUGIN, "--runs", tmp_path / "runs")
-    output = wsss("plan", *common, "--methods", "fill")[1]
+    output = wsss("plan", *common, "--methods", "fill").output
     assert "expected time unknown" in output
     assert "0 s" not in output
     wsss("run", *common, "--methods", "fill", "--jobs", "1", "--no-table")
-    assert re.search(r"0 to compute .*; nothing to compute", wsss("plan", *common, "--methods", "fill")[1])
-    output = wsss("plan", *common, "--methods", "fill,learnt", "--seeds", "1")[1]
+    assert re.search(r"0 to compute .*; nothing to compute", wsss("plan", *common, "--methods", "fill").output)
+    output = wsss("plan", *common, "--methods", "fill,learnt", "--seeds", "1").output
     assert re.search(r"expected at least \d+ s one after another", output), output
-    output = wsss("plan", *common, "--methods", "fill", "--seeds", "1")[1]
+    output = wsss("plan", *common, "--methods", "fill", "--seeds", "1").output
     assert re.search(r"expected \d+ s one after another", output), output
 
 
@@ -101,7 +101,7 @@ def test_wrong_usage_is_one_sentence_and_code_2(write_config, tmp_path, argument
 
 
 def test_status_of_an_empty_folder_is_a_sentence(tmp_path):
-    assert wsss("status", "--runs", tmp_path)[1] == f"no sweep has run in {tmp_path}\n"
+    assert wsss("status", "--runs", tmp_path).output == f"no sweep has run in {tmp_path}\n"
 
 
 def test_planning_imports_no_torch(write_config, tmp_path):

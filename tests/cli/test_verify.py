@@ -64,11 +64,11 @@ def test_a_sound_run_is_verified_marked_and_ticked_in_the_table(runs):
     code, output = verify(runs)
     assert (code, output.splitlines()) == (0, ["fill--net--s0: verified", "learnt--net--s0: verified"])
     assert all(is_marked(path) for path in runs.glob("records/*/*.json"))
-    assert "verified" in wsss("leaderboard", runs, "--format", "md")[1]
+    assert "verified" in wsss("leaderboard", runs, "--format", "md").output
 
 
 def test_one_record_can_be_verified_alone(runs):
-    assert verify(record_of(runs, "fill")) == (0, "fill--net--s0: verified\n")
+    assert tuple(verify(record_of(runs, "fill"))) == (0, "fill--net--s0: verified\n")
     assert [is_marked(record_of(runs, label)) for label in ("fill", "learnt")] == [True, False]
 
 
@@ -86,7 +86,7 @@ def test_one_record_can_be_verified_alone(runs):
     ],
 )
 def test_any_number_that_was_edited_is_named_and_the_mark_is_lost(runs, field, value, words):
-    assert verify(runs)[0] == 0
+    assert verify(runs).code == 0
     path = record_of(runs, "fill")
     content = json.loads(path.read_text())
     *above, last = field
@@ -147,14 +147,14 @@ def test_a_run_without_a_note_of_its_data_set_asks_for_the_config(runs, tmp_path
     code, output = verify(runs)
     assert code == 2
     assert "--config" in output
-    assert verify(runs, "--config", tmp_path / "toy.yaml")[0] == 0
+    assert verify(runs, "--config", tmp_path / "toy.yaml").code == 0
 
 
 def test_a_failed_cell_has_nothing_to_verify(runs):
     path = record_of(runs, "fill")
     content = json.loads(path.read_text()) | {"status": "failed", "scores": {}}
     path.write_text(json.dumps(content))
-    assert verify(path) == (0, "fill--net--s0: no numbers (failed)\n")
+    assert tuple(verify(path)) == (0, "fill--net--s0: no numbers (failed)\n")
 
 
 def test_the_contact_sheet_is_written_only_where_the_licence_flag_allows_it(runs, tmp_path, monkeypatch):
@@ -167,7 +167,7 @@ def test_the_contact_sheet_is_written_only_where_the_licence_flag_allows_it(runs
         content = json.loads(path.read_text())
         content["dataset"]["show_images"] = True
         path.write_text(json.dumps(content))
-    assert "no contact sheet: the licence flag" in wsss(*arguments)[1], "the data set itself still forbids it"
+    assert "no contact sheet: the licence flag" in wsss(*arguments).output, "the data set itself still forbids it"
     monkeypatch.setattr("harness.contract.Dataset.show_images", True)
     code, output = wsss(*arguments)
     (sheet,) = (tmp_path / "out").iterdir()

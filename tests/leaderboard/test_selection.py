@@ -89,7 +89,7 @@ def test_the_way_that_is_named_shows_the_other_records(records, config, add):
     _, _, err = leaderboard(config, "--runs", records.runs)
     assert "(dataset.images.train is 2, not 3, dataset.digests.train/boxes differs" in err
     assert f"show them with `wsss leaderboard {folder}`" in err
-    assert methods(wsss(folder, "--format", "csv")[1]) == ["cam"]
+    assert methods(leaderboard(folder, "--format", "csv")[1]) == ["cam"]
 
 
 def test_one_settings_alone_is_shown_without_a_word(records, config, add):

@@ -72,17 +72,17 @@ def test_orphans_go_and_what_records_name_stays(runs, run, tmp_path, counter):
     }
     assert tables(runs, tmp_path / "after") == before
     assert records(runs) == found
-    assert wsss("verify", runs, "--plugin", PLUGIN)[0] == 0
+    assert wsss("verify", runs, "--plugin", PLUGIN).code == 0
     run()
     assert not counter(), "nothing is computed again"
 
 
 def test_evidence_is_enough_to_verify_and_a_new_row_computes_what_it_lacks(runs, run, tmp_path, counter):
     before = tables(runs, tmp_path / "before")
-    assert wsss("store", "gc", "--runs", runs, "--evidence-only")[0] == 0
+    assert wsss("store", "gc", "--runs", runs, "--evidence-only").code == 0
     assert set(names(runs)) == EVIDENCE
     assert tables(runs, tmp_path / "after") == before
-    assert wsss("verify", runs, "--plugin", PLUGIN)[0] == 0
+    assert wsss("verify", runs, "--plugin", PLUGIN).code == 0
     run()
     assert not counter()
     run([*METHODS, "learnt"])
@@ -91,12 +91,12 @@ def test_evidence_is_enough_to_verify_and_a_new_row_computes_what_it_lacks(runs,
 
 def test_without_any_artifact_tables_stay_and_nothing_is_run_again(runs, run, tmp_path, counter):
     before, found = tables(runs, tmp_path / "before"), records(runs)
-    assert wsss("store", "gc", "--runs", runs, "--all-artifacts")[0] == 0
+    assert wsss("store", "gc", "--runs", runs, "--all-artifacts").code == 0
     assert not names(runs)
     assert tables(runs, tmp_path / "after") == before
     run()
     assert not counter()
-    assert wsss("verify", runs, "--plugin", PLUGIN)[0] == 3
+    assert wsss("verify", runs, "--plugin", PLUGIN).code == 3
     shutil.rmtree(runs / "records")
     run()
     assert without_measurements(records(runs)) == without_measurements(found)
@@ -108,7 +108,7 @@ def test_named_benchmarks_keep_every_stage_and_other_records_their_evidence(runs
     assert code == 0, output
     assert set(names(runs)) == EVIDENCE | {"learn", "generate learnt"}
     wrong = wsss("store", "gc", "--runs", runs, "--keep", "missing.yaml")
-    assert (wrong[0], "missing.yaml" in wrong[1]) == (2, True)
+    assert (wrong.code, "missing.yaml" in wrong.output) == (2, True)
 
 
 def test_a_dry_run_and_a_list_delete_nothing_and_say_the_same(runs):
@@ -124,7 +124,7 @@ def test_a_dry_run_and_a_list_delete_nothing_and_say_the_same(runs):
 
 def test_only_what_is_old_enough_goes(runs):
     before = names(runs)
-    assert "deleted: 0 " in wsss("store", "gc", "--runs", runs, "--older-than", 1, "--all-artifacts")[1]
+    assert "deleted: 0 " in wsss("store", "gc", "--runs", runs, "--older-than", 1, "--all-artifacts").output
     assert names(runs) == before
     for folder in (runs / "store").glob("??/*"):
         os.utime(folder, (0, time.time() - 2 * 86400))
@@ -156,7 +156,7 @@ def test_what_another_process_holds_is_not_deleted(runs):
     store = Store(runs)
     artifact = next(store.artifacts())
     with store.lock(artifact.key):
-        assert "in use, not deleted: 1 " in wsss("store", "gc", "--runs", runs, "--all-artifacts")[1]
+        assert "in use, not deleted: 1 " in wsss("store", "gc", "--runs", runs, "--all-artifacts").output
     assert [left.key for left in store.artifacts()] == [artifact.key]
 
 
