@@ -1,6 +1,6 @@
 """Scoring against mmseg's ``IoUMetric`` on the same label maps, one thread for both, in one run.
 
-    python benchmarks/bench_scoring.py
+    python -m speed.scoring
 
 Prints the ratio of times and how many pixels each counts wrongly over a validation set of VOC's size; ends with status
 1 unless scoring is at least five times as fast, and exact. Only the ratio means anything: one run, one machine.

@@ -4,7 +4,7 @@
                  the segmenter up-sampled (pair), and the same with one segmenter pass an image (image)
     training     probabilities cached once a round, against a segmenter pass in every step
 
-Run ``python benchmarks/bench_bilevel.py``. Ratios are of processor time, which other programs on the machine disturb
+Run ``python -m speed.bilevel``. Ratios are of processor time, which other programs on the machine disturb
 least; wall time stands beside it. Exits with 1 when labels agree on less than 99.9 % of the pixels or, with
 ``--require``, when generation is not 2 times or training not 1.5 times as fast.
 """

@@ -1,6 +1,6 @@
 """Segmenter training: the harness against mmengine's Runner started bare, and against a hand-written loop.
 
-    python benchmarks/bench_training.py [--iterations 30] [--rounds 2]
+    python -m speed.training [--iterations 30] [--rounds 2]
 
 Same network (MobileNetV2 x0.35, light FCN head), initial weights, photographs, batch, crop and schedule; two threads.
 *Stock* is mmseg's own pipeline and preprocessor with mmengine's default hooks. *Hand* is the shortest loop that does

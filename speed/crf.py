@@ -1,7 +1,7 @@
 """Dense CRF: speed and memory at 500 x 375, and agreement between the backends over real photographs.
 
-``python benchmarks/bench_crf.py speed [PHOTOGRAPH]`` times one two-label problem a present class, and all 21 labels.
-``python benchmarks/bench_crf.py agree FOLDER LIST [SCORES]`` compares with pydensecrf2 in the settings that papers use;
+``python -m speed.crf speed [PHOTOGRAPH]`` times one two-label problem a present class, and all 21 labels.
+``python -m speed.crf agree FOLDER LIST [SCORES]`` compares with pydensecrf2 in the settings that papers use;
 SCORES is a folder of stored class activation maps, without it the scores are random blobs.
 
 The other backend is pydensecrf2 where it is installed. Compilation is not counted; numba keeps its result on disk.

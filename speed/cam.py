@@ -1,7 +1,7 @@
 """CAM inference: the batched path against the usual one, in one run, on the same network and photographs.
 
 The usual path goes image by image and view by view, up-samples every class to the full image and adds up in numpy.
-Run ``python benchmarks/bench_cam.py``; it prints one line a way and ends with 1 when the maps differ or when
+Run ``python -m speed.cam``; it prints one line a way and ends with 1 when the maps differ or when
 ``--require`` is not met.
 """
 

@@ -1,6 +1,6 @@
 """Statistics of a table against the plain loop over images and resamples, one thread for both, in one run.
 
-    python benchmarks/bench_statistics.py
+    python -m speed.table
 
 Ten methods of 1,449 images and 21 classes: intervals of every row, and for all 45 pairs the paired bootstrap, the
 paired permutation test, Holm's correction and ranks. The reference is the textbook bootstrap: for each resample it adds

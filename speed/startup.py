@@ -1,6 +1,6 @@
 """Start of the commands that must feel instant, against importing torch, in one run.
 
-Run ``python benchmarks/bench_startup.py``; it prints a line a command and ends with 1 when one takes more than a
+Run ``python -m speed.startup``; it prints a line a command and ends with 1 when one takes more than a
 quarter of the time that ``import torch`` takes.
 """
 

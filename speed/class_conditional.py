@@ -2,7 +2,7 @@
 
 The usual form (``usual``) is that of the released code without its files: image by image, view by view, the maps of all
 classes up-sampled to the patch and added up in float64, four patches also where all four are the image. Processor time
-is measured, with the time inside the network taken apart. Run ``python benchmarks/bench_class_conditional.py``; it ends
+is measured, with the time inside the network taken apart. Run ``python -m speed.class_conditional``; it ends
 with 1 when maps differ by more than ``TOLERANCE`` or a required ratio is not met.
 """
 
@@ -15,11 +15,11 @@ import warnings
 
 import numpy as np
 import torch
-from bench_cam import networks
 from PIL import Image
 from torch.nn import functional
 
 from harness.contract.inputs import IMAGENET_MEAN, IMAGENET_STD
+from speed.cam import networks
 from wsss_class_conditional.inference import Inference
 from wsss_class_conditional.method import EPS, centre_of_mass, split_boxes
 from wsss_class_conditional.params import InferenceParams

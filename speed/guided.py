@@ -1,6 +1,6 @@
 """Guided filter at r = 8 on 321 x 321, and the affinity walk of 32 steps on 41 x 41, each against the plain way.
 
-Run ``python benchmarks/bench_guided.py``. The plain guided filter is the same filter with its means by two-dimensional
+Run ``python -m speed.guided``. The plain guided filter is the same filter with its means by two-dimensional
 average pooling; the plain walk builds the matrix over all pairs of cells. The results are compared. The machine may be
 busy: what counts is processor time, the smallest of the repeats.
 """
