@@ -137,7 +137,7 @@ def test_a_damaged_lease_of_a_dead_run_is_none_and_that_of_a_live_run_keeps_ever
         assert [(lease.live, lease.needs("any")) for lease in store.leases()] == [(True, True)]
         assert not store.discard(next(iter(keys)))
         assert "deleted: 0 " in wsss("store", "gc", "--runs", runs, "--all-artifacts").output
-    assert [(claim.live, claim.needs("any")) for claim in store.claims()] == [(False, False)]
+    assert [(lease.live, lease.needs("any")) for lease in store.leases()] == [(False, False)]
     wsss("store", "gc", "--runs", runs, "--all-artifacts")
     assert not list(store.artifacts())
     assert not store.leases(), "the damaged lease went too"
@@ -152,7 +152,7 @@ def test_a_read_only_store_with_a_lease_left_over_is_read(sound, tmp_path, monke
     read_only(monkeypatch, runs)
     with pytest.raises(StoreError, match="read-only"), Store(runs).lock("k"):
         raise AssertionError
-    assert [(claim.owner, claim.live) for claim in Store(runs).claims()] == [("toy-00000000", True)]
+    assert [(lease.owner, lease.live) for lease in Store(runs).leases()] == [("toy-00000000", True)]
     assert wsss("leaderboard", runs, "--format", "csv", "--out", tmp_path / "after").code == before.code == 0
     code, output = wsss("store", "list", "--runs", runs)
     assert code == 0, output
