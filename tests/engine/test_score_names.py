@@ -1,9 +1,9 @@
 """Names of scores and of their stages: what is written is what is read."""
 
 import pytest
-from toy import make_plan
 
 from harness.contract.scores import ScoreName, counts_score, score_names
+from tests.engine.toy import make_plan
 
 
 @pytest.mark.parametrize("rounds", [1, 2, 12])

@@ -9,10 +9,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from forked import Ending
-from verdicts import faults, leftovers, snapshot
+from tests.fuzz.forked import Ending
+from tests.fuzz.verdicts import faults, leftovers, snapshot
 
 SOUND = Ending(2, "", "error: a.txt: no such file\n")
 FAULTS = {
@@ -58,6 +56,7 @@ def test_files_outside_and_half_written_ones_are_seen(tmp_path):
     }  # fmt: skip
 
 
+ROOT = Path(__file__).parents[2]
 ENDS = {
     "segmentation fault": ("os.kill(os.getpid(), 11)", -11, False),
     "hang": ("time.sleep(60)", None, False),
@@ -74,8 +73,7 @@ def test_however_a_command_ends_it_is_seen(end, tmp_path, monkeypatch):
     script = f"""
 import json, os, subprocess, sys, time
 from pathlib import Path
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-import forked
+from tests.fuzz import forked
 def act(*args, **options):
     {act}
 forked.COMMAND, here = act, Path({str(tmp_path)!r})
@@ -84,5 +82,5 @@ print(json.dumps([found.code, found.orphans]))
 """
     monkeypatch.setenv("WSSS_FUZZ_DEADLINE", "1")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     assert json.loads(said.stdout) == [code, orphans]

@@ -2,32 +2,21 @@
 
 import json
 import shutil
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from typer.testing import CliRunner
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "engine"))
-
-from toy import BENCHMARK, PLUGIN
-
-from harness.cli.main import app
 from harness.leaderboard import load_runs
 from harness.records.marks import is_marked
 from harness.scoring.image_counts import ImageCounts
+from tests.commands import wsss
+from tests.engine.toy import BENCHMARK, MODELLING, PLUGIN
 
 COUNTS = ("-o", "protocol.scoring.counts=[size,boundary]")
 
 
-def wsss(*arguments):
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    return result.exit_code, result.output
-
-
-def toys(folder, *more):
+def run_toys(folder, *more):
     arguments = ("--plugin", PLUGIN, "--runs", folder / "runs", "--jobs", 1, "--device", "cpu", "--no-table")
     return wsss("run", folder / "toy.yaml", *arguments, *more)
 
@@ -39,10 +28,9 @@ def finished(tmp_path_factory):
     (folder / "model.py").write_text("model = dict(type='EncoderDecoder')\n")
     (folder / "toy.yaml").write_text(yaml.safe_dump({**BENCHMARK, "methods": ["fill"]}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("harness.engine.code.roots.MODELLING", "toy_modelling")
-        patch.setenv("WSSS_PLUGINS", "")
+        patch.setattr("harness.engine.code.roots.MODELLING", MODELLING)
         for more in ((), COUNTS):
-            code, output = toys(folder, *more)
+            code, output = run_toys(folder, *more)
             assert code == 0, output
     return folder
 
@@ -166,22 +154,22 @@ def test_a_file_of_counts_that_is_gone_is_one_sentence(folder):
     code, output = wsss("leaderboard", record.parent, "--columns", "method,val_boundary_iou")
     assert code == 2
     assert file.name in output.replace("\n", "")
-    assert wsss("leaderboard", record.parent, "--columns", "method,val_miou")[0] == 0, "nobody asks for them"
+    assert wsss("leaderboard", record.parent, "--columns", "method,val_miou").code == 0, "nobody asks for them"
 
 
 def test_the_next_run_writes_a_record_again_whose_counts_are_gone(folder, monkeypatch):
-    monkeypatch.setattr("harness.engine.code.roots.MODELLING", "toy_modelling")
+    monkeypatch.setattr("harness.engine.code.roots.MODELLING", MODELLING)
     record = record_of(folder, counted=True)
     file = record.parent / json.loads(record.read_text())["scores"]["val"]["counts"]["boundary"]["file"]
     before = file.read_bytes()
     file.unlink()
-    code, output = toys(folder, *COUNTS)
+    code, output = run_toys(folder, *COUNTS)
     assert code == 0, output
     assert file.read_bytes() == before
 
 
 def test_an_unknown_kind_is_refused_with_the_known_ones(folder):
-    code, output = toys(folder, "-o", "protocol.scoring.counts=[edges]")
+    code, output = run_toys(folder, "-o", "protocol.scoring.counts=[edges]")
     assert code == 2
     assert "boundary" in output
     assert "size" in output
