@@ -165,9 +165,9 @@ def _print_images(changes: Sequence[ImageChange], images: int) -> None:
 
 def _sheet(pair: RowPair, score: str, changes: Sequence[ImageChange], out: Path, source: _Source) -> str:
     """Write the contact sheet; returns the line that says where it is, or why there is none."""
+    from harness.cli.contact_sheet import Entry, contact_sheet
     from harness.cli.runs import open_recorded, runs_folder
     from harness.common.files import file_stem
-    from harness.engine.contact_sheet import Entry, contact_sheet
     from harness.engine.recorded_labels import stored_labels
     from harness.engine.store.disk import write_atomically
     from harness.engine.store.store import Store

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.contract import IGNORE, Dataset
+from harness.records.groups import FULL
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +33,6 @@ IMAGES = 4
 SIDE = 160
 """Longest side of a picture in pixels."""
 
-REFERENCE = "full"
 IGNORED_COLOUR = "#e0e0c0"
 FIXED, BROKEN, BOTH, SAME = "#1f78b4", "#d95f02", "#9a9a9a", "#f4f4f2"
 _NOTE = "{} images of each split, chosen by a hash of their names, the first seed of every row."
@@ -136,7 +136,7 @@ def _panel(source: _Source, split: str, maps: Maps, name: str) -> Panel:
     from harness.leaderboard.page.panels import Panel
 
     truth = source.dataset.mask(name)
-    others = {row[1]: reader.mask(name) for row, reader in maps.items() if row[0] == REFERENCE}
+    others = {row[1]: reader.mask(name) for row, reader in maps.items() if row[0] == FULL}
     return Panel.model_validate(
         {
             "split": split,
@@ -144,7 +144,7 @@ def _panel(source: _Source, split: str, maps: Maps, name: str) -> Panel:
             "image": _photograph(source.dataset.image(name)),
             "truth": _label(truth, len(source.dataset.classes)),
             "maps": [_row_map(row, reader.mask(name), truth, source, split, others) for row, reader in maps.items()],
-            "against": "truth" if split == "train" or not others else REFERENCE,
+            "against": "truth" if split == "train" or not others else FULL,
         }
     )
 

@@ -27,12 +27,6 @@ class Meter:
         self._reads[kind] = self._reads.get(kind, 0) + 1
         self._images.setdefault(kind, set()).add(image_id)
 
-    def merge(self, other: Meter) -> None:
-        """Add what ``other`` counted; an image that both read counts once."""
-        for kind, reads in other._reads.items():
-            self._reads[kind] = self._reads.get(kind, 0) + reads
-            self._images.setdefault(kind, set()).update(other._images[kind])
-
     def as_dict(self) -> dict[str, dict[str, int]]:
         """Kind -> ``{"reads": reads, "images": different images}``, by name of the kind."""
         return {kind: {"reads": self._reads[kind], "images": len(self._images[kind])} for kind in sorted(self._reads)}

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contract.errors import ConfigError
 from harness.contract.run_record import RunRecord
-from harness.contract.scores import PREDICTIONS
+from harness.contract.scores import PREDICTIONS, VAL
 from harness.leaderboard import annotation
 from harness.leaderboard.claims import answer_claims
 from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
 from harness.leaderboard.initial_weights import with_initial_weights
 from harness.leaderboard.metrics import Metric, check_counted, estimates
 from harness.records import code_states
+from harness.records.groups import FULL, by_seed, settings_key
 from harness.records.reader import Run, check_same_settings, group_key, once_a_cell
 from harness.records.seeds import APART, SHARED, comparable
 from harness.scoring.confusion import Confusions
@@ -26,9 +27,6 @@ from harness.scoring.statistics import RowIntervals, row_intervals, seed_spread
 
 if TYPE_CHECKING:
     from harness.contract import Claim
-
-FULL = "full"
-"""The method whose row is 100 % in ``percent_of_full``."""
 
 _INTERVALS = (
     "Brackets are 95 % bootstrap percentile intervals over images ({resamples} resamples, seeds resampled jointly); "
@@ -269,14 +267,9 @@ def _of_all(function: Callable[[list[float]], float], values: Sequence[float | N
     return float(function(known)) if known and len(known) == len(values) else None
 
 
-def _settings(row: Row) -> tuple[str, ...]:
-    """Rows that agree in this are comparable."""
-    return row.fingerprint, row.backbone, row.init, row.init_sha256 or ""
-
-
 def _with_percent_of_full(rows: Sequence[_Made]) -> list[_Made]:
-    full = {_settings(row): row for row, group in rows if _is_full(group) and row.status == "ok"}
-    return [(row.model_copy(update=_share(row, full.get(_settings(row)))), group) for row, group in rows]
+    full = {settings_key(row): row for row, group in rows if _is_full(group) and row.status == "ok"}
+    return [(row.model_copy(update=_share(row, full.get(settings_key(row)))), group) for row, group in rows]
 
 
 def _share(row: Row, full: Row | None) -> dict[str, Any]:
@@ -305,8 +298,8 @@ def _is_full(group: Sequence[Run]) -> bool:
 def _ranked(rows: Iterable[_Made]) -> tuple[list[Row], list[Comparison]]:
     """Rows in table order, by settings, rank and ``val_miou``, rows without a rank last; and the tests behind it."""
     groups: dict[tuple[str, ...], list[_Made]] = defaultdict(list)
-    for made in sorted(rows, key=lambda made: _settings(made[0])):
-        groups[_settings(made[0])].append(made)
+    for made in sorted(rows, key=lambda made: settings_key(made[0])):
+        groups[settings_key(made[0])].append(made)
     ranked = [_rank_group(group) for group in groups.values()]
     return [row for rows, _ in ranked for row in rows], [found for _, found in ranked if found is not None]
 
@@ -324,15 +317,10 @@ def _rank_group(group: Iterable[_Made]) -> tuple[list[Row], Comparison | None]:
     if not entered:
         return rows, None
     resamples = _resamples(next(iter(entered.values()))[0].record)
-    compared = compare({name: _by_seed(runs) for name, runs in entered.items()}, resamples=resamples)
+    compared = compare({name: by_seed(runs, VAL) for name, runs in entered.items()}, resamples=resamples)
     placed = [row.model_copy(update=_place(row, compared)) if row.method in entered else row for row in rows]
     placed.sort(key=lambda row: (row.rank is None, row.rank or 0))
     return placed, _comparison(rows[0], compared)
-
-
-def _by_seed(runs: Iterable[Run]) -> dict[int, Confusions]:
-    found = {run.record.seed: run.confusions("val") for run in runs}
-    return {seed: confusions for seed, confusions in found.items() if confusions is not None}
 
 
 def _place(row: Row, compared: Compared) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from harness.leaderboard.frame import ClaimAnswer
-from harness.scoring.metrics import has_scored_pixels
+from harness.records.groups import by_seed, settings_key
 from harness.scoring.paired import pair_interval
 from harness.scoring.statistics import Interval
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from harness.contract import Claim
     from harness.records.reader import Run
     from harness.registry import PluginManager
-    from harness.scoring.confusion import Confusions
 
 EQUAL = 0.01
 """Half width of the zone that counts as equal; a claim may state a larger one as its size."""
@@ -40,7 +39,7 @@ EQUAL = 0.01
 SCORES = {"val mIoU": "val", "pseudo-label mIoU": "pseudo"}
 
 Verdict = Literal["holds", "does not hold", "unresolved", "not comparable"]
-Settings = tuple[str, ...]
+Settings = tuple[str, str, str, str]
 
 
 class Judgement(NamedTuple):
@@ -111,15 +110,10 @@ def answer_claims(runs: Sequence[Run], claims: Iterable[Claim]) -> list[ClaimAns
         DataError: A confusion file is missing, damaged or changed.
     """
     groups: dict[Settings, list[Run]] = {}
-    for run in sorted(runs, key=lambda run: (_settings(run), run.record.seed)):
-        groups.setdefault(_settings(run), []).append(run)
+    for run in sorted(runs, key=lambda run: (settings_key(run.record), run.record.seed)):
+        groups.setdefault(settings_key(run.record), []).append(run)
     answers = [answer for claim in claims for answer in _answers(claim, groups)]
     return sorted(answers, key=lambda answer: not answer.answered)
-
-
-def _settings(run: Run) -> Settings:
-    record = run.record
-    return record.fingerprint, record.backbone, record.init, record.init_sha256 or ""
 
 
 def _answers(claim: Claim, groups: Mapping[Settings, Sequence[Run]]) -> list[ClaimAnswer]:
@@ -146,7 +140,7 @@ def _answer(claim: Claim, left: Sequence[Run], right: Sequence[Run]) -> ClaimAns
         return _refusal(claim, f"{claim.metric} is not measured", backbone)
     found = []
     for name, runs in ((claim.left, left), (claim.right, right)):
-        scored = _by_seed(runs, score)
+        scored = by_seed(runs, score)
         if not scored:
             status = next((run.record.status for run in runs if run.record.status != "ok"), None)
             return _refusal(claim, f"row {name} {status or f'has no {claim.metric}'}", backbone)
@@ -158,11 +152,6 @@ def _answer(claim: Claim, left: Sequence[Run], right: Sequence[Run]) -> ClaimAns
         return _refusal(claim, f"row {claim.right} is at zero" if shared else "the rows share no seed", backbone)
     judgement = judge(claim.direction, interval, size=claim.size, relative=claim.relative)
     return _described(claim, judgement, backbone, interval, sorted(found[0].keys() & found[1].keys()))
-
-
-def _by_seed(runs: Iterable[Run], score: str) -> dict[int, Confusions]:
-    found = {run.record.seed: run.confusions(score) for run in runs if run.record.status == "ok"}
-    return {seed: scored for seed, scored in found.items() if scored is not None and has_scored_pixels(scored)}
 
 
 def _refusal(claim: Claim, reason: str, backbone: str | None = None) -> ClaimAnswer:

@@ -12,7 +12,8 @@ from harness.common.lazy import lazy_face
 if TYPE_CHECKING:
     from harness.maps.affinity import Affinity, cosine_step, feature_affinity
     from harness.maps.cam import CamItem, ForwardCam, infer_cams
-    from harness.maps.crf.dense import Bilateral, DenseCRF, Gaussian
+    from harness.maps.crf.dense import DenseCRF
+    from harness.maps.crf.kernels import Bilateral, Gaussian
     from harness.maps.guided_filter import apply_guided_filter, box_mean
     from harness.maps.labels import LabelReader, LabelWriter, voc_palette
     from harness.maps.normalise import max_normalise, minmax_normalise

@@ -1,27 +1,19 @@
-"""Refiners that need nothing but the image and the label."""
+"""The dense CRF as a refiner."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-import numpy.typing as npt
-
-from harness.contract.arrays import PseudoLabel, SoftScores
+from harness.contract.arrays import PseudoLabel
 from harness.contract.interfaces import Context, Refiner, View
-from harness.maps.crf.dense import Bilateral, DenseCRF, Gaussian
+from harness.maps.crf.dense import DenseCRF
+from harness.maps.crf.kernels import Bilateral, Floats, Gaussian
 from harness.maps.params import DenseCrfParams
-from harness.maps.probabilities import label_probabilities, score_probabilities
-from harness.maps.scores import downsample
-
-Floats = npt.NDArray[np.float32]
+from harness.maps.refining import refine_probabilities
 
 
 class DenseCrfRefiner(Refiner):
-    """One dense CRF over the background and all present classes of an image; the strongest marginal is the label.
-
-    The refined label has no ignored pixels. Soft scores become the marginals of the foreground classes.
-    """
+    """One dense CRF over the background and all present classes of an image; the strongest marginal is the label."""
 
     def __init__(self, params: DenseCrfParams) -> None:
         self._params = params
@@ -32,24 +24,10 @@ class DenseCrfRefiner(Refiner):
 
     def refine(self, labels: Iterable[PseudoLabel], view: View, ctx: Context) -> Iterator[PseudoLabel]:
         """Refine label by label; an image with background alone stays as it is."""
-        for label in labels:
-            if label.scores is not None:
-                classes, probabilities = score_probabilities(label.scores, self._params.alpha)
-            else:
-                classes, probabilities = label_probabilities(label.mask, self._params.certainty)
-            if len(classes) < 2:
-                yield label
-                continue
-            image = view.image(label.image_id)
-            crf = DenseCRF(image, pairwise=self._pairwise, backend=self._params.backend, device=ctx.device)
-            marginals = crf.infer(probabilities, self._params.iterations)
-            mask = np.array(classes, np.uint8)[marginals.argmax(axis=0)]
-            scores = label.scores and _stored_like(label.scores, classes, marginals)
-            yield PseudoLabel(label.image_id, mask, scores)
+        params = self._params
 
+        def marginals(image_id: str, probabilities: Floats) -> Floats:
+            crf = DenseCRF(view.image(image_id), pairwise=self._pairwise, backend=params.backend, device=ctx.device)
+            return crf.infer(probabilities, params.iterations)
 
-def _stored_like(scores: SoftScores, classes: tuple[int, ...], marginals: Floats) -> SoftScores:
-    """The marginals of the classes of ``scores`` at their stride."""
-    planes = marginals[[classes.index(c) for c in scores.classes]]
-    stride = max(round(scores.size[0] / scores.values.shape[1]), 1)
-    return SoftScores(scores.classes, downsample(planes, stride), scores.size)
+        return refine_probabilities(labels, marginals, alpha=params.alpha, certainty=params.certainty)

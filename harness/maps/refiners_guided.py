@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from harness.contract import Card, ConfigError, Context, PseudoLabel, Refiner, RefinerRecord, View
+
+if TYPE_CHECKING:
+    from harness.maps.refining import Floats
 
 
 @dataclass(frozen=True)
@@ -31,10 +35,7 @@ class GuidedFilterParams:
 
 
 class GuidedFilterRefiner(Refiner):
-    """Scores of the background and all present classes, filtered with the image as guide; the largest is the label.
-
-    The refined label has no ignored pixels. Soft scores become the filtered scores of the same classes.
-    """
+    """Scores of the background and all present classes, filtered with the image as guide; the largest is the label."""
 
     def __init__(self, params: GuidedFilterParams) -> None:
         self._params = params
@@ -44,35 +45,21 @@ class GuidedFilterRefiner(Refiner):
         import numpy as np
         import torch
 
-        from harness.contract import SoftScores
         from harness.maps.guided_filter import apply_guided_filter
-        from harness.maps.probabilities import label_probabilities, score_probabilities
-        from harness.maps.scores import downsample
+        from harness.maps.refining import refine_probabilities
 
         params = self._params
         torch.set_num_threads(ctx.threads)
-        for label in labels:
-            if label.scores is not None:
-                classes, planes = score_probabilities(label.scores, params.alpha)
-            else:
-                classes, planes = label_probabilities(label.mask, params.certainty)
-            if len(classes) < 2:
-                yield label
-                continue
-            image = torch.from_numpy(np.array(view.image(label.image_id))).to(ctx.device)
+
+        def filtered(image_id: str, planes: Floats) -> Floats:
+            image = torch.from_numpy(np.array(view.image(image_id))).to(ctx.device)
             guide = image.permute(2, 0, 1)[None].float() / 255
             maps = torch.from_numpy(np.ascontiguousarray(planes))[None].to(ctx.device)
-            filtered = apply_guided_filter(
-                guide, maps, radius=params.radius, eps=params.eps, subsample=params.subsample
-            )
-            found = filtered[0].clamp(0, 1).cpu().numpy()
-            mask = np.array(classes, np.uint8)[found.argmax(0)]
-            scores = label.scores
-            if scores is not None:
-                kept = found[[classes.index(c) for c in scores.classes]]
-                stride = max(round(scores.size[0] / scores.values.shape[1]), 1)
-                scores = SoftScores(scores.classes, downsample(kept, stride), scores.size)
-            yield PseudoLabel(label.image_id, mask, scores)
+            found = apply_guided_filter(guide, maps, radius=params.radius, eps=params.eps, subsample=params.subsample)
+            result: Floats = found[0].clamp(0, 1).cpu().numpy()
+            return result
+
+        return refine_probabilities(labels, filtered, alpha=params.alpha, certainty=params.certainty)
 
 
 GUIDED_FILTER = RefinerRecord(

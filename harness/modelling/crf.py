@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from harness.maps.crf.dense import Bilateral, DenseCRF, Gaussian
+from harness.maps.crf.dense import DenseCRF
+from harness.maps.crf.kernels import Bilateral, Gaussian
 from harness.modelling import inference
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.errors import ConfigError
+from harness.records.groups import by_seed
 from harness.records.reader import Run, differing_fields, group_key, once_a_cell
-from harness.scoring.metrics import has_scored_pixels
 
 if TYPE_CHECKING:
     from harness.contract.run_record import RunRecord
@@ -54,14 +54,9 @@ class RowPair:
 
     def scores(self, name: str) -> tuple[dict[int, Confusions], dict[int, Confusions]]:
         """Confusions of score ``name`` by seed, of the seeds that both rows have."""
-        one, two = (_by_seed(runs, name) for runs in (self.before, self.after))
+        one, two = (by_seed(runs, name) for runs in (self.before, self.after))
         shared = sorted(one.keys() & two.keys())
         return {seed: one[seed] for seed in shared}, {seed: two[seed] for seed in shared}
-
-
-def _by_seed(runs: Iterable[Run], name: str) -> dict[int, Confusions]:
-    found = {run.record.seed: run.confusions(name) for run in runs if run.record.status == "ok"}
-    return {seed: scored for seed, scored in found.items() if scored is not None and has_scored_pixels(scored)}
 
 
 def _where(record: RunRecord) -> str:

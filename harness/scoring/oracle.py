@@ -19,7 +19,7 @@ from harness.contract.arrays import BACKGROUND, IGNORE
 from harness.contract.errors import ConfigError, DataError
 from harness.contract.run_record import Oracle
 from harness.scoring.confusion import Counts
-from harness.scoring.metrics import Values, iou, miou
+from harness.scoring.metrics import miou
 
 if TYPE_CHECKING:
     from harness.contract.arrays import Mask
@@ -56,12 +56,6 @@ def sweep(items: Iterable[Item], num_classes: int, thresholds: Sequence[float]) 
         best_miou=float(curve[best]),
         area=float(curve.mean()),
     )
-
-
-def class_areas(confusions: Counts) -> Values:
-    """(C,) area under each class's IoU-threshold curve, of (T, C, C + 1) confusions; NaN where the truth lacks it."""
-    mean: Values = iou(confusions).mean(0)
-    return mean
 
 
 def threshold_confusions(items: Iterable[Item], num_classes: int, thresholds: Sequence[float]) -> Counts:

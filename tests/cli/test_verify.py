@@ -9,7 +9,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from harness.engine.contact_sheet import BOTH_WRONG, BROKEN, FIXED, Entry, change_map, colours_of, contact_sheet
+from harness.cli.contact_sheet import BOTH_WRONG, BROKEN, FIXED, Entry, change_map, colours_of, contact_sheet
 from harness.records.marks import is_marked, mark_path
 from tests.commands import wsss
 from tests.engine.toy import BENCHMARK, MODELLING, PLUGIN

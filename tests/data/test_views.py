@@ -24,7 +24,7 @@ from harness.contract import (
 )
 from harness.data.params import SyntheticParams
 from harness.data.synthetic import SyntheticDataset
-from harness.data.views import DatasetView, Meter, choose_fraction, dev_split
+from harness.data.views import DatasetView, choose_fraction, dev_split
 
 
 @pytest.fixture(scope="module")
@@ -134,17 +134,7 @@ def test_a_pickled_view_reads_the_same_and_keeps_the_rules(dataset: Dataset) -> 
     assert copy.tags(view.ids[0]) == dataset.tags(view.ids[0])
     with pytest.raises(SupervisionError):
         copy.boxes(view.ids[0])
-    view.meter.merge(copy.meter)
-    assert view.meter.as_dict() == {"tags": {"reads": 1, "images": 1}}
-
-
-def test_merging_meters_counts_an_image_once() -> None:
-    one, other = Meter(), Meter()
-    one.count("tags", "a")
-    other.count("tags", "a")
-    other.count("tags", "b")
-    one.merge(other)
-    assert one.as_dict() == {"tags": {"reads": 3, "images": 2}}
+    assert copy.meter.as_dict() == {"tags": {"reads": 1, "images": 1}}
 
 
 ids = st.lists(st.text("abc123_", min_size=1, max_size=6), unique=True, min_size=1, max_size=30)

@@ -11,6 +11,7 @@ from harness.contract.supervision import legend
 from harness.leaderboard import columns as text
 from harness.leaderboard.frame import Board, MetricColumn, Row
 from harness.leaderboard.reported import closest_reported, kind_of, reported_images
+from harness.records.groups import FULL
 from harness.records.seeds import names_of
 
 WIDTH = 120
@@ -110,7 +111,7 @@ def table_of(board: Board) -> Table:
 
 def full_of(board: Board) -> float | None:
     """Validation mIoU of the row ``full`` where there is just one, for the dashed line."""
-    full = [row.val_miou for row in board.rows if row.method == "full" and row.val_miou is not None]
+    full = [row.val_miou for row in board.rows if row.method == FULL and row.val_miou is not None]
     return full[0] if len(full) == 1 else None
 
 

@@ -10,51 +10,16 @@ What is unusual here:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.contract.errors import ConfigError
+from harness.maps.crf.kernels import Bilateral, Floats, Gaussian
 
 if TYPE_CHECKING:
     from harness.contract.arrays import Image
     from harness.maps.params import CrfBackend
-
-Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Gaussian:
-    """Smoothness kernel: standard deviation ``sxy`` in pixels, weight ``compat``."""
-
-    sxy: float = 3.0
-    compat: float = 3.0
-
-    of_image: ClassVar[bool] = False
-    """Whether the features depend on more than the size of the image."""
-
-    def features(self, image: Image) -> Floats:
-        """(2, H * W) float32 positions over standard deviations."""
-        rows, columns = np.indices(image.shape[:2], dtype=np.float32)
-        return np.stack([columns.ravel(), rows.ravel()]) / _positive(sxy=self.sxy)
-
-
-@dataclass(frozen=True)
-class Bilateral:
-    """Appearance kernel: standard deviations ``sxy`` in pixels and ``srgb`` in grey levels, weight ``compat``."""
-
-    sxy: float = 80.0
-    srgb: float = 13.0
-    compat: float = 10.0
-
-    of_image: ClassVar[bool] = True
-
-    def features(self, image: Image) -> Floats:
-        """(5, H * W) float32 positions and colours over standard deviations."""
-        colours = image.reshape(-1, 3).T.astype(np.float32, order="C") / _positive(srgb=self.srgb)
-        return np.concatenate([Gaussian(self.sxy).features(image), colours])
 
 
 class Solver(Protocol):
@@ -137,10 +102,3 @@ def _solver(backend: CrfBackend, image: Image, pairwise: Sequence[Gaussian | Bil
 
         return PydensecrfSolver(image, pairwise)
     raise ConfigError(f"backend of a dense CRF must be numba, torch or pydensecrf2, got {backend!r}")
-
-
-def _positive(**deviation: float) -> np.float32:
-    ((name, value),) = deviation.items()
-    if not value > 0:
-        raise ConfigError(f"{name} of a dense CRF must be positive, got {value}")
-    return np.float32(value)

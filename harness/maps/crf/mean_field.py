@@ -10,16 +10,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from numba import njit, prange
 
+from harness.maps.crf.kernels import Floats
 from harness.maps.crf.lattice import Lattice
 
 if TYPE_CHECKING:
     from harness.contract.arrays import Image
-    from harness.maps.crf.dense import Bilateral, Gaussian
+    from harness.maps.crf.kernels import Bilateral, Gaussian
 
-Floats = npt.NDArray[np.float32]
 _ROWS = 256
 
 

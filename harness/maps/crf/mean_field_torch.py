@@ -7,17 +7,15 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from harness.maps.crf.kernels import Floats
 from harness.maps.crf.lattice_torch import TorchLattice
 
 if TYPE_CHECKING:
     from harness.contract.arrays import Image
-    from harness.maps.crf.dense import Bilateral, Gaussian
-
-Floats = npt.NDArray[np.float32]
+    from harness.maps.crf.kernels import Bilateral, Gaussian
 
 
 class TorchSolver:

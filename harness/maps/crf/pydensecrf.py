@@ -7,15 +7,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.contract.errors import ConfigError
+from harness.maps.crf.kernels import Floats
 
 if TYPE_CHECKING:
     from harness.contract.arrays import Image
-    from harness.maps.crf.dense import Bilateral, Gaussian
-
-Floats = npt.NDArray[np.float32]
+    from harness.maps.crf.kernels import Bilateral, Gaussian
 
 
 class PydensecrfSolver:
