@@ -133,8 +133,12 @@ def _print_report(report: CheckReport) -> None:
         console().print(
             f"{report.name} {split.split}: {split.images} images, {split.ignored_pixels / pixels:.1%} ignored"
         )
-        rows = [(c.name, str(c.images), str(c.tagged), str(c.boxes), f"{c.pixels / pixels:.2%}") for c in split.classes]
-        print_table(("class", "in masks of", "tagged", "boxes", "pixels"), rows)
+        shares = [f"{count.pixels / pixels:.2%}" for count in split.classes]
+        rows = [
+            (c.name, str(c.images), str(c.tagged), str(c.boxes), share, *map(str, c.marks.values()))
+            for c, share in zip(split.classes, shares, strict=True)
+        ]
+        print_table(("class", "in masks of", "tagged", "boxes", "pixels", *split.classes[0].marks), rows)
     _print_list("notice", report.notices)
     kinds = _print_list("defect", report.defects)
     total = f"{len(report.defects)} defects" + (f" of {kinds} kinds" if kinds < len(report.defects) else "")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from harness.common.files import folder_problem, read_bytes
 from harness.common.text import parse_json, parse_xml, printable
-from harness.contract import Box, DataError
+from harness.contract import Box, DataError, Point
 from harness.data.files import Folder, same_name
 from harness.data.strangers import folder_in_place_of_file, stranger_folder, stranger_text, stranger_value
 
@@ -52,12 +52,36 @@ def pixel_box(cls: int, box: NamedBox, size: tuple[int, int], where: str) -> Box
     return Box(cls, x0, y0, x1, y1)
 
 
+class NamedPoint(NamedTuple):
+    """A point as annotated: real coordinates, 0-based."""
+
+    name: str
+    x: float
+    y: float
+
+
+def pixel_point(cls: int, point: NamedPoint, size: tuple[int, int], where: str) -> Point:
+    """The pixel that an annotated point lies in, as a point of class ``cls``.
+
+    Raises:
+        DataError: It lies in none of the image of ``size`` (H, W); ``where`` is the place to name.
+    """
+    height, width = size
+    if not (0 <= point.x < width and 0 <= point.y < height):
+        raise DataError(
+            f"{where}: point {printable(point.name)} {list(point[1:])} lies outside the {width}x{height} image; "
+            "x is the column and y the row, both from 0"
+        )
+    return Point(cls, int(point.x), int(point.y))
+
+
 class Annotation(NamedTuple):
     """What a file says about one image; ``where`` is the place to name in messages."""
 
     tags: tuple[str, ...]
     boxes: tuple[NamedBox, ...]
     where: str
+    points: tuple[NamedPoint, ...] = ()
 
 
 class Annotations(Protocol):
@@ -113,9 +137,10 @@ class XmlAnnotations:
 
 
 class JsonAnnotations:
-    """``{"images": [{"id": ..., "tags": [names], "boxes": [{"cls": name, "bbox_xyxy": [x0, y0, x1, y1]}]}]}``.
+    """``{"images": [{"id": ..., "tags": [names], "boxes": [...], "points": [...]}]}``.
 
-    Coordinates are 0-based and half-open; further keys are of no interest. Read when it is first asked.
+    A box is ``{"cls": name, "bbox_xyxy": [x0, y0, x1, y1]}``, a point ``{"cls": name, "x": column, "y": row}``.
+    Coordinates are 0-based, those of boxes half-open; further keys are of no interest. Read when it is first asked.
     """
 
     def __init__(self, path: Path) -> None:
@@ -140,6 +165,10 @@ class JsonAnnotations:
         if missing:
             raise DataError(missing)
         return self._load()[image_id]
+
+    def ids(self) -> tuple[str, ...]:
+        """Ids of the entries."""
+        return tuple(self._load())
 
     def _load(self) -> dict[str, Annotation]:
         if self._images is None:
@@ -178,7 +207,8 @@ class JsonAnnotations:
         image_id = same_name(str(_typed(entry, "the entry", dict)["id"]))
         boxes = tuple(self._box(box) for box in _typed(entry.get("boxes", []), "boxes", list))
         tags = tuple(_typed(name, "a tag", str) for name in _typed(entry.get("tags", []), "tags", list))
-        return image_id, Annotation(tags, boxes, f"{self._path}: image {image_id!r}")
+        points = tuple(self._point(point) for point in _typed(entry.get("points", []), "points", list))
+        return image_id, Annotation(tags, boxes, f"{self._path}: image {image_id!r}", points)
 
     @staticmethod
     def _box(box: Any) -> NamedBox:
@@ -187,6 +217,13 @@ class JsonAnnotations:
             raise ValueError(f"bbox_xyxy needs four numbers, got {corners}")
         x0, y0, x1, y1 = map(float, corners)
         return NamedBox(_typed(box["cls"], "cls", str), x0, y0, x1, y1)
+
+    @staticmethod
+    def _point(point: Any) -> NamedPoint:
+        x, y = (_typed(point, "a point", dict)[axis] for axis in "xy")
+        if type(x) not in (int, float) or type(y) not in (int, float):
+            raise ValueError(f"x and y of a point must be numbers, got {printable(repr((x, y)))[:60]}")
+        return NamedPoint(_typed(point["cls"], "cls", str), float(x), float(y))
 
 
 def _typed(value: Any, field: str, kind: type) -> Any:

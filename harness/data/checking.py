@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from harness.contract import IGNORE, DataError, Dataset
+from harness.contract import IGNORE, DataError, Dataset, NoSupervision, Supervision
 from harness.data.boxes import mask_tags
 from harness.data.files import Defect, NoMask
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 T = TypeVar("T")
+
+_COUNTED = (Supervision.TAGS, Supervision.BOXES, Supervision.MASKS)
+"""Kinds with a count of their own."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class ClassCount:
         tagged: Images that are tagged with it.
         boxes: Boxes of it.
         pixels: Pixels of it.
+        marks: Labels of it of each further kind that the data set has: points, or pixels of a map of classes.
     """
 
     name: str
@@ -32,6 +39,7 @@ class ClassCount:
     tagged: int
     boxes: int
     pixels: int
+    marks: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -165,7 +173,7 @@ class _SplitReader:
         count = len(dataset.classes)
         self._images, self._tagged, self._boxes = (np.zeros(count, dtype=np.int64) for _ in range(3))
         self._pixels = np.zeros(IGNORE + 1, dtype=np.int64)
-        self._no_saliency = _no_saliency(dataset)
+        self._marks: dict[Supervision, npt.NDArray[np.int64]] = {}
         self._unmasked = False
         self.defects: list[Defect] = []
         self.notices: list[Defect] = []
@@ -185,7 +193,9 @@ class _SplitReader:
             if shown is not None:
                 self._compare(image_id, set(tags), set(shown))
         self._read_boxes(image_id, size)
-        self._saliency(image_id, size)
+        for kind in Supervision:
+            if kind not in _COUNTED:
+                self._read_marks(kind, image_id, size)
 
     def _mask(self, image_id: str, size: tuple[int, int]) -> tuple[int, ...] | None:
         """Foreground classes that the mask shows; ``None`` for a defective mask."""
@@ -213,15 +223,32 @@ class _SplitReader:
             if not (0 <= box.x0 < box.x1 <= size[1] and 0 <= box.y0 < box.y1 <= size[0]):
                 self._defect("boxes", image_id, f"{box} does not lie in the {size[1]}x{size[0]} image")
 
-    def _saliency(self, image_id: str, size: tuple[int, int]) -> None:
+    def _read_marks(self, kind: Supervision, image_id: str, size: tuple[int, int]) -> None:
+        """Read one kind more: an (H, W) array, of classes where it holds integers, or marks with a class each."""
         try:
-            saliency = self._dataset.saliency(image_id)
-        except DataError as error:
-            if str(error) != self._no_saliency:
-                self.defects.append(Defect("saliency", self._split, image_id, str(error)))
+            labels = self._dataset.read(kind, image_id)
+        except NoSupervision:
             return
-        if saliency.shape != size:
-            self._defect("saliency", image_id, f"saliency has shape {saliency.shape}, the image {size}")
+        except DataError as error:
+            self.defects.append(Defect(kind, self._split, image_id, str(error)))
+            return
+        if not isinstance(labels, np.ndarray):
+            self._count_marks(kind, image_id, [mark.cls for mark in labels])
+            outside = [mark for mark in labels if not (0 <= mark.x < size[1] and 0 <= mark.y < size[0])]
+            if outside:
+                self._defect(kind, image_id, f"{outside[0]} does not lie in the {size[1]}x{size[0]} image")
+        elif labels.shape != size:
+            self._defect(kind, image_id, f"{kind} has shape {labels.shape}, the image {size}")
+        elif np.issubdtype(labels.dtype, np.integer):
+            self._count_marks(kind, image_id, labels[labels != IGNORE])
+
+    def _count_marks(self, kind: Supervision, image_id: str, classes: npt.ArrayLike) -> None:
+        found, known = np.asarray(classes, dtype=np.int64), len(self._dataset.classes)
+        wrong = found[(found < 0) | (found >= known)]
+        if wrong.size:
+            self._defect(kind, image_id, f"{kind}: class {wrong[0]} is none of the {known} classes")
+            return
+        self._marks[kind] = self._marks.get(kind, 0) + np.bincount(found, minlength=known)
 
     def _compare(self, image_id: str, tags: set[int], shown: set[int]) -> None:
         for classes, text in ((tags - shown, "tagged {}, but the mask shows none"), (shown - tags, "{} not tagged")):
@@ -254,10 +281,7 @@ class _SplitReader:
 
     def report(self, images: int, *, complete: bool) -> SplitReport:
         """The counts; a split without a scored pixel is a defect, classes that never occur are ``_absent``."""
-        columns = zip(self._images, self._tagged, self._boxes, self._pixels[: len(self._images)], strict=True)
-        counts = tuple(
-            ClassCount(name, *map(int, numbers)) for name, numbers in zip(self._dataset.classes, columns, strict=True)
-        )
+        counts = tuple(self._count(cls, name) for cls, name in enumerate(self._dataset.classes))
         if self._unmasked:
             split = self._listed
             text = f"has no masks for its {split} images; {self._dataset.lacking(split, 'masks')}"
@@ -269,6 +293,13 @@ class _SplitReader:
         elif self._pixels.any():
             self._absent([count.name for count in counts if not count.images], complete and not self.defects)
         return SplitReport(self._split, images, counts, int(self._pixels[IGNORE]))
+
+    def _count(self, cls: int, name: str) -> ClassCount:
+        marks = {kind.value: int(found[cls]) for kind, found in self._marks.items()}
+        images, tagged, boxes, pixels = (
+            int(found[cls]) for found in (self._images, self._tagged, self._boxes, self._pixels)
+        )
+        return ClassCount(name, images, tagged, boxes, pixels, marks)
 
     def _absent(self, names: list[str], complete: bool) -> None:
         """A class of no training mask is a defect where all could be read and a file may declare it, else a notice."""
@@ -282,12 +313,3 @@ class _SplitReader:
         if names:
             message = f"no mask of {self._split} shows {', '.join(names)}"
             self.notices.append(Defect("mask", self._split, None, message))
-
-
-def _no_saliency(dataset: Dataset) -> str:
-    """What a data set without saliency maps says."""
-    try:
-        Dataset.saliency(dataset, "")
-    except DataError as error:
-        return str(error)
-    return ""

@@ -48,6 +48,7 @@ class VocLayout(_Params):
     )
     tags: str = Field("masks", description="'masks' (classes that the mask shows), 'xml', or the path of a JSON file")
     saliency: str | None = Field(None, description="folder of saliency maps, grey .png, 255 = salient")
+    points: str | None = Field(None, description="JSON file of points: cls, and the pixel's x and y from 0")
     exif: Literal["refuse", "stored"] = Field(
         "refuse",
         description="photographs that EXIF turns or mirrors; 'stored' where masks and boxes are drawn on stored pixels",
@@ -211,6 +212,7 @@ class SyntheticParams(_Params):
     size: int | tuple[int, int] = Field(96, description="side, or height and width, in pixels")
     classes: int = Field(5, ge=1, le=20, description="kinds of creature, without the background")
     seed: int = Field(0, ge=0, description="another seed, another data set")
+    points: int = Field(0, ge=0, description="points on each creature, 0 = the data set has no points")
     auxiliary_classes: int = Field(0, ge=0, le=20, description="kinds of the auxiliary data set, 0 = there is none")
     auxiliary_train: int = Field(64, ge=1, description="images of the auxiliary data set")
 

@@ -9,8 +9,11 @@ from typing import Any
 from harness.common.files import folder_problem
 from harness.common.text import printable
 
-FORM = 'the form {"images": [{"id": ..., "tags": [...], "boxes": [{"cls": ..., "bbox_xyxy": [x0, y0, x1, y1]}]}]}'
-"""What the JSON file of ``boxes`` and ``tags`` looks like."""
+FORM = (
+    'the form {"images": [{"id": ..., "tags": [...], "boxes": [{"cls": ..., "bbox_xyxy": [x0, y0, x1, y1]}], '
+    '"points": [{"cls": ..., "x": ..., "y": ...}]}]}'
+)
+"""What the JSON file of ``boxes``, ``tags`` and ``points`` looks like; each key of an image may be missing."""
 
 _COCO = "is a COCO instances file, which `name: coco` reads"
 _LABELME = "is a labelme file of one image; write one file for all images, in " + FORM
@@ -29,10 +32,10 @@ def stranger_text(path: Path, start: str) -> str:
     """What a file that is no JSON is, by its name and its first line; the rest of a sentence."""
     line = start.lstrip().partition("\n")[0]
     if line.startswith("<"):
-        return "is XML; say 'xml', and name the folder of such files in the field annotations"
+        return "is XML; boxes and tags may say 'xml', with the folder of such files in the field annotations"
     if path.suffix.lower() in (".csv", ".tsv") or "," in line or "\t" in line:
         return f"is a table; write its rows in {FORM}"
-    return f"is no JSON; a file of tags and boxes has {FORM}"
+    return f"is no JSON; a file of annotations has {FORM}"
 
 
 def stranger_folder(folder: Path) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
-from harness.contract import Box, DataError, Dataset
+from harness.contract import Box, DataError, Dataset, Point, Supervision
 from harness.data.boxes import mask_tags
 from harness.data.digests import combine
 from harness.data.params import SyntheticParams
@@ -36,16 +36,17 @@ class GeneratedScenes(Dataset):
         counts: Images of each split.
         shape: (H, W) of every image.
         seed: Another seed, other scenes.
+        points: Points on each creature; 0 = there are none.
     """
 
     show_images = True
 
     def __init__(
-        self, name: str, *, kinds: range, counts: Mapping[str, int], shape: tuple[int, int], seed: int
+        self, name: str, *, kinds: range, counts: Mapping[str, int], shape: tuple[int, int], seed: int, points: int = 0
     ) -> None:
         self.name = name
         self.classes = ("background", *(Kind.number(kind).name for kind in kinds))
-        self._kinds, self._shape, self._seed = kinds, shape, seed
+        self._kinds, self._shape, self._seed, self._points = kinds, shape, seed, points
         self._ids = {split: tuple(f"{split}_{n:05d}" for n in range(count)) for split, count in counts.items()}
         self._number = {image_id: n for ids in self._ids.values() for n, image_id in enumerate(ids)}
         self._drawn: OrderedDict[str, Scene] = OrderedDict()
@@ -89,11 +90,34 @@ class GeneratedScenes(Dataset):
         """(H, W) float32 in [0, 1]; misses some creatures and shows some clutter."""
         return draw_saliency(self._random(image_id, "saliency"), self._scene(image_id))
 
+    def read(self, kind: Supervision, image_id: str) -> Any:
+        """The labels of ``kind`` of one image, see ``Dataset.read``."""
+        if kind is Supervision.POINTS and self._points:
+            return self._drawn_points(image_id)
+        return super().read(kind, image_id)
+
+    def _drawn_points(self, image_id: str) -> tuple[Point, ...]:
+        """On each creature, pixels of its visible part at random, with replacement."""
+        scene, rng = self._scene(image_id), self._random(image_id, "points")
+        points = []
+        for number, cls in enumerate(self._classes_of(scene)[1:], start=1):
+            rows, columns = np.nonzero(scene.instances == number)
+            chosen = rng.integers(len(rows), size=self._points)
+            points += [Point(int(cls), int(columns[n]), int(rows[n])) for n in chosen]
+        return tuple(points)
+
     def digests(self, split: str) -> Mapping[str, str]:
         """Hashes by kind of what determines the content."""
         recipe = (VERSION, self._seed, self._shape, self._kinds.start, self._kinds.stop)
         kinds = ("ids", "images", "tags", "boxes", "masks", "saliency")
-        return {kind: combine([kind, str(recipe), *self.ids(split)]) for kind in kinds}
+        found = {kind: combine([kind, str(recipe), *self.ids(split)]) for kind in kinds}
+        if self._points:
+            found["points"] = combine(["points", str((*recipe, self._points)), *self.ids(split)])
+        return found
+
+    def lacking(self, split: str, kind: str) -> str:
+        """Which parameter would give ``kind``."""
+        return "set its parameter points" if kind == Supervision.POINTS else super().lacking(split, kind)
 
     def _classes_of(self, scene: Scene) -> Mask:
         """Instance number -> class index."""
@@ -130,11 +154,14 @@ class SyntheticDataset(GeneratedScenes):
             counts={"train": params.train, "val": params.val},
             shape=shape,
             seed=seed,
+            points=params.points,
         )
         others = range(params.classes, params.classes + params.auxiliary_classes)
         counts = {"train": params.auxiliary_train, "val": 0}
         self._auxiliary = (
-            GeneratedScenes("synthetic_auxiliary", kinds=others, counts=counts, shape=shape, seed=seed)
+            GeneratedScenes(
+                "synthetic_auxiliary", kinds=others, counts=counts, shape=shape, seed=seed, points=params.points
+            )
             if others
             else None
         )

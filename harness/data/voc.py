@@ -11,13 +11,13 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.common.files import folder_problem
 from harness.common.text import printable
-from harness.contract import IGNORE, Box, DataError, Dataset
+from harness.contract import IGNORE, Box, DataError, Dataset, Supervision
 from harness.data import digests
 from harness.data.annotations import Annotations, JsonAnnotations, XmlAnnotations, pixel_box
 from harness.data.boxes import mask_boxes, mask_tags
@@ -26,14 +26,14 @@ from harness.data.files import Defect, Folder, misread_lines, read_ids
 from harness.data.images import (
     IMAGE_SUFFIXES,
     Header,
-    read_fraction,
-    read_fraction_size,
     read_header,
     read_image,
     read_plane,
     read_plane_size,
     turned_problem,
 )
+from harness.data.marks import Marks, field_of, marks_of
+from harness.data.mask_ids import lookup, narrowed, unknown_ids
 from harness.data.params import CocoLayout, VocLayout, VocParams
 
 if TYPE_CHECKING:
@@ -63,15 +63,14 @@ class VocDataset(Dataset):
         self.absent = frozenset(params.absent)
         self._params = params
         self._root = Path(params.root).expanduser().absolute()
-        self._lookup, self._is_unknown = _lookup(params)
+        self._lookup, self._is_unknown = lookup(params)
         self._tag_source = self._annotations(params.tags)
         self._box_source = self._tag_source if params.boxes == params.tags else self._annotations(params.boxes)
         self._folders = {
             "image": Folder(self._root / params.images, IMAGE_SUFFIXES),
             "mask": Folder(self._root / params.masks, (".png",)),
         }
-        if params.saliency is not None:
-            self._folders["saliency"] = Folder(self._root / params.saliency, (".png",))
+        self._marks = marks_of(params, self._root, self)
         self._headers: dict[str, Header] = {}
         self._derived: dict[str, tuple[tuple[int, ...], tuple[Box, ...]]] = {}
         self._ids, self.defects = self._read_lists()
@@ -116,8 +115,9 @@ class VocDataset(Dataset):
                 raise DataError(f"{path}: select: no image is tagged with {', '.join(self.classes[1:])} alone")
         return lists, tuple(defects)
 
-    def _sources(self) -> dict[str, Folder | Annotations | None]:
-        return {**self._folders, "tags": self._tag_source, "boxes": self._box_source}
+    def _sources(self) -> dict[str, Folder | Annotations | Marks | None]:
+        marks = {kind.value: marks for kind, marks in self._marks.items()}
+        return {**self._folders, **marks, "tags": self._tag_source, "boxes": self._box_source}
 
     def _failures(self) -> Iterator[tuple[str, str]]:
         """What is wrong with a whole folder or annotation file; each is told once, not once for each image."""
@@ -216,16 +216,17 @@ class VocDataset(Dataset):
         """
         path = self._folders["mask"].path(image_id)
         stored = read_plane(path)
-        self._check_size(image_id, path, stored.shape)
+        self.check_size(image_id, path, stored.shape)
         if stored.dtype != np.uint8:
-            stored = _narrowed(stored, path)
+            stored = narrowed(stored, path)
         unknown = self._is_unknown[stored]
         if unknown.any():
-            raise DataError(f"{path}: image {image_id!r}: {_unknown_ids(np.unique(stored[unknown]))}")
+            raise DataError(f"{path}: image {image_id!r}: {unknown_ids(np.unique(stored[unknown]))}")
         mask: Mask = self._lookup[stored]
         return mask
 
-    def _check_size(self, image_id: str, path: Path, shape: tuple[int, ...]) -> None:
+    def check_size(self, image_id: str, path: Path, shape: tuple[int, ...]) -> None:
+        """Raise ``DataError`` where a map of ``shape``, stored in ``path``, does not cover the image."""
         size = self.size(image_id)
         if shape != size:
             image = self._folders["image"].path(image_id)
@@ -238,7 +239,7 @@ class VocDataset(Dataset):
         counts = np.zeros(IGNORE + 1, dtype=np.int64)
         for image_id in self.ids(split):
             path = self._folders["mask"].path(image_id)
-            counts += np.bincount(_narrowed(read_plane(path), path).ravel(), minlength=IGNORE + 1)
+            counts += np.bincount(narrowed(read_plane(path), path).ravel(), minlength=IGNORE + 1)
         return {int(mask_id): int(counts[mask_id]) for mask_id in np.flatnonzero(counts)}
 
     def explain_masks(self, split: str, classes: Sequence[str]) -> str:
@@ -256,14 +257,20 @@ class VocDataset(Dataset):
             f"the masks in {folder} hold the ids {shown} (ignored: {ignored}{meant}); see classes, other and ignore_ids"
         )
 
+    def read(self, kind: Supervision, image_id: str) -> Any:
+        """The labels of ``kind`` of one image, see ``Dataset.read``."""
+        return self._marks[kind].read(image_id) if kind in self._marks else super().read(kind, image_id)
+
     def saliency(self, image_id: str) -> npt.NDArray[np.float32]:
         """(H, W) float32 in [0, 1]."""
-        if "saliency" not in self._folders:
+        if Supervision.SALIENCY not in self._marks:
             return super().saliency(image_id)
-        path = self._folders["saliency"].path(image_id)
-        saliency = read_fraction(path)
-        self._check_size(image_id, path, saliency.shape)
+        saliency: npt.NDArray[np.float32] = self.read(Supervision.SALIENCY, image_id)
         return saliency
+
+    def lacking(self, split: str, kind: str) -> str:
+        """Which field would give ``kind``."""
+        return field_of(kind) or super().lacking(split, kind)
 
     @property
     def auxiliary(self) -> Dataset | None:
@@ -275,7 +282,7 @@ class VocDataset(Dataset):
         if self._tag_source is None:
             return self._from_mask(image_id)[0]
         found = self._tag_source.read(image_id)
-        classes = {self._class_of(name, found.where) for name in found.tags}
+        classes = {self.class_of(name, found.where) for name in found.tags}
         return tuple(sorted(cls for cls in classes if cls))
 
     def boxes(self, image_id: str) -> tuple[Box, ...]:
@@ -290,17 +297,17 @@ class VocDataset(Dataset):
     def _annotated_boxes(self, image_id: str) -> tuple[Box, ...]:
         assert self._box_source is not None
         found = self._box_source.read(image_id)
-        named = ((self._class_of(box.name, found.where), box) for box in found.boxes)
+        named = ((self.class_of(box.name, found.where), box) for box in found.boxes)
         return tuple(pixel_box(cls, box, self.size(image_id), found.where) for cls, box in named if cls)
 
-    def _class_of(self, name: str, where: str) -> int:
-        """Class index of an annotated name; 0 for names that are left out."""
+    def class_of(self, name: str, where: str) -> int | None:
+        """Class index of an annotated name; ``None`` for names that are left out."""
         name = self._params.names.get(name, name)
         if name in self.classes:
             return self.classes.index(name)
         if self._params.other == "error":
             raise DataError(f"{where}: {name!r} is none of the classes, see the fields classes, names and other")
-        return 0
+        return None
 
     @cached_property
     def _lacking(self) -> frozenset[int]:
@@ -327,30 +334,29 @@ class VocDataset(Dataset):
         ids = self.ids(split)
         mask_ids = {name: sorted(ids) for name, ids in self._params.class_ids().items()}
         meaning = json.dumps([mask_ids, sorted(self._params.ignore_ids), self._params.other])
-        texts = {"ids": list(ids), "masks": [meaning], "images": [], "tags": [], "boxes": [], "saliency": []}
+        texts = {"ids": list(ids), "masks": [meaning], "images": [], "tags": [], "boxes": []}
+        texts |= {kind.value: [] for kind in self._marks}
         for image_id in ids:
             for kind in self._folders:
                 texts[_PLURAL[kind]] += [image_id, self._file_digest(kind, image_id)]
+            for kind, marks in self._marks.items():
+                texts[kind] += [image_id, marks.digest(image_id)]
             self._refuse_turned(image_id)
             tags, boxes = self._said(image_id, meaning)
             texts["tags"] += [image_id, tags]
             texts["boxes"] += [image_id, boxes]
         digests.save_cache()
-        lacks = set() if "saliency" in self._folders else {"saliency"}
-        return {kind: digests.combine(parts) for kind, parts in texts.items() if kind not in lacks}
+        return {kind: digests.combine(parts) for kind, parts in texts.items()}
 
     def _file_digest(self, kind: str, image_id: str) -> str:
-        """Digest of an image, mask or saliency map; what a header alone shows to be wrong is refused here."""
+        """Digest of an image or mask; what a header alone shows to be wrong is refused here."""
         path = self._folders[kind].path(image_id)
         if kind == "image":
             digest, header = digests.described(path, "photograph header", lambda: read_header(path))
             self._headers[image_id] = Header(*header)
-        elif kind == "mask":
-            digest, size = digests.described(path, "mask size", lambda: read_plane_size(path))
-            self._check_size(image_id, path, size)
         else:
-            digest, size = digests.described(path, "saliency size", lambda: read_fraction_size(path))
-            self._check_size(image_id, path, size)
+            digest, size = digests.described(path, "mask size", lambda: read_plane_size(path))
+            self.check_size(image_id, path, size)
         return digest
 
     def _said(self, image_id: str, meaning: str) -> tuple[str, str]:
@@ -369,32 +375,7 @@ class VocDataset(Dataset):
         return json.dumps(tags), json.dumps([*self._annotated_boxes(image_id), *fallback])
 
 
-_PLURAL = {"image": "images", "mask": "masks", "saliency": "saliency"}
+_PLURAL = {"image": "images", "mask": "masks"}
 """Digest and field of the files of a folder."""
 _BINARY_SHARE = 0.01
 """Share of 255 above which masks of 0 and 255 are binary, not background with an ignored outline."""
-
-
-def _lookup(params: VocLayout) -> tuple[Mask, npt.NDArray[np.bool_]]:
-    """Mask id -> class index (256,) uint8, and which ids are unknown (256,) bool."""
-    rest = {"error": 0, "background": 0, "ignore": IGNORE}[params.other]
-    lookup = np.full(256, rest, dtype=np.uint8)
-    known = np.full(256, params.other != "error")
-    for cls, ids in enumerate(params.class_ids().values()):
-        lookup[list(ids)] = cls
-        known[list(ids)] = True
-    lookup[params.ignore_ids] = IGNORE
-    known[params.ignore_ids] = True
-    return lookup, ~known
-
-
-def _unknown_ids(ids: npt.NDArray[np.integer]) -> str:
-    shown = ", ".join(map(str, ids[:8])) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
-    blurred = "; so many ids come of smoothing or of JPEG, a mask needs whole ids" if len(ids) > 32 else ""
-    return f"mask id {shown} is in no class, see fields classes and other{blurred}"
-
-
-def _narrowed(stored: npt.NDArray[np.integer], path: Path) -> npt.NDArray[np.uint8]:
-    if stored.size and (stored.min() < 0 or stored.max() > 255):
-        raise DataError(f"{path}: values up to {stored.max()}, but 8 bits are the most that is understood")
-    return stored.astype(np.uint8)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from harness.common.seeds import derive_seed
-from harness.contract import TAGS, DataError, Dataset, Need, PluginError, PreviousRound, Supervision
+from harness.contract import TAGS, DataError, Dataset, Need, NoSupervision, PluginError, PreviousRound, Supervision
 from harness.data.boxes import mask_tags
 from harness.data.reads import NamedReads
 from harness.data.views import DatasetView
@@ -70,7 +70,8 @@ class MemoryDataset(NamedReads, Dataset):
     def read(self, kind: Supervision, image_id: str) -> Any:
         """What was given: tags in ascending order, other sequences as tuples, arrays as they are."""
         if image_id not in self._given.get(kind, ()):
-            raise DataError(f"data set 'memory': image {image_id!r} was made without {kind}")
+            error = DataError if kind in self._given else NoSupervision
+            raise error(f"data set 'memory': image {image_id!r} was made without {kind}")
         given = self._given[kind][image_id]
         if kind is Supervision.TAGS:
             return tuple(sorted(given))

@@ -91,7 +91,8 @@ def make(params: Params) -> Dataset:
     from harness.data.synthetic import SyntheticDataset
     from harness.testing.poison import PoisonedDataset
 
-    scenes: Dataset = SyntheticDataset(SyntheticParams(size=64, train=IMAGES, val=2, classes=3, auxiliary_classes=2))
+    kinds = SyntheticParams(size=64, train=IMAGES, val=2, classes=3, auxiliary_classes=2, points=1)
+    scenes: Dataset = SyntheticDataset(kinds)
     if params.poisoned:
         scenes = PoisonedDataset(scenes, [Need(Supervision.MASKS, share, aux) for share, aux in params.clean])
     return Watched(scenes)

@@ -1,6 +1,7 @@
 """Every built-in method passes the conformance kit; a new one needs no line here."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +33,10 @@ def test_what_a_plugin_prints_is_not_part_of_the_json(tmp_path, capsys):
     assert ending.value.code == 0
     assert json.loads(said.out)["failed"] == 0
     assert "hello" in said.err
+
+
+def test_a_method_of_points_conforms(tmp_path):
+    plugin = Path(__file__).parent / "dots.py"
+    findings = check_row("dots", manager_from_spec(PluginSpec(files=(str(plugin),), env="")), tmp_path)
+    assert [finding for finding in findings if finding.status == "fail"] == []
+    assert "supervision" in [finding.check for finding in findings]
