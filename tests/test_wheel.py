@@ -38,6 +38,7 @@ def test_the_wheel_holds_licence_types_and_configurations(site: Path) -> None:
     assert list(site.glob("wsss_harness-*.dist-info/licenses/LICENSE"))
     plugins = {path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists()}
     assert plugins <= {path.name for path in site.iterdir()}
+    assert not list(site.glob("wsss_*/tests"))
 
 
 @pytest.mark.slow
