@@ -206,7 +206,7 @@ def _describe(manager: PluginManager, kind: str, name: str) -> dict[str, Any]:
         "card": card,
         "parameters": [dataclasses.asdict(parameter) for parameter in describe_params(record.params)],
         "settings": {
-            field.name: getattr(record, field.name)
+            field.name: _plain(getattr(record, field.name))
             for field in dataclasses.fields(record)
             if field.name not in _SHOWN_APART
         },
@@ -217,6 +217,12 @@ def _describe(manager: PluginManager, kind: str, name: str) -> dict[str, Any]:
             "file": state.file,
         },
     }
+
+
+def _plain(value: Any) -> Any:
+    """A setting as JSON has it: a rule, such as what a backbone wants to see, as its fields."""
+    is_rule = dataclasses.is_dataclass(value) and not isinstance(value, type)
+    return dataclasses.asdict(value) if is_rule else value
 
 
 def _rounds(record: Any) -> list[dict[str, Any]] | None:
