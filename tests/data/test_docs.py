@@ -22,8 +22,10 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
 
 
-def block(language: str) -> str:
-    (text,) = re.findall(rf"^```{language}[^\n]*\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+def block(language: str, holding: str = "") -> str:
+    """The only block of the page in this language that holds a text."""
+    found = re.findall(rf"^```{language}[^\n]*\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    (text,) = [text for text in found if holding in text]
     return str(text)
 
 
@@ -35,8 +37,17 @@ def test_the_configuration_for_own_images_is_valid(monkeypatch: pytest.MonkeyPat
 
 def test_the_annotations_without_xml_are_read(tmp_path: Path) -> None:
     path = tmp_path / "annotations.json"
-    path.write_text(json.dumps(json.loads(block("json"))))
+    path.write_text(json.dumps(json.loads(block("json", "boxes"))))
     assert JsonAnnotations(path).read("a").boxes == (("cat", 2, 1, 8, 7),)
+
+
+def test_the_points_of_the_page_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "points.json"
+    path.write_text(json.dumps(json.loads(block("json", "points"))))
+    assert [(point.name, point.x, point.y) for point in JsonAnnotations(path).read("a").points] == [
+        ("cat", 5, 3),
+        ("background", 0, 0),
+    ]
 
 
 def test_the_script_for_masks_in_colour_makes_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
