@@ -233,6 +233,7 @@ def check_the_readme(checkout):
     assert (checkout / "tables" / "demo.html").exists()
 
 
+@pytest.mark.slow  # three real runs: 40 s
 def test_the_commands_of_the_readme_work_one_after_another(checkout):
     make_small(checkout / "configs" / "benchmarks" / "demo.yaml")
     check_the_readme(checkout)
