@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -19,6 +22,9 @@ SYNC_EACH = 64
 
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 _DENIED = {errno.EROFS: "the file system is read-only", errno.EACCES: "no permission", errno.EPERM: "no permission"}
+
+YOUNG = 1.0
+"""Seconds for which a temporary file may be without its lock: it is made first and locked then."""
 
 
 @contextmanager
@@ -37,7 +43,7 @@ def explain(error: OSError) -> str | None:
 
 
 def write_atomically(path: Path, data: str | bytes) -> None:
-    """Write a file under a temporary name, sync it and rename it.
+    """Write a file under a temporary name, sync it and rename it; what a killed process left of it before goes away.
 
     Raises:
         StoreError: The disk is full or read-only; no part of the file remains.
@@ -46,13 +52,26 @@ def write_atomically(path: Path, data: str | bytes) -> None:
     temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path)
         try:
-            temporary.write_bytes(content)
-            sync([temporary])
-            temporary.replace(path)
+            with temporary.open("xb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                file.write(content)
+                file.flush()
+                sync([temporary])
+                temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary files of ``path`` that no living process holds: the system frees a lock when its holder dies."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????"):
+        with suppress(OSError), left.open("rb") as file:
+            if time.time() - os.fstat(file.fileno()).st_mtime > YOUNG:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
 
 
 def read_json(path: Path, *, error: type[WsssError] = StoreError) -> Any:
