@@ -6,6 +6,7 @@ A data set in VOC layout has a field with the name of the kind, a file or a fold
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -53,16 +54,16 @@ class Marks(Protocol):
         """A text that changes when what the source says of the image changes."""
 
 
-class MarkFolder(Folder):
+class MarkFolder(Folder, ABC):
     """A folder with one grey .png an image."""
 
     def __init__(self, path: Path, images: Images) -> None:
         super().__init__(path, (".png",))
         self._images = images
 
+    @abstractmethod
     def stored_size(self, path: Path) -> tuple[int, int]:
         """(H, W) of a file, from its header."""
-        raise NotImplementedError
 
     def digest(self, image_id: str) -> str:
         """SHA-256 of the file; what its header alone shows to be wrong is refused here."""
