@@ -11,12 +11,13 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Literal
 
 from harness import __version__
@@ -150,6 +151,12 @@ class _FromSource(importlib.machinery.SourceFileLoader):
 
     def path_stats(self, path: object) -> dict[str, float]:
         raise OSError("no bytecode for single-file plugins")
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        """Without Python's warnings of escapes in strings, which are the file's own business."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return super().get_code(fullname)
 
 
 def _file_candidate(path: Path) -> Candidate:

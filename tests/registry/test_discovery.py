@@ -198,3 +198,14 @@ def test_discovery_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_odd_escape_in_a_plugin_file_is_the_file_s_own_business(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from harness.contract import hookimpl\npattern = '\\d'\n@hookimpl\ndef wsss_run_started(run): ...\n"
+    )
+    code = "from harness.registry import manager; print(manager(plugin_files=['mine.py']).plugins()[-1].status)"
+    command = [sys.executable, "-W", "always", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "ok"
+    assert "escape" not in done.stderr
