@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from harness.leaderboard.page.panels import Gallery
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 1
 
 Status = Literal["ok", "partial", "failed", "timeout"]
 
