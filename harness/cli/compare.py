@@ -167,9 +167,9 @@ def _sheet(pair: RowPair, score: str, changes: Sequence[ImageChange], out: Path,
     """Write the contact sheet; returns the line that says where it is, or why there is none."""
     from harness.cli.contact_sheet import Entry, contact_sheet
     from harness.cli.runs import open_recorded, runs_folder
+    from harness.common.atomic import write_atomically
     from harness.common.files import file_stem
     from harness.engine.recorded_labels import stored_labels
-    from harness.engine.store.disk import write_atomically
     from harness.engine.store.store import Store
 
     sides = [next(run for run in runs if run.record.status == "ok") for runs in (pair.before, pair.after)]

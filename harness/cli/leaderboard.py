@@ -154,17 +154,11 @@ def _render(board: Board, formats: str | None, plugins: PluginManager) -> dict[s
 
 def _write(texts: dict[str, str], out: Path, stem: str) -> list[Path]:
     """Write each text in one step; returns the files."""
-    from harness.contract import StoreError
+    from harness.common.atomic import write_atomically, writing
 
-    paths = []
-    try:
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        for suffix, text in texts.items():
-            path = out / f"{stem}{suffix}"
-            temporary = path.with_name(f".{path.name}.tmp")
-            temporary.write_bytes(text.encode())
-            temporary.replace(path)
-            paths.append(path)
-    except OSError as error:
-        raise StoreError(f"{out}: cannot be written ({error.strerror})") from error
-    return paths
+    paths = {out / f"{stem}{suffix}": text for suffix, text in texts.items()}
+    for path, text in paths.items():
+        write_atomically(path, text)
+    return list(paths)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness.common.text import printable
+from harness.common.text import parse_json, printable
 from harness.contract.errors import ConfigError, WsssError
 
 _KINDS = (
@@ -135,6 +135,15 @@ def read_text(path: Path | str, *, error: type[WsssError] = ConfigError, limit: 
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as wrong:
         raise error(f"{printable(path)}: is not UTF-8 text (byte {wrong.start})") from None
+
+
+def read_json(path: Path | str, *, error: type[WsssError] = ConfigError) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        WsssError: ``error`` with one sentence: as ``read_bytes``, or the file is no valid JSON.
+    """
+    return parse_json(read_bytes(path, error=error), where=printable(path), error=error)
 
 
 def file_sha256(path: Path | str, *, error: type[WsssError] = ConfigError) -> str:

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from harness.common.files import file_sha256, read_bytes, reason
-from harness.common.text import parse_json, printable
-from harness.contract import DataError
+from harness.common.atomic import write_atomically
+from harness.common.files import file_sha256, read_json, reason
+from harness.common.text import printable
+from harness.contract import DataError, StoreError
 
 _SETTLED_NS = 2_000_000_000
 
@@ -34,7 +33,7 @@ class _Cache:
         self.path, self._texts, self._changed = path, {}, False
         if path is not None:
             with suppress(DataError):
-                self._texts = _sound(parse_json(read_bytes(path, error=DataError), where=str(path), error=DataError))
+                self._texts = _sound(read_json(path, error=DataError))
 
     def get(self, file: Path, kind: str, compute: Callable[[], str]) -> str:
         if self.path is None:
@@ -55,15 +54,8 @@ class _Cache:
     def save(self) -> None:
         if self.path is None or not self._changed:
             return
-        with suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name)
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                    json.dump({"sha256": _checksum(self._texts), "texts": self._texts}, stream)
-                Path(name).replace(self.path)
-            finally:
-                Path(name).unlink(missing_ok=True)
+        with suppress(StoreError):
+            write_atomically(self.path, json.dumps({"sha256": _checksum(self._texts), "texts": self._texts}))
             self._changed = False
 
 

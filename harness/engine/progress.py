@@ -17,10 +17,11 @@ from uuid import uuid4
 
 import psutil
 
+from harness.common.atomic import write_atomically
+from harness.common.files import read_json
 from harness.common.text import printable
 from harness.contract.errors import StoreError, WsssError
 from harness.engine.stage.worker import report_path
-from harness.engine.store.disk import read_json, write_atomically
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -184,7 +185,7 @@ def _statuses(runs: Path) -> Iterator[tuple[Path, Sweep]]:
 
     for path in sorted((runs / "status").glob("*.json")):
         try:
-            yield path, _sweeps().validate_python(read_json(path))
+            yield path, _sweeps().validate_python(read_json(path, error=StoreError))
         except StoreError as error:
             if os.path.lexists(path):  # else another run has just taken it away
                 log.warning("%s (not shown)", error)
@@ -249,7 +250,7 @@ def duration(seconds: float) -> str:
 
 def _share(report: Path) -> float:
     try:
-        progress = read_json(report)
+        progress = read_json(report, error=StoreError)
         return float(min(progress["done"] / max(progress["total"], 1), 1.0))
     except (StoreError, ValueError, OverflowError, KeyError, TypeError):
         return 0.0

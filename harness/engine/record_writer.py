@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.common.files import file_sha256, read_bytes
+from harness.common.atomic import write_atomically, writing
+from harness.common.files import file_sha256, read_bytes, read_json
 from harness.contract.errors import DataError, StoreError, WsssError
 from harness.contract.run_record import Access, CountsFile, Failure, PluginInfo, RunRecord, Score, StageInfo
 from harness.contract.scores import PSEUDO, score_names
@@ -20,7 +21,6 @@ from harness.engine.environment import merged
 from harness.engine.plan.keys import public_protocol
 from harness.engine.stage.kinds.scores import CONFUSIONS, SUMMARY, counts_file
 from harness.engine.stage.meter import total
-from harness.engine.store.disk import read_json, write_atomically, writing
 from harness.engine.store.store import Store
 from harness.records.files import read_record
 
@@ -74,7 +74,7 @@ class Records:
         names = score_names(len(cell.pseudo), segmenter=cell.val is not None)
         for name, key in zip(map(str, names), cell.targets, strict=True):
             folder = self._store.folder(key)
-            summary, file = read_json(folder / SUMMARY), f"{cell.stem}.{name}.npz"
+            summary, file = read_json(folder / SUMMARY, error=StoreError), f"{cell.stem}.{name}.npz"
             scores[name] = Score(
                 split=summary["split"],
                 confusion=file,

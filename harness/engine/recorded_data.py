@@ -6,10 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.common.files import read_text
+from harness.common.atomic import write_atomically
+from harness.common.files import read_json, read_text
 from harness.contract.errors import ConfigError, DataError, StoreError
 from harness.engine.plan.keys import SPLITS, dataset_info, digest
-from harness.engine.store.disk import read_json, write_atomically
 from harness.engine.store.store import Store
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _source(record: RunRecord, store: Store, config: DatasetConfig | None) -> tu
         return config.name, config.params, "--config: dataset"
     path = _note(store, record.fingerprint)
     try:
-        noted = read_json(path)
+        noted = read_json(path, error=StoreError)
         name, params = noted["name"], noted["params"]
     except (StoreError, KeyError, TypeError, IndexError):
         name, params = None, None

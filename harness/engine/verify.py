@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.common.atomic import write_atomically, writing
 from harness.common.files import file_problem, file_sha256
 from harness.contract.arrays import IGNORE
 from harness.contract.errors import DataError
@@ -21,7 +22,6 @@ from harness.engine.plan.keys import fingerprint_of, is_key_of
 from harness.engine.recorded_labels import stored_labels
 from harness.engine.stage.kinds.scores import sweep_scores
 from harness.engine.stage.meter import total
-from harness.engine.store.disk import write_atomically, writing
 from harness.engine.store.store import Store
 
 if TYPE_CHECKING:

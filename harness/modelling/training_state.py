@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -14,6 +13,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from harness.common.atomic import replacing
 from harness.modelling import mm
 from harness.modelling.mm import Visualizer, get_rank
 
@@ -96,13 +96,8 @@ class Checkpoint:
     def save(self, done: int) -> None:
         """Write the state after ``done`` iterations."""
         state = {"iteration": done, **{name: part.state_dict() for name, part in self._parts.items()}}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_suffix(".tmp")
-        with temporary.open("wb") as file:
+        with replacing(self._path) as file:
             torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
 
 
 class Scalars:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from harness.common.atomic import write_atomically
 from harness.common.files import read_bytes
 from harness.common.text import printable
 from harness.contract.errors import DataError
@@ -97,10 +98,8 @@ def names_of(ids: npt.NDArray[Any]) -> tuple[str, ...]:
 
 
 def save_npz(path: Path, data: bytes) -> str:
-    """Write the file in one step (temporary name, then rename) and return its SHA-256."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+    """Write the file in one step and return its SHA-256."""
+    write_atomically(path, data)
     return hashlib.sha256(data).hexdigest()
 
 

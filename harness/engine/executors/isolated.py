@@ -53,6 +53,7 @@ def _call(task: Path, result: Path) -> int:
     with task.open("rb") as file:
         sys.path[:], parent, threads = pickle.load(file)
         call = file.read()
+    from harness.common.atomic import write_atomically
     from harness.engine.executors import group
     from harness.engine.executors.processes import prepare
     from harness.engine.executors.worker import answer
@@ -61,9 +62,7 @@ def _call(task: Path, result: Path) -> int:
     first = group.rank() == 0
     given = answer(call)
     if first:
-        temporary = result.with_suffix(".part")
-        temporary.write_bytes(given)
-        temporary.replace(result)
+        write_atomically(result, given, durable=False)
         return 0
     succeeded, _, _ = pickle.loads(given)
     if not succeeded:

@@ -11,8 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.common.atomic import write_atomically
 from harness.common.seeds import derive_seed
-from harness.contract.errors import PluginError
+from harness.contract.errors import PluginError, StoreError
 from harness.contract.interfaces import PreviousRound
 from harness.engine.executors.group import local_rank
 
@@ -147,10 +148,8 @@ class StageContext:
         if self._report is None or (now - self._reported < REPORT_EACH and done < total):
             return
         self._reported = now
-        temporary = self._report.with_suffix(".part")
-        with suppress(OSError):
-            temporary.write_text(json.dumps({"done": done, "total": total}), encoding="utf-8")
-            temporary.replace(self._report)
+        with suppress(StoreError):
+            write_atomically(self._report, json.dumps({"done": done, "total": total}), durable=False)
 
 
 class StoredRound(PreviousRound):

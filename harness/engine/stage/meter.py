@@ -14,11 +14,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from harness.common.atomic import write_atomically
 from harness.common.files import read_bytes
 from harness.common.text import parse_json
 from harness.contract.errors import StoreError
 from harness.data.views import Meter
-from harness.engine.store.disk import write_atomically
 
 
 class ReadLog(Meter):

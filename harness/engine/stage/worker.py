@@ -23,6 +23,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
+from harness.common.atomic import explain, writing
+from harness.common.files import file_problem
 from harness.common.text import printable
 from harness.contract.errors import StoreError, WsssError
 from harness.contract.shared import CLASSIFIER
@@ -40,7 +42,6 @@ from harness.engine.recorded_data import hold_to
 from harness.engine.stage.context import StageContext
 from harness.engine.stage.kinds.stage import Stage, fix_global_seeds
 from harness.engine.stage.meter import ReadLog, mend
-from harness.engine.store.disk import explain, require_regular, writing
 from harness.engine.store.store import Artifact, Store
 
 if TYPE_CHECKING:
@@ -148,7 +149,8 @@ def _compute(job: Job, store: Store) -> Result:
     with writing(log):
         report.parent.mkdir(parents=True, exist_ok=True)
         log.parent.mkdir(parents=True, exist_ok=True)
-    require_regular(log)
+    if os.path.lexists(log) and (problem := file_problem(log)):
+        raise StoreError(f"{printable(log)}: {problem}")
     _forget_damaged(job, store)
     built = store.build(spec.key)
     try:

@@ -15,8 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.common.atomic import writing
 from harness.contract.scores import counts_score
-from harness.engine.store.disk import writing
 from harness.engine.store.store import LEASE, Store
 from harness.records.files import read_record
 
@@ -148,9 +148,10 @@ def _leftovers(store: Store) -> Iterator[tuple[str, Path, str | None]]:
     for path in sorted((runs / "corrupt").glob("*")):
         yield SET_ASIDE, path, None
     for path in sorted((runs / "work").glob("*")):
-        yield TRACE if store.has(path.stem) else WORK, path, path.stem
+        key = _key_of(path)
+        yield TRACE if store.has(key) else WORK, path, key
     for path in sorted((runs / "status" / "stages").glob("*")):
-        yield TRACE, path, path.stem
+        yield TRACE, path, _key_of(path)
     leases = store.leases()
     for lease in leases:
         if lease.owner is None and not lease.live:
@@ -158,6 +159,11 @@ def _leftovers(store: Store) -> Iterator[tuple[str, Path, str | None]]:
     if not any(lease.live for lease in leases):
         for path in sorted((runs / "records").glob("*/.*")):
             yield TRACE, path, None
+
+
+def _key_of(path: Path) -> str:
+    """The key that a file beside the store begins with, also one whose writing was cut short."""
+    return path.name.removeprefix(".").partition(".")[0]
 
 
 def _size(path: Path) -> int:

@@ -23,10 +23,10 @@ from uuid import uuid4
 
 import filelock
 
-from harness.common.files import file_sha256
+from harness.common.atomic import sync, write_atomically, writing
+from harness.common.files import file_sha256, read_json
 from harness.contract.errors import StoreError
 from harness.engine.plan.keys import digest
-from harness.engine.store.disk import read_json, sync, write_atomically, writing
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -195,7 +195,7 @@ class Store:
     def find(self, key: str) -> Artifact | None:
         """The artifact of ``key`` if its manifest is sound; files are not read."""
         try:
-            content = read_json(self.folder(key) / MANIFEST)
+            content = read_json(self.folder(key) / MANIFEST, error=StoreError)
         except StoreError:
             return None
         return _parse(content, key)
@@ -325,7 +325,7 @@ class Store:
 def _leased(path: Path) -> tuple[str | None, frozenset[str] | None]:
     """Owner and keys of a lease; ``None`` both when it is damaged."""
     try:
-        content = read_json(path)
+        content = read_json(path, error=StoreError)
         owner, keys = content["owner"], content["keys"]
         return str(owner), frozenset(str(key) for key in keys)
     except (StoreError, KeyError, TypeError, IndexError):

@@ -137,6 +137,8 @@ def test_leftovers_of_dead_processes_go_and_those_of_live_ones_stay(runs):
     flip_byte(next(path for path in (runs / "store").glob("??/*/artifact.json")))
     (runs / "corrupt" / "old").mkdir(parents=True)
     (runs / "status" / "stages" / f"{dead}.json").write_text("{}")
+    for key in (dead, live):
+        (runs / "status" / "stages" / f".{key}.json.0123abcd").write_text("{")
     next((runs / "records").iterdir()).joinpath(".fill.json.0123abcd").write_text("{")
     for key in (dead, live):
         with store.lock(key):
@@ -145,7 +147,7 @@ def test_leftovers_of_dead_processes_go_and_those_of_live_ones_stay(runs):
     with store.lock(live):
         code, output = wsss("store", "gc", "--runs", runs)
         assert code == 0, output
-        assert "in use, not deleted: 3 " in output
+        assert "in use, not deleted: 4 " in output
     left = [item.path.name for item in survey(store, Rules()) if item.what in (HALF_BUILT, WORK, TRACE)]
     assert left
     assert all(live in name for name in left)

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.common.atomic import write_atomically
 from harness.contract import StoreError
 from harness.engine.plan.keys import file_sha256
 from harness.engine.store import store as store_module
-from harness.engine.store.disk import write_atomically
 from harness.engine.store.store import MANIFEST, Artifact, Store
 from tests.engine.toy import flip_byte
 
@@ -119,7 +119,7 @@ def test_an_unwritable_store_is_one_sentence_and_leaves_nothing(store, monkeypat
         built = store.build(KEY)
         (built / "file").write_text("x")
         monkeypatch.setattr(store_module, "sync", fail)
-        monkeypatch.setattr("harness.engine.store.disk.sync", fail)
+        monkeypatch.setattr("harness.common.atomic.sync", fail)
         with pytest.raises(StoreError, match=words):
             store.publish(built, lambda files: Artifact(KEY, "n", "k", {}, files, 0.0, 0.0, "cpu"))
     assert not built.exists()

@@ -1,4 +1,4 @@
-"""Files below a runs folder: written whole or not at all, read or refused in one sentence."""
+"""Files that are there whole or not at all, whatever becomes of the process or the disk while they are written."""
 
 from __future__ import annotations
 
@@ -10,26 +10,24 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 from uuid import uuid4
 
-from harness.common.files import file_problem, read_bytes
-from harness.common.text import parse_json, printable
-from harness.contract.errors import StoreError, WsssError
+from harness.contract.errors import StoreError
 
 SYNC_EACH = 64
 """Up to this many files are synced one by one; larger artifacts rely on one sync of the system and on checksums."""
 
+YOUNG = 1.0
+"""Seconds for which a temporary file may be without its lock, because it is created first and locked then."""
+
 _FULL = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the disk quota is used up"}
 _DENIED = {errno.EROFS: "the file system is read-only", errno.EACCES: "no permission", errno.EPERM: "no permission"}
-
-YOUNG = 1.0
-"""Seconds for which a temporary file may be without its lock: it is made first and locked then."""
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the file system refuses into one ``StoreError`` sentence."""
+    """Turn what the file system refuses into one ``StoreError`` sentence that names ``path``."""
     try:
         yield
     except OSError as error:
@@ -42,23 +40,38 @@ def explain(error: OSError) -> str | None:
     return _FULL.get(error.errno or 0) or _DENIED.get(error.errno or 0)
 
 
-def write_atomically(path: Path, data: str | bytes) -> None:
-    """Write a file under a temporary name, sync it and rename it; what a killed process left of it before goes away.
+def write_atomically(path: Path, data: str | bytes, *, durable: bool = True) -> None:
+    """Write a whole file as ``replacing`` does; text becomes UTF-8."""
+    with replacing(path, durable=durable) as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """Open a temporary file beside ``path`` that takes its place when the context ends without an error.
+
+    Temporary files that killed processes left of ``path`` go away. The folder is created where it is missing.
+
+    Args:
+        path: The file that is written or replaced.
+        durable: Whether the content must survive a power failure. What is worthless after one need not wait for the
+            disk.
 
     Raises:
-        StoreError: The disk is full or read-only; no part of the file remains.
+        StoreError: The disk is full or read-only; ``path`` is as it was, and no part of the new content remains.
     """
-    content = data.encode() if isinstance(data, str) else data
     temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path)
         try:
             with temporary.open("xb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                file.write(content)
+                with suppress(OSError):  # a file system without locks: then nothing counts as left over there
+                    fcntl.flock(file, fcntl.LOCK_EX)
+                yield file
                 file.flush()
-                sync([temporary])
+                if durable:
+                    sync([temporary])
                 temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -72,21 +85,6 @@ def _remove_leftovers(path: Path) -> None:
             if time.time() - os.fstat(file.fileno()).st_mtime > YOUNG:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 left.unlink()
-
-
-def read_json(path: Path, *, error: type[WsssError] = StoreError) -> Any:
-    """What a JSON file below the runs folder holds.
-
-    Raises:
-        WsssError: ``error`` with one sentence: no regular file, or no valid JSON.
-    """
-    return parse_json(read_bytes(path, error=error), where=printable(path), error=error)
-
-
-def require_regular(path: Path) -> None:
-    """Raise ``StoreError`` when something other than a regular file is where one is to be appended to."""
-    if os.path.lexists(path) and (problem := file_problem(path)):
-        raise StoreError(f"{printable(path)}: {problem}")
 
 
 def sync(paths: list[Path]) -> None:
