@@ -26,7 +26,18 @@ MAY_IMPORT = {
     "engine": {"contract", "registry", "data", "maps", "modelling", "scoring", "records"},
     "leaderboard": {"contract", "registry", "scoring", "records"},
     "testing": {"contract", "data", "engine", "maps", "modelling", "scoring", "registry"},
-    "cli": {"contract", "registry", "data", "modelling", "scoring", "records", "engine", "leaderboard", "testing"},
+    "cli": {
+        "contract",
+        "registry",
+        "data",
+        "maps",
+        "modelling",
+        "scoring",
+        "records",
+        "engine",
+        "leaderboard",
+        "testing",
+    },
 }
 PUBLIC = {"contract", "maps", "modelling", "data", "scoring", "testing"}
 

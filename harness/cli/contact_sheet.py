@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from harness.common.text import one_line
 from harness.contract.arrays import IGNORE
-from harness.engine.recorded_labels import palette
+from harness.maps.labels import voc_palette
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -29,6 +29,10 @@ BROKEN, FIXED, BOTH_WRONG, BOTH_RIGHT = (217, 95, 2), (31, 120, 180), (154, 154,
 """Only the first row right (orange), only the second (blue), neither (grey), both (white); ignored pixels are black."""
 
 Colour = tuple[int, int, int]
+
+_PALETTE = np.frombuffer(voc_palette(), np.uint8).reshape(256, 3)
+CLASS_COLOURS: list[Colour] = [(red, green, blue) for red, green, blue in _PALETTE.tolist()]
+"""By index the colours that the field knows (PASCAL VOC), those of the stored label maps."""
 
 _MARKS: Sequence[tuple[str, Colour]] = (
     ("only A right", BROKEN),
@@ -70,7 +74,11 @@ def contact_sheet(entries: Iterable[Entry], headers: Sequence[str], classes: Seq
     """
     entries = list(entries)
     legend = _legend(entries, classes)
-    lines = [(entry.caption, [_fit(picture) for picture in _pictures(entry)]) for entry in entries]
+    lines = []
+    for entry in entries:
+        maps = [_PALETTE[mask] for mask in (entry.truth, entry.before, entry.after)]
+        pictures = [_fit(picture) for picture in (entry.image, *maps, change_map(entry))]
+        lines.append((entry.caption, pictures))
     heights = [2 * _GAP + _LINE + max(picture.height for picture in pictures) for _, pictures in lines]
     sheet = Image.new("RGB", (_WIDTH, 2 * _LINE + sum(heights) + legend.height), "white")
     draw = ImageDraw.Draw(sheet)
@@ -90,11 +98,12 @@ def contact_sheet(entries: Iterable[Entry], headers: Sequence[str], classes: Seq
 
 def colours_of(entries: Iterable[Entry], classes: Sequence[str]) -> list[tuple[str, Colour]]:
     """Name and colour of every class that a picture holds, in index order, then of the pixels that are not scored."""
-    maps = [found for entry in entries for found in (entry.truth, entry.before, entry.after)]
-    held = set(np.unique(np.concatenate([np.unique(found) for found in maps])).tolist()) if maps else set()
-    flat = palette()
+    held: set[int] = set()
+    for entry in entries:
+        for mask in (entry.truth, entry.before, entry.after):
+            held.update(np.unique(mask).tolist())
     names = [*enumerate(classes), (IGNORE, "ignored (255)")]
-    return [(name, (flat[3 * n], flat[3 * n + 1], flat[3 * n + 2])) for n, name in names if n in held]
+    return [(name, CLASS_COLOURS[index]) for index, name in names if index in held]
 
 
 def _legend(entries: Sequence[Entry], classes: Sequence[str]) -> Image.Image:
@@ -137,18 +146,13 @@ def _cut(draw: ImageDraw.ImageDraw, text: str, width: int) -> str:
     return f"{text}..."
 
 
-def _pictures(entry: Entry) -> list[RGB]:
-    colours = np.frombuffer(palette(), np.uint8).reshape(256, 3)
-    return [entry.image, *(colours[mask] for mask in (entry.truth, entry.before, entry.after)), change_map(entry)]
-
-
 def change_map(entry: Entry) -> RGB:
     """(H, W, 3) uint8, RGB: which of the two rows is right, pixel by pixel."""
     first, second = entry.before == entry.truth, entry.after == entry.truth
     colours = np.array([[BOTH_WRONG, FIXED], [BROKEN, BOTH_RIGHT]], np.uint8)
-    found: RGB = colours[first.astype(np.intp), second.astype(np.intp)]
-    found[entry.truth == IGNORE] = 0
-    return found
+    change: RGB = colours[first.astype(np.intp), second.astype(np.intp)]
+    change[entry.truth == IGNORE] = 0
+    return change
 
 
 def _fit(picture: RGB) -> Image.Image:

@@ -10,11 +10,52 @@ import typer
 from harness.common.shipped import benchmark_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from harness.cli.runs import OpenedBenchmark
     from harness.contract import RendererRecord
-    from harness.leaderboard import Board, Run
+    from harness.leaderboard import Board
     from harness.registry import PluginManager
+
+Source = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[CONFIG|RUNS]",
+        help="Benchmark file or shipped name (records of its settings; opens its data), or a folder of records.",
+    ),
+]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder with the store and the records.")]
+Formats = Annotated[
+    str | None, typer.Option("--format", help="Comma-separated: md, csv, json, tex, html, or a plugin's renderer.")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder for the files; without it, print.")]
+AllowMixed = Annotated[
+    bool, typer.Option("--allow-mixed", help="Put records of different settings into one table, labelled so.")
+]
+Claims = Annotated[
+    bool, typer.Option("--claims", help="Answer the claims of the papers behind the rows, below the table.")
+]
+AllClaims = Annotated[
+    bool, typer.Option("--all-claims", help="Likewise, and list those that these rows cannot answer.")
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse rows that different states of the code or parameters computed.")
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        "--columns",
+        help="Comma-separated, e.g. rank,method,val_miou: columns of md, tex, csv, terminal; or a metric, e.g. "
+        "val_pixel_accuracy, which the page and JSON show as well.",
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("-o", "--override", help="key=value as for `wsss run`: show the records of these settings."),
+]
+PluginFiles = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="A plugin file that brings a renderer, claims or a metric.")
+]
 
 _RUNS = Path("runs")
 
@@ -25,45 +66,17 @@ def register(app: typer.Typer) -> None:
 
 
 def leaderboard(
-    source: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[CONFIG|RUNS]",
-            help="Benchmark file or shipped name (records of its settings; opens its data), or a folder of records.",
-        ),
-    ] = None,
-    runs: Annotated[Path, typer.Option("--runs", help="Folder with the store and the records.")] = _RUNS,
-    formats: Annotated[
-        str | None, typer.Option("--format", help="Comma-separated: md, csv, json, tex, html, or a plugin's renderer.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Folder for the files; without it, print.")] = None,
-    allow_mixed: Annotated[
-        bool, typer.Option("--allow-mixed", help="Put records of different settings into one table, labelled so.")
-    ] = False,
-    claims: Annotated[
-        bool, typer.Option("--claims", help="Answer the claims of the papers behind the rows, below the table.")
-    ] = False,
-    all_claims: Annotated[
-        bool, typer.Option("--all-claims", help="Likewise, and list those that these rows cannot answer.")
-    ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse rows that different states of the code or parameters computed.")
-    ] = False,
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            "--columns",
-            help="Comma-separated, e.g. rank,method,val_miou: columns of md, tex, csv, terminal; or a metric, e.g. "
-            "val_pixel_accuracy, which the page and JSON show as well.",
-        ),
-    ] = None,
-    override: Annotated[
-        list[str] | None,
-        typer.Option("-o", "--override", help="key=value as for `wsss run`: show the records of these settings."),
-    ] = None,
-    plugin: Annotated[
-        list[Path] | None, typer.Option("--plugin", help="A plugin file that brings a renderer, claims or a metric.")
-    ] = None,
+    source: Source = None,
+    runs: Runs = _RUNS,
+    formats: Formats = None,
+    out: Out = None,
+    allow_mixed: AllowMixed = False,
+    claims: Claims = False,
+    all_claims: AllClaims = False,
+    strict: Strict = False,
+    columns: Columns = None,
+    override: Overrides = None,
+    plugin: PluginFiles = None,
 ) -> None:
     """Make a leaderboard from run records.
 
@@ -72,73 +85,68 @@ def leaderboard(
     other records there are is said on the error stream. A record that cannot be used is reported and left out; the exit
     code is 3 then.
     """
-    from harness.cli.console import leaving_out, say
-    from harness.cli.gallery import with_gallery
-    from harness.leaderboard import build_board
+    from harness.cli.console import console, leaving_out, say
+    from harness.common.atomic import write_atomically, writing
+    from harness.contract import ConfigError
+    from harness.leaderboard import build_board, load_runs, select_settings, to_rich
     from harness.leaderboard.chosen import NAMES, column_names
     from harness.leaderboard.claims import claims_of
     from harness.leaderboard.metrics import known_metrics
+    from harness.leaderboard.terminal import claims_to_rich
+    from harness.records.reader import sound_runs
     from harness.registry import manager
 
-    source = source if source is None or source.is_dir() else benchmark_file(source)
-    plugins = manager(plugin_files=plugin or (), config_dir=source.parent if source and source.is_file() else None)
-    overrides, claims = tuple(override or ()), claims or all_claims
+    config = None if source is None or source.is_dir() else benchmark_file(source)
+    if override and config is None:
+        raise ConfigError("-o: overrides change the settings of a benchmark file; name the file before them")
+    plugins = manager(plugin_files=plugin or (), config_dir=config.parent if config else None)
     known = known_metrics(plugins) if columns is not None else {}
     chosen = [] if columns is None else column_names(columns, known)
     metrics = [known[name] for name in chosen if name in known and name not in NAMES]
+    claims = claims or all_claims
     with leaving_out() as left_out:
-        selected = _selected(source, runs, plugins, overrides, left_out)
+        selected = load_runs(runs if config else source or runs, left_out)
+        benchmark = None
+        if config:
+            benchmark = _open(config, runs, plugins, override or ())
+            selected, sentences = select_settings(selected, benchmark.settings)
+            for sentence in sentences:
+                say(sentence, stderr=True)
+        selected = sound_runs(selected, left_out)
         wanted = claims_of(plugins, selected) if claims else ()
         board = build_board(selected, allow_mixed=allow_mixed, claims=wanted, strict=strict, metrics=metrics)
         board = board.model_copy(update={"all_claims": all_claims, "columns": chosen})
         if out is None and formats is None:
-            _print_table(board, claims=claims)
+            console().print(to_rich(board))
+            if claims:
+                console().print(claims_to_rich(board) if board.claims else "no plugin behind these rows states a claim")
             return
-        texts = _render(with_gallery(board, source, runs, selected, plugins, overrides), formats, plugins)
+        if benchmark:
+            from harness.cli.gallery import collect
+
+            gallery = collect(benchmark.dataset, benchmark.described, runs, selected)
+            board = board.model_copy(update={"gallery": gallery})
+        texts = _render(board, formats, plugins)
         if out is None:
             typer.echo("\n".join(texts.values()), nl=False)
             return
-        for path in _write(texts, out, board.benchmark.replace(" + ", "+")):
+        with writing(out):
+            out.mkdir(parents=True, exist_ok=True)
+        for suffix, text in texts.items():
+            path = out / f"{board.benchmark.replace(' + ', '+')}{suffix}"
+            write_atomically(path, text)
             say(str(path))
 
 
-def _selected(
-    source: Path | None,
-    runs: Path,
-    plugins: PluginManager,
-    overrides: Sequence[str],
-    left_out: Callable[[str], None],
-) -> list[Run]:
-    """The runs that the table is of; faulty records and other settings that have records are reported."""
-    from harness.cli.console import say
-    from harness.cli.runs import settings_of
-    from harness.contract import ConfigError, DataError
-    from harness.leaderboard import load_runs, select_settings
-    from harness.records.reader import sound_runs
+def _open(config: Path, runs: Path, plugins: PluginManager, overrides: Sequence[str]) -> OpenedBenchmark:
+    """The benchmark file as it is now; where its data set is not there, the error says how to do without."""
+    from harness.cli.runs import open_benchmark
+    from harness.contract import DataError
 
-    if source is None or source.is_dir():
-        if overrides:
-            raise ConfigError("-o: overrides change the settings of a benchmark file; name the file before them")
-        return sound_runs(load_runs(source or runs, left_out), left_out)
-    known = load_runs(runs, left_out)
     try:
-        wanted = settings_of(source, runs, plugins, overrides)
+        return open_benchmark(config, runs, plugins, overrides)
     except DataError as error:
         raise DataError(f"{error} (a folder of records needs no data set: `wsss leaderboard RECORDS`)") from error
-    found = select_settings(known, wanted)
-    for sentence in found.sentences:
-        say(sentence, stderr=True)
-    return sound_runs(found.runs, left_out)
-
-
-def _print_table(board: Board, *, claims: bool) -> None:
-    from harness.cli.console import console
-    from harness.leaderboard import to_rich
-    from harness.leaderboard.terminal import claims_to_rich
-
-    console().print(to_rich(board))
-    if claims:
-        console().print(claims_to_rich(board) if board.claims else "no plugin behind these rows states a claim")
 
 
 def _render(board: Board, formats: str | None, plugins: PluginManager) -> dict[str, str]:
@@ -150,15 +158,3 @@ def _render(board: Board, formats: str | None, plugins: PluginManager) -> dict[s
     return {
         record.suffix: resolve(record.factory)(build_params(record, {}, where="--format"))(board) for record in records
     }
-
-
-def _write(texts: dict[str, str], out: Path, stem: str) -> list[Path]:
-    """Write each text in one step; returns the files."""
-    from harness.common.atomic import write_atomically, writing
-
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-    paths = {out / f"{stem}{suffix}": text for suffix, text in texts.items()}
-    for path, text in paths.items():
-        write_atomically(path, text)
-    return list(paths)

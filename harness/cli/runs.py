@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.contract.interfaces import Dataset
+    from harness.contract.run_record import DatasetInfo
     from harness.engine.plan.layout import Plan
     from harness.leaderboard import Run
     from harness.leaderboard.selection import Settings
@@ -53,8 +54,16 @@ def planned(
     return plan
 
 
-def settings_of(config: Path, runs: Path, manager: PluginManager, overrides: Sequence[str] = ()) -> Settings:
-    """The settings of a benchmark file as records hold them; digests of its data are kept in the runs folder.
+class OpenedBenchmark(NamedTuple):
+    """A benchmark file as it is now: its settings as records hold them, its data set, and what records say of that."""
+
+    settings: Settings
+    dataset: Dataset
+    described: DatasetInfo
+
+
+def open_benchmark(config: Path, runs: Path, manager: PluginManager, overrides: Sequence[str] = ()) -> OpenedBenchmark:
+    """Read a benchmark file and open its data set; digests of the data are kept in the runs folder.
 
     Raises:
         ConfigError: The file, a row of it, or an override is wrong.
@@ -70,17 +79,19 @@ def settings_of(config: Path, runs: Path, manager: PluginManager, overrides: Seq
 
     manager.require_files()
     benchmark = load_benchmark(config, overrides)
+    dataset = build_data(benchmark, manager)
     set_cache(runs / "digests.json")
-    info = dataset_info(build_data(benchmark, manager))
+    described = dataset_info(dataset)
     save_cache()
-    return Settings(
+    settings = Settings(
         benchmark=benchmark.name,
-        fingerprint=fingerprint(benchmark.protocol, info),
+        fingerprint=fingerprint(benchmark.protocol, described),
         protocol=public_protocol(benchmark.protocol),
-        dataset=info.model_dump(exclude={"show_images"}),
+        dataset=described.model_dump(exclude={"show_images"}),
         source=source_text(config, overrides),
         rows={row.label: computed_as(row) for row in resolve_rows(benchmark, manager)},
     )
+    return OpenedBenchmark(settings, dataset, described)
 
 
 def open_recorded(run: Run, config: Path | None, plugin_files: Sequence[Path] = ()) -> Dataset:

@@ -26,10 +26,3 @@ def stored_labels(store: Store, record: RunRecord, score: str) -> LabelReader | 
         return None
     labels = artifact.scored
     return LabelReader(store.folder(labels)) if labels is not None and store.open(labels) else None
-
-
-def palette() -> bytes:
-    """The colours of stored label maps: 256 times R, G, B."""
-    from harness.maps.labels import voc_palette
-
-    return voc_palette()

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.contract.errors import ConfigError
 from harness.records.reader import Run, differing_fields
@@ -43,8 +43,7 @@ class Settings:
     rows: Mapping[str, Mapping[str, Any]]
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(NamedTuple):
     """The runs of a table, and one sentence about each thing that a reader of it must know."""
 
     runs: list[Run]

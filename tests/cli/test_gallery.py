@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 
 from harness.cli.gallery import changes, choose
 from harness.cli.main import app
-from harness.cli.runs import settings_of
+from harness.cli.runs import open_benchmark
 from harness.contract import PseudoLabel
 from harness.data.params import SyntheticParams
 from harness.data.synthetic import SyntheticDataset
+from harness.engine.plan import config, rows
 from harness.engine.plan.keys import dataset_info
 from harness.engine.store.store import Artifact, Store
 from harness.maps.labels import LabelWriter
@@ -63,21 +64,24 @@ def table(tmp_path):
     def render(show_images=True, params=PARAMS, **described):
         records = Records(tmp_path / "runs")
         info = dataset_info(dataset).model_dump(mode="json") | {"show_images": show_images} | described
-        config = tmp_path / "demo.yaml"
+        file = tmp_path / "demo.yaml"
         small = {"optim": {"iterations": 1}, "augment": {"crop": 64}}
         protocol = {"classifier": small, "segmenter": {"config": str(ROOT / "configs/segmenters/fcn.py"), **small}}
         content = {"name": "demo", "dataset": {"name": "synthetic", "params": params}, "backbones": ["tiny"]}
-        config.write_text(json.dumps({**content, "methods": ["full"], "protocol": protocol}))
-        fingerprint = settings_of(config, records.runs, manager()).fingerprint
+        file.write_text(json.dumps({**content, "methods": ["full"], "protocol": protocol}))
+        fingerprint = open_benchmark(file, records.runs, manager()).settings.fingerprint
         for label, wrong in (("full", 0), ("half", 32)):
             add_row(records, label, dataset, info, wrong, fingerprint)
-        result = CliRunner().invoke(
-            app, ["leaderboard", str(config), "--runs", str(records.runs), "--format", "html"], env={"WSSS_PLUGINS": ""}
-        )
-        assert result.exit_code == 0, result.output
-        return result.stdout
+        return page_of(tmp_path)
 
     return render
+
+
+def page_of(folder):
+    arguments = ["leaderboard", str(folder / "demo.yaml"), "--runs", str(folder / "runs"), "--format", "html"]
+    result = CliRunner().invoke(app, arguments, env={"WSSS_PLUGINS": ""})
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def test_a_page_made_from_a_benchmark_file_shows_what_the_store_holds(table):
@@ -85,6 +89,20 @@ def test_a_page_made_from_a_benchmark_file_shows_what_the_store_holds(table):
     assert page.count("<img ") == 2 * 4 * (2 + 2 * 2), "4 images of 2 splits: image, truth, and two maps a row"
     assert "where it flipped against full" in page
     assert "50.0 % only here wrong" in page
+
+
+def test_a_page_made_from_a_benchmark_file_reads_the_file_and_opens_its_data_once(table, tmp_path, monkeypatch):
+    opened = []
+
+    def watch(module, name):
+        original = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given, **named: opened.append(name) or original(*given, **named))
+
+    page = table()
+    watch(config, "load_benchmark")
+    watch(rows, "open_data")
+    assert page_of(tmp_path) == page
+    assert opened == ["load_benchmark", "open_data"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.cli.runs import settings_of
+from harness.cli.runs import open_benchmark
 from harness.leaderboard import load_runs
 from harness.registry import manager
 from tests.commands import wsss
@@ -38,7 +38,7 @@ def add(records, config):
     """Write a record without scores as ``wsss run FILE -o ...`` would; returns its fingerprint."""
 
     def write(label, *overrides, **fields):
-        settings = settings_of(config, records.runs, manager(), overrides)
+        settings = open_benchmark(config, records.runs, manager(), overrides).settings
         made = {**settings.rows[label], **fields}
         path = records.add(
             label,
