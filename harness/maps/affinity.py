@@ -1,11 +1,11 @@
-"""Random walk on a feature map: cells pass their scores on to near cells with like features.
+"""Random walk on a feature map: cells pass their scores on to near cells with similar features.
 
 Cells less than R apart have the affinity ``exp(beta (cos - 1) / tau)``, with the cosine of their features; a step of
 the walk takes the affinity-weighted mean. No matrix over all pairs of cells exists:
 
-* The affinity is symmetric, so only half a disc of offsets is stored, one plane an offset.
-* Rows are padded with R - 1 empty cells. Every offset is then a shift of the flattened map, and a step is two fused
-  multiply-adds on contiguous memory an offset.
+* The affinity is symmetric, so only half a disc of offsets is stored, one plane per offset.
+* Rows are padded with R - 1 empty cells. Every offset is then a shift of the flattened map, and a step needs two fused
+  multiply-adds on contiguous memory per offset.
 * The cosines come from products of whole rows of cells with one another, from which diagonals are read.
 """
 
@@ -45,7 +45,7 @@ class Affinity:
 
         Args:
             maps: (B, C, h, w) float; detached.
-            steps: How many steps; many make every map constant.
+            steps: Number of steps; after many of them every map is constant.
 
         Returns:
             (B, C, h, w) float within the range of each map.
@@ -112,7 +112,7 @@ def feature_affinity(
     Args:
         levels: Feature maps (B, D_l, h_l, w_l) float; smaller ones are resized to the largest, each is brought to unit
             length, and the cosine is the mean of the levels' cosines.
-        radius: R in cells; 1 or less leaves every cell alone.
+        radius: R in cells; with 1 or less no cell has an edge.
         tau: Temperature: smaller values tell features apart more strictly.
         beta: Exponent.
         valid: (B, h, w) bool; cells where it is False have no edges. ``None`` = all.
@@ -127,7 +127,7 @@ def feature_affinity(
         pad = max((abs(dx) for _, dx in offsets), default=0)
         planes = cells.new_zeros(batch, len(offsets), height, width + pad)
         rows, computed = -1, cells
-        for k, (dy, dx) in enumerate(offsets):  # ascending dy, so that each product is computed once
+        for k, (dy, dx) in enumerate(offsets):  # dy ascends, so each product of rows is computed once
             if dy != rows:
                 rows, computed = dy, cells[:, : height - dy] @ cells[:, dy:].mT
             first = max(-dx, 0)
@@ -136,7 +136,9 @@ def feature_affinity(
         shifts = tuple(dy * (width + pad) + dx for dy, dx in offsets)
         planes = planes.flatten(-2)
         if valid is not None:
-            _cut(planes, shifts, functional.pad(valid, (0, pad)).flatten(-2).to(planes.dtype))
+            present = functional.pad(valid, (0, pad)).flatten(-2).to(planes.dtype)
+            for k, shift in enumerate(shifts):
+                planes[:, k, :-shift] *= present[:, :-shift] * present[:, shift:]
         return Affinity((height, width), pad, shifts, planes)
 
 
@@ -163,10 +165,10 @@ def unit_features(levels: Sequence[Tensor]) -> Tensor:
     size = max((level.shape[-2:] for level in levels), key=lambda shape: shape[0] * shape[1])
     joined = []
     for level in levels:
-        level = level.detach() if level.dtype == torch.float64 else level.detach().float()
+        features = level.detach() if level.dtype == torch.float64 else level.detach().float()
         if level.shape[-2:] != size:
-            level = functional.interpolate(level, size, mode="bilinear", align_corners=True)
-        joined.append(functional.normalize(level, dim=1))
+            features = functional.interpolate(features, size, mode="bilinear", align_corners=True)
+        joined.append(functional.normalize(features, dim=1))
     return torch.cat(joined, 1) / math.sqrt(len(levels))
 
 
@@ -179,9 +181,3 @@ def half_disc(radius: float) -> list[tuple[int, int]]:
         for dx in range(-reach, reach + 1)
         if 0 < dy * dy + dx * dx < radius * radius and (dy > 0 or dx > 0)
     ]
-
-
-def _cut(planes: Tensor, shifts: Sequence[int], valid: Tensor) -> None:
-    """Remove the edges at invalid cells; ``planes`` (B, K, L), ``valid`` (B, L) 0 or 1."""
-    for k, shift in enumerate(shifts):
-        planes[:, k, :-shift] *= valid[:, :-shift] * valid[:, shift:]

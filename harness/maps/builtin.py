@@ -1,12 +1,11 @@
-"""The built-in refiners, registered like those of any other plugin."""
+"""The records of the built-in refiners. Importing this module loads neither numpy nor torch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from harness.contract import Card, RefinerRecord, hookimpl
-from harness.maps.params import DenseCrfParams
-from harness.maps.refiners_guided import GUIDED_FILTER
+from harness.maps.params import DenseCrfParams, GuidedFilterParams
 
 
 @hookimpl
@@ -24,4 +23,10 @@ def wsss_refiners() -> Iterator[RefinerRecord]:
         ),
         summary="snaps labels to the image's edges; works on soft scores, else on the labels",
     )
-    yield GUIDED_FILTER
+    yield RefinerRecord(
+        "guided_filter",
+        factory="harness.maps.refiners:GuidedFilterRefiner",
+        params=GuidedFilterParams,
+        card=Card("Guided image filtering", paper="He, Sun and Tang, Guided Image Filtering, ECCV 2010", year=2010),
+        summary="gives labels the structure of the image; works on soft scores, else on the labels",
+    )

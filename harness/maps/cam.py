@@ -68,22 +68,19 @@ def tile_boxes(size: tuple[int, int], scale: float, tiles: TileSettings) -> list
         tiles: Crop, stride and kind of grid.
 
     Returns:
-        Boxes in pixels of the unscaled image; they cover it.
+        Boxes in pixels of the unscaled image, which they cover.
     """
-    rows, columns = (_tile_spans(side, scale, tiles) for side in size)
-    return [Tile(x0, y0, x1, y1) for x0, x1 in columns for y0, y1 in rows]
-
-
-def _tile_spans(side: int, scale: float, tiles: TileSettings) -> list[Span]:
-    """Where the tiles lie along one side, first to last; the last ends with the image."""
-    nearly = 1e-6  # an exact product may come out just below a whole number
-    scaled = int(side * scale + nearly)
-    inner = -(-max(scaled - tiles.crop, 0) // tiles.stride)
+    nearly = 1e-6  # a product that is a whole number may come out just below it
     width = tiles.stride if tiles.grid == "released" else tiles.crop
-    spans = [(k * tiles.stride, k * tiles.stride + width) for k in range(inner)]
-    pixels = [(int(begin / scale + nearly), int(end / scale + nearly)) for begin, end in spans]
-    last = (int(max(scaled - tiles.crop, 0) / scale + nearly), side)
-    return [(begin, end) for begin, end in (*pixels, last) if begin < end]
+    spans: list[list[Span]] = []
+    for side in size:
+        furthest = max(int(side * scale + nearly) - tiles.crop, 0)  # where the last tile begins: it ends with the image
+        begins = range(0, furthest, tiles.stride)
+        pixels = [(int(begin / scale + nearly), int((begin + width) / scale + nearly)) for begin in begins]
+        pixels.append((int(furthest / scale + nearly), side))
+        spans.append([(begin, end) for begin, end in pixels if begin < end])
+    rows, columns = spans
+    return [Tile(x0, y0, x1, y1) for x0, x1 in columns for y0, y1 in rows]
 
 
 def infer_cams(
@@ -105,13 +102,13 @@ def infer_cams(
         settings: Scales, flip, base size, tiles, normalisation and stored stride.
         device: Where ``forward_cam`` runs and the maps are added up.
         batch_pixels: Network input pixels of one batch, mirror images included; at least one view runs at a time.
-        window_pixels: Image pixels held at a time (twice that, with the window being read).
+        window_pixels: Image pixels kept in memory at a time (twice that, with the window being read).
         inputs: Mean, standard deviation and sides that the network wants.
-        normalise: In place of that of ``settings``.
+        normalise: Replaces the normalisation that ``settings`` names.
 
     Yields:
         (id, scores) in the order of ``items``; scores (K, ceil(H / stride), ceil(W / stride)) float16 in [0, 1], one
-        plane a present class; K is 0 for an image without tags.
+        plane per present class; K is 0 for an image without tags.
     """
     device = torch.device(device)
     limit = batch_pixels or (1 << 23 if device.type == "cuda" else 1 << 18)
@@ -137,10 +134,14 @@ class _Accumulator:
         self.channels = torch.tensor([c - 1 for c in item.classes], dtype=torch.long, device=device)
         self.sum = torch.zeros(len(item.classes), *self.stored, device=device)
         self.count = torch.zeros(self.stored, device=device) if settings.tiles else None
-        self.pixels = _to_device(item.image, device) if item.classes else None
+        self.pixels: torch.Tensor | None = None
+        if item.classes:
+            pixels = torch.from_numpy(np.array(item.image, dtype=np.uint8))
+            # Only from pinned memory can the copy to a GPU overlap with computation.
+            self.pixels = pixels.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else pixels
 
     def network_input(self, box: Tile, size: tuple[int, int]) -> torch.Tensor:
-        """(1, 3, h, w) float32 in 0-255, resized."""
+        """The pixels of ``box``, resized to (1, 3, h, w) float32 in 0-255."""
         assert self.pixels is not None
         planes = self.pixels[box.y0 : box.y1, box.x0 : box.x1].permute(2, 0, 1)[None].float()
         return functional.interpolate(planes, size=size, mode="bilinear", align_corners=False)
@@ -149,11 +150,10 @@ class _Accumulator:
         """Add the maps (C, h', w') of one view, and those of its mirror image, to the cells that it covers."""
         spans = (view.box.y0, view.box.y1), (view.box.x0, view.box.x1)
         covered, weights = [], []
-        for features, side, span, whole, out in zip(
-            maps.shape[1:], view.size, spans, self.size, self.stored, strict=True
-        ):
-            covered.append(_covered(span, whole, out))
-            weights.append(_resampling(features, side, span, whole, out, rule.corners, maps.device))
+        for features, length, *side in zip(maps.shape[1:], view.size, spans, self.size, self.stored, strict=True):
+            shown = _Side(*side)
+            covered.append(shown.covered())
+            weights.append(_resampling(features, length, shown, rule.corners, maps.device))
         kept = maps[self.channels].float()
         if mirrored is not None:
             kept = kept + mirrored[self.channels].float().flip(-1)
@@ -162,7 +162,7 @@ class _Accumulator:
             self.count[covered[0], covered[1]] += 1 if mirrored is None else 2
 
     def finish(self, normalise: Normalise) -> SoftScores:
-        """Normalise and bring to the host."""
+        """Normalise the sum; (K, h, w) float16 on the host."""
         if not self.item.classes:
             return SoftScores((), np.zeros((0, *self.stored), dtype=np.float16), self.size)
         maps = self.sum if self.count is None else self.sum / self.count.clamp(min=1)
@@ -178,9 +178,11 @@ class _View(NamedTuple):
 
 
 def _add_views(forward_cam: ForwardCam, views: list[_View], flip: bool, rule: InputRule) -> None:
-    """Run one batch of views of equal size and add up what comes out."""
+    """Run one batch of views of equal size and add their maps to those of their images."""
     with torch.inference_mode():
-        batch = _standardise(torch.cat([view.image.network_input(view.box, view.size) for view in views]), rule)
+        batch = torch.cat([view.image.network_input(view.box, view.size) for view in views])
+        mean, std = (torch.tensor(values, device=batch.device).view(1, 3, 1, 1) for values in (rule.mean, rule.std))
+        batch = (batch - mean) / std
         if flip:
             batch = torch.cat([batch, batch.flip(-1)])
         maps = forward_cam(batch)
@@ -191,47 +193,48 @@ def _add_views(forward_cam: ForwardCam, views: list[_View], flip: bool, rule: In
 def _by_input_size(
     images: list[_Accumulator], settings: CamSettings, rule: InputRule
 ) -> dict[tuple[int, int], list[_View]]:
-    """The views that share a network input size; an image may be there twice when two scales round to the same."""
-    groups = defaultdict(list)
+    """The views that share a network input size: each image whole or in tiles, at each scale.
+
+    An image may stand twice in a group, when two scales round to the same size.
+    """
+    groups, tiles = defaultdict(list), settings.tiles
     for scale in settings.scales:
-        for image in images:
-            if image.item.classes:
-                for view in _views(image, scale, settings, rule):
-                    groups[view.size].append(view)
+        for image in (image for image in images if image.item.classes):
+            height, width = image.size
+            factor = scale * (settings.base / max(height, width) if settings.base else 1.0)
+            for box in tile_boxes(image.size, factor, tiles) if tiles else [Tile(0, 0, width, height)]:
+                sides = ((box.y1 - box.y0) * factor, (box.x1 - box.x0) * factor)
+                if tiles and tiles.grid == "released":
+                    sides = (tiles.crop, tiles.crop)
+                view = _View(image, box, (rule.side(sides[0]), rule.side(sides[1])))
+                groups[view.size].append(view)
     return groups
 
 
-def _views(image: _Accumulator, scale: float, settings: CamSettings, rule: InputRule) -> Iterator[_View]:
-    """The image at one scale: whole, or its tiles."""
-    height, width = image.size
-    factor = scale * (settings.base / max(height, width) if settings.base else 1.0)
-    tiles = settings.tiles
-    for box in tile_boxes(image.size, factor, tiles) if tiles else [Tile(0, 0, width, height)]:
-        sides = ((box.y1 - box.y0) * factor, (box.x1 - box.x0) * factor)
-        if tiles and tiles.grid == "released":
-            sides = (tiles.crop, tiles.crop)
-        yield _View(image, box, (rule.side(sides[0]), rule.side(sides[1])))
+class _Side(NamedTuple):
+    """One side of an image: ``pixels`` of them in ``cells`` equal cells, and the span of pixels that a view shows."""
+
+    span: Span
+    pixels: int
+    cells: int
+
+    def covered(self) -> slice:
+        """The cells whose centres lie in the span."""
+        first, last = (-((self.pixels - 2 * pixel * self.cells) // (2 * self.pixels)) for pixel in self.span)
+        return slice(first, last)
 
 
-def _covered(span: Span, whole: int, out: int) -> slice:
-    """Of ``out`` equal cells of a side of ``whole`` pixels, those whose centres lie in ``span``."""
-    first, last = (-((whole - 2 * pixel * out) // (2 * whole)) for pixel in span)
-    return slice(first, last)
-
-
-@lru_cache(maxsize=1024)
-def _resampling(
-    features: int, side: int, span: Span, whole: int, out: int, corners: bool, device: torch.device
-) -> torch.Tensor:
+@lru_cache(maxsize=1024)  # the few sizes of a data set come again and again; a matrix has some kilobytes
+def _resampling(features: int, length: int, side: _Side, corners: bool, device: torch.device) -> torch.Tensor:
     """(cells, features) float32 weights of bilinear sampling of a feature row at the centres of the covered cells.
 
-    The row covers an input of ``side`` pixels, which shows ``span`` of a side of ``whole`` pixels with ``out`` cells.
-    Coordinates beyond the outer features take their value.
+    The row covers a network input of ``length`` pixels, to which the span of ``side`` was resized. Coordinates beyond
+    the outer features take their value.
     """
-    cells = np.arange(out)[_covered(span, whole, out)]
-    begin, end = span
-    pixel = ((cells + 0.5) * whole - begin * out) * side / (out * (end - begin)) - 0.5
-    spread = (features - 1) / (side - 1) if corners else features / side
+    begin, end = side.span
+    cells = np.arange(side.cells)[side.covered()]
+    pixel = ((cells + 0.5) * side.pixels - begin * side.cells) * length / (side.cells * (end - begin)) - 0.5
+    spread = (features - 1) / (length - 1) if corners else features / length
     at = pixel * spread if corners else (pixel + 0.5) * spread - 0.5
     at = np.clip(at, 0, features - 1)
     low = np.minimum(at.astype(int), max(features - 2, 0))
@@ -240,18 +243,6 @@ def _resampling(
     weights[rows, np.minimum(low + 1, features - 1)] = at - low
     weights[rows, low] += 1 - (at - low)
     return torch.from_numpy(weights).to(device)
-
-
-def _standardise(batch: torch.Tensor, rule: InputRule) -> torch.Tensor:
-    """RGB 0-255 to what the network wants."""
-    mean, std = (torch.tensor(values, device=batch.device).view(1, 3, 1, 1) for values in (rule.mean, rule.std))
-    return (batch - mean) / std
-
-
-def _to_device(image: Image, device: torch.device) -> torch.Tensor:
-    """(H, W, 3) uint8 on the device; through pinned memory on a GPU."""
-    pixels = torch.from_numpy(np.array(image, dtype=np.uint8))
-    return pixels.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else pixels
 
 
 def _windows(items: Iterable[tuple[str, Image, tuple[int, ...]]], pixels: int) -> Iterator[list[CamItem]]:

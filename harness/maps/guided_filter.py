@@ -11,8 +11,6 @@ pixel gets the mean of the functions of all windows that hold it.
 
 from __future__ import annotations
 
-from itertools import accumulate
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -27,7 +25,7 @@ def apply_guided_filter(guide: Tensor, maps: Tensor, *, radius: int, eps: float,
     Args:
         guide: (B, 3, H, W) or (B, 1, H, W) float, in [0, 1] for the usual meaning of ``eps``.
         maps: (B, K, H, W) float, any range; all of an image share its guide.
-        radius: r; a window has 2 r + 1 pixels a side and is clipped at the border. 0 returns the maps.
+        radius: r; a window has 2 r + 1 pixels on each side and is clipped at the border. 0 returns the maps.
         eps: Ridge: structure whose variance in the guide is below it is smoothed away. Scaling the guide by k needs
             k^2 eps; a grey guide with eps equals three equal channels with 3 eps.
         subsample: Fit the affine functions on guide and maps this many times smaller.
@@ -40,12 +38,12 @@ def apply_guided_filter(guide: Tensor, maps: Tensor, *, radius: int, eps: float,
     with torch.autocast(maps.device.type, enabled=False):
         guide = guide.to(maps.dtype)
         guide = guide - guide.mean((-2, -1), keepdim=True)
-        small_guide, small_maps = _smaller(guide, subsample), _smaller(maps, subsample)
+        small_radius = max(round(radius / subsample), 1)
         slopes, offsets = guided_coefficients(
-            small_guide, small_maps, radius=max(round(radius / subsample), 1), eps=eps
+            _smaller(guide, subsample), _smaller(maps, subsample), radius=small_radius, eps=eps
         )
         count = maps.shape[1]
-        means = box_mean(torch.cat([*slopes, offsets], 1), max(round(radius / subsample), 1))
+        means = box_mean(torch.cat([*slopes, offsets], 1), small_radius)
         if subsample > 1:
             means = functional.interpolate(means, guide.shape[-2:], mode="bilinear", align_corners=False)
         out = means[:, -count:]
@@ -61,16 +59,16 @@ def guided_coefficients(guide: Tensor, maps: Tensor, *, radius: int, eps: float)
     Args:
         guide: (B, 3, H, W) or (B, 1, H, W) float.
         maps: (B, K, H, W) float.
-        radius: Of a window.
+        radius: Radius of a window.
         eps: Added to the diagonal of the guide's covariance Sigma.
 
     Returns:
-        One slope (B, K, H, W) a channel of the guide, and the offset (B, K, H, W).
+        One slope (B, K, H, W) for each channel of the guide, and the offset (B, K, H, W).
     """
     channels = [guide[:, i : i + 1] for i in range(guide.shape[1])]
     pairs = [(i, j) for i in range(len(channels)) for j in range(i, len(channels))]
     stack = [*channels, maps, *(channels[i] * channels[j] for i, j in pairs), *(channel * maps for channel in channels)]
-    means = _parts(box_mean(torch.cat(stack, 1), radius), stack)
+    means = torch.split(box_mean(torch.cat(stack, 1), radius), [part.shape[1] for part in stack], 1)
     count = len(channels)
     mean, mean_map = means[:count], means[count]
     second, cross = means[count + 1 : count + 1 + len(pairs)], means[count + 1 + len(pairs) :]
@@ -127,12 +125,6 @@ def _solve(covariance: dict[tuple[int, int], Tensor], right: list[Tensor], eps: 
         slope = torch.addcmul(slope, row[1] * scale, right[1])
         slopes.append(torch.addcmul(slope, row[2] * scale, right[2]))
     return slopes
-
-
-def _parts(joined: Tensor, like: list[Tensor]) -> list[Tensor]:
-    """Undo ``torch.cat(like, 1)``."""
-    ends = list(accumulate(part.shape[1] for part in like))
-    return [joined[:, start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
 def _smaller(x: Tensor, factor: int) -> Tensor:

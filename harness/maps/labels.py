@@ -1,4 +1,4 @@
-"""Pseudo labels on disk: one palette PNG an image, and their soft scores in one store.
+"""Pseudo labels on disk: one palette PNG per image, and their soft scores in one store.
 
 * Masks open in any image viewer with the colours that the field knows (PASCAL VOC palette).
 * Ids become file names by percent-encoding, so an id may hold slashes, blanks or any letter.

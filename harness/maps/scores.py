@@ -46,9 +46,18 @@ class ScoreWriter:
         """
         if image_id in self._entries:
             raise DataError(f"soft scores of image {image_id!r} were written twice")
-        values = _checked(image_id, scores)
+        values, classes = scores.values, scores.classes
+        problem = None
+        if values.dtype != np.float16 or values.ndim != 3 or len(values) != len(classes):
+            problem = f"must be ({len(classes)}, h, w) float16, got {values.shape} {values.dtype}"
+        elif list(classes) != sorted(set(classes)):
+            problem = f"must list each class once, ascending, got {classes}"
+        elif not np.isfinite(values).all():
+            problem = "hold NaN or infinity"
+        if problem:
+            raise DataError(f"soft scores of image {image_id!r} {problem}")
         self._entries[image_id] = {
-            "classes": [int(c) for c in scores.classes],
+            "classes": [int(c) for c in classes],
             "shape": list(values.shape[1:]),
             "size": [int(side) for side in scores.size],
             "offset": self._planes.tell(),
@@ -90,9 +99,23 @@ class ScoreReader:
 
     def __init__(self, folder: Path) -> None:
         self._folder = Path(folder)
-        self._entries = _read_index(self._folder / INDEX)
+        path, planes = self._folder / INDEX, self._folder / PLANES
+        try:
+            index = json.loads(path.read_text(encoding="utf-8"))
+            version, images = index["version"], index["images"]
+        except FileNotFoundError:
+            raise DataError(f"{path}: no soft scores here") from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{path}: damaged index of soft scores ({error})") from None
+        if version != _VERSION:
+            raise DataError(f"{path}: field 'version' is {version!r}, this release reads {_VERSION}")
+        self._entries: dict[str, dict[str, Any]] = dict(images)
         self.ids: tuple[str, ...] = tuple(self._entries)
-        self._planes = _map_planes(self._folder / PLANES, sum(map(_count, self._entries.values())))
+        promised = sum(map(_count, self._entries.values())) * _DTYPE.itemsize
+        if not planes.exists() or planes.stat().st_size != promised:
+            raise DataError(f"{planes}: missing or cut short, its index promises {promised} bytes")
+        # An empty file cannot be mapped.
+        self._planes = np.memmap(planes, dtype=_DTYPE, mode="r") if promised else np.empty(0, dtype=_DTYPE)
 
     def get(self, image_id: str) -> SoftScores | None:
         """Scores of one image as a fresh array, or ``None`` where the image has none."""
@@ -154,42 +177,7 @@ def _resize(
     return resized
 
 
-def _checked(image_id: str, scores: SoftScores) -> npt.NDArray[np.float16]:
-    """The planes of ``scores``, or a ``DataError`` that says what is wrong with them."""
-    values, classes = scores.values, scores.classes
-    problem = None
-    if values.dtype != np.float16 or values.ndim != 3 or len(values) != len(classes):
-        problem = f"must be ({len(classes)}, h, w) float16, got {values.shape} {values.dtype}"
-    elif list(classes) != sorted(set(classes)):
-        problem = f"must list each class once, ascending, got {classes}"
-    elif not np.isfinite(values).all():
-        problem = "hold NaN or infinity"
-    if problem:
-        raise DataError(f"soft scores of image {image_id!r} {problem}")
-    return values
-
-
 def _count(entry: dict[str, Any]) -> int:
-    """Numbers that one image holds."""
+    """How many numbers the planes of one image hold."""
     height, width = entry["shape"]
     return len(entry["classes"]) * int(height) * int(width)
-
-
-def _read_index(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        index = json.loads(path.read_text(encoding="utf-8"))
-        version, images = index["version"], index["images"]
-    except FileNotFoundError:
-        raise DataError(f"{path}: no soft scores here") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: damaged index of soft scores ({error})") from None
-    if version != _VERSION:
-        raise DataError(f"{path}: field 'version' is {version!r}, this release reads {_VERSION}")
-    return dict(images)
-
-
-def _map_planes(path: Path, count: int) -> npt.NDArray[np.float16]:
-    size = path.stat().st_size if path.exists() else -1
-    if size != count * _DTYPE.itemsize:
-        raise DataError(f"{path}: missing or cut short, its index promises {count * _DTYPE.itemsize} bytes")
-    return np.memmap(path, dtype=_DTYPE, mode="r") if count else np.empty(0, dtype=_DTYPE)

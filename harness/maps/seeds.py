@@ -18,7 +18,7 @@ def threshold_labels(scores: npt.NDArray[np.float32], classes: Sequence[int], th
     """Strongest class where it exceeds a constant background score.
 
     Args:
-        scores: (K, H, W) float32, one plane a class; K may be 0.
+        scores: (K, H, W) float32, one plane per class; K may be 0.
         classes: Class index of each plane.
         threshold: Background score; a tie goes to the background.
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from harness.contract import ConfigError, PseudoLabel, SoftScores
 from harness.maps import apply_guided_filter, box_mean
 from harness.maps.guided_filter import POOLED_RADIUS, guided_coefficients
-from harness.maps.refiners_guided import GuidedFilterParams, GuidedFilterRefiner
+from harness.maps.params import GuidedFilterParams
+from harness.maps.refiners import GuidedFilterRefiner
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "guided_filter.json").read_text())
 GREY, COLOUR, BOX = (VECTORS[name] for name in ("P4_guided_grey", "P5_guided_colour", "P6_box_mean"))

@@ -2,8 +2,8 @@
 
 What is unusual here:
 
-* The filters depend on the image alone: they are built once and serve every class and every call.
-* Any number of problems over the same image (one per class, say) run together.
+* The filters depend on the image alone, so they are built once and serve every class and every call.
+* Any number of problems over the same image, for example one per class, run together.
 * The same numbers come from numba on the CPU, from torch on any device, or, where it is installed, from pydensecrf2.
 """
 
@@ -36,7 +36,7 @@ class DenseCRF:
         image: (H, W, 3) uint8, RGB.
         pairwise: Kernels; each adds ``compat * K_norm Q`` to the label it supports.
         backend: ``numba`` (CPU), ``torch`` (any device) or ``pydensecrf2`` (CPU, an optional package).
-        device: Where ``torch`` computes; the others take no notice.
+        device: Where ``torch`` computes; the other backends ignore it.
 
     Raises:
         ConfigError: A standard deviation is not positive, or too small; the backend is unknown or not installed.

@@ -24,10 +24,11 @@ Ints = npt.NDArray[np.int32]
 Longs = npt.NDArray[np.int64]
 
 _CHUNKS = 64
+"""Ranges of points, or of vertices, that the threads share among themselves; enough to keep many cores busy."""
 _PARTS = 8
-"""Of the points, numbered side by side; more of them cost more in putting them together."""
+"""Parts of the points whose vertices are numbered side by side; more parts cost more when they are put together."""
 _FEW = 2
-"""Up to so many channels are summed one after another, in a register; more of them side by side."""
+"""Up to this many channels are summed one after another, each in a register; more of them are summed side by side."""
 
 
 class Lattice:
@@ -37,7 +38,7 @@ class Lattice:
         features: (d, N) float32 positions, already divided by the standard deviations.
 
     Attributes:
-        rows: Rows of each scratch buffer: one a vertex, and one that stays zero.
+        rows: Rows of each scratch buffer: one per vertex, and one that stays zero.
 
     Raises:
         ConfigError: The positions spread so far that vertices cannot be numbered in 63 bits.
@@ -53,7 +54,9 @@ class Lattice:
         self._neighbours = _find_neighbours(vertices, table, numbers, neighbour_steps(strides))
         del table, numbers
         self._starts, self._points, self._collected = _invert(self._ids, self._weights, len(vertices))
-        self._chunks = _even_chunks(self._starts)
+        # Ranges of vertices with about equally many points each.
+        self._chunks = np.searchsorted(self._starts, np.linspace(0, self._starts[-1], _CHUNKS + 1)).astype(np.int64)
+        self._chunks[-1] = len(vertices)
         self._slice_scale = np.float32(1 / (1 + 2.0**-dimensions))
         self.rows = len(vertices) + 1
         norm = np.empty((count, 1), np.float32)
@@ -70,7 +73,7 @@ class Lattice:
             values: (N, C) float32.
             weight: Factor of the filtered values.
             scratch: At least 2 * ``rows`` * C float32, overwritten.
-            add: False when what ``out`` holds does not count.
+            add: False overwrites what ``out`` holds.
         """
         size = self.rows * values.shape[1]
         grid, other = (scratch[k * size : (k + 1) * size].reshape(self.rows, -1) for k in (0, 1))
@@ -82,13 +85,6 @@ class Lattice:
         _slice(grid, self._ids, self._weights, np.float32(weight) * self._slice_scale, out, add)
 
 
-def _even_chunks(starts: Longs) -> Longs:
-    """Vertex ranges with about equally many entries."""
-    chunks = np.searchsorted(starts, np.linspace(0, starts[-1], _CHUNKS + 1)).astype(np.int64)
-    chunks[-1] = len(starts) - 1
-    return chunks
-
-
 def scales(dimensions: int) -> Floats:
     """Diagonal of the elevation matrix, with the filter's standard deviation taken out (section 3.1 and page 6)."""
     deviation = math.sqrt(2 / 3) * (dimensions + 1)
@@ -96,7 +92,9 @@ def scales(dimensions: int) -> Floats:
 
 
 def packing(lowest: Floats, highest: Floats) -> tuple[Longs, Longs]:
-    """Smallest quotient of each coordinate and its stride in a packed key; the last follows from the others.
+    """Smallest quotient of each coordinate and its stride in a packed key, each (d + 1,) int64.
+
+    The last coordinate follows from the others, so its stride is 0.
 
     Args:
         lowest: (d,) float32, the smallest position in each dimension.
@@ -106,9 +104,10 @@ def packing(lowest: Floats, highest: Floats) -> tuple[Longs, Longs]:
     bottom, top = (extreme.astype(np.float64) * scales(size - 1) for extreme in (lowest, highest))
     low, spans = [], []
     for axis in range(size - 1):
-        own = (axis * bottom[axis - 1], axis * top[axis - 1]) if axis else (0.0, 0.0)
-        low.append(math.floor((bottom[axis:].sum() - own[1]) / size) - 4)
-        spans.append(math.ceil((top[axis:].sum() - own[0]) / size) + 4 - low[-1])
+        least, most = (axis * bottom[axis - 1], axis * top[axis - 1]) if axis else (0.0, 0.0)
+        # 4 quotients beyond the positions leave room for the corners of a simplex and for their neighbours.
+        low.append(math.floor((bottom[axis:].sum() - most) / size) - 4)
+        spans.append(math.ceil((top[axis:].sum() - least) / size) + 4 - low[-1])
     if size * math.prod(spans) >= 2**63:
         raise ConfigError("standard deviations of the dense CRF are too small for this image")
     strides = [size * math.prod(spans[:axis]) for axis in range(size - 1)] + [0]
@@ -116,14 +115,14 @@ def packing(lowest: Floats, highest: Floats) -> tuple[Longs, Longs]:
 
 
 def neighbour_steps(strides: Longs) -> Longs:
-    """(d + 1, 2, d + 1) int64: what leads from a key with a given remainder to both neighbours along an axis."""
+    """(axis, side, remainder) -> what to add to a key to reach a neighbour; (d + 1, 2, d + 1) int64."""
     size = len(strides)
     steps = np.empty((size, 2, size), np.int64)
     for axis in range(size):
-        own = int(strides[axis])
-        others = int(strides.sum()) - own
-        steps[axis, 0, 1:], steps[axis, 0, 0] = own - 1, size - 1 - others
-        steps[axis, 1, :-1], steps[axis, 1, -1] = 1 - own, others - (size - 1)
+        along = int(strides[axis])
+        others = int(strides.sum()) - along
+        steps[axis, 0, 1:], steps[axis, 0, 0] = along - 1, size - 1 - others
+        steps[axis, 1, :-1], steps[axis, 1, -1] = 1 - along, others - (size - 1)
     return steps
 
 
@@ -196,7 +195,7 @@ def _enclose(elevated: Floats, floor: Longs, rank: Longs, barycentric: Floats, o
 def _slot(table: Longs, key: np.int64) -> np.int64:
     """Where ``key`` is or would go in an open-addressing table whose size is a power of two; -1 = free."""
     mask = len(table) - 1
-    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = np.uint64(key) * np.uint64(0x9E3779B97F4A7C15)  # Fibonacci hashing: 2^64 over the golden ratio
     slot = np.int64((mixed >> np.uint64(32)) & np.uint64(mask))
     while table[slot] != key and table[slot] != -1:
         slot = (slot + 1) & mask
@@ -204,28 +203,31 @@ def _slot(table: Longs, key: np.int64) -> np.int64:
 
 
 @njit(cache=True)
-def _table(known: Longs, size: int) -> tuple[Longs, Ints]:
-    """A hash table of at least ``size`` slots that finds the numbers of ``known`` keys."""
+def _table(vertices: Longs, size: int) -> tuple[Longs, Ints]:
+    """A hash table of at least ``size`` slots that holds the keys ``vertices`` and their numbers."""
     slots = 1 << 12
     while slots < size:
         slots *= 2
     table = np.full(slots, -1, np.int64)
     numbers = np.empty(slots, np.int32)
-    for number in range(len(known)):
-        slot = _slot(table, known[number])
-        table[slot] = known[number]
+    for number in range(len(vertices)):
+        slot = _slot(table, vertices[number])
+        table[slot] = vertices[number]
         numbers[slot] = number
     return table, numbers
 
 
 @njit(cache=True)
 def _number_part(keys: Longs, ids: Ints) -> int:
-    """Number the vertices of some points by themselves; their keys replace the first of ``keys``, already read."""
+    """Number the vertices of some points by themselves; how many there are.
+
+    The keys of the vertices replace the first entries of ``keys``, which have been read by then.
+    """
     count, size = keys.shape
-    known = keys.reshape(-1)
+    vertices = keys.reshape(-1)
     before = np.full(size, -1, np.int64)
-    table, numbers = _table(known[:0], 0)
-    found = 0
+    table, numbers = _table(vertices[:0], 0)
+    used = 0
     for point in range(count):
         for remainder in range(size):
             key = keys[point, remainder]
@@ -235,40 +237,41 @@ def _number_part(keys: Longs, ids: Ints) -> int:
             before[remainder] = key
             slot = _slot(table, key)
             if table[slot] == -1:
-                if 4 * found >= len(table):
-                    table, numbers = _table(known[:found], 8 * found)
+                if 4 * used >= len(table):
+                    table, numbers = _table(vertices[:used], 8 * used)
                     slot = _slot(table, key)
                 table[slot] = key
-                numbers[slot] = found
-                known[found] = key
-                found += 1
+                numbers[slot] = used
+                vertices[used] = key
+                used += 1
             ids[point, remainder] = numbers[slot]
-    return found
+    return used
 
 
 @njit(cache=True)
 def _merge(of_parts: Longs, begins: Longs, counts: Longs) -> tuple[Longs, Longs, Ints]:
     """Number the vertices of all parts together; each part's keys become these numbers.
 
-    A function of its own: compiled as part of the parallel ``_number`` it rebuilt its table at every insertion.
+    This is a function of its own because numba, compiling it inside the parallel ``_number``, rebuilt the table at
+    every insertion.
     """
     vertices = np.empty(counts.sum(), np.int64)
     table, numbers = _table(vertices[:0], 4 * counts.max())
-    found = 0
+    used = 0
     for part in range(len(counts)):
         for index in range(begins[part], begins[part] + counts[part]):
             key = of_parts[index]
             slot = _slot(table, key)
             if table[slot] == -1:
-                if 2 * found >= len(table):
-                    table, numbers = _table(vertices[:found], 4 * found)
+                if 2 * used >= len(table):
+                    table, numbers = _table(vertices[:used], 4 * used)
                     slot = _slot(table, key)
                 table[slot] = key
-                numbers[slot] = found
-                vertices[found] = key
-                found += 1
+                numbers[slot] = used
+                vertices[used] = key
+                used += 1
             of_parts[index] = numbers[slot]
-    return vertices[:found].copy(), table, numbers
+    return vertices[:used].copy(), table, numbers
 
 
 @njit(parallel=True, cache=True)
@@ -358,9 +361,9 @@ def _blur(grid: Floats, out: Floats, pairs: Ints) -> None:
     """One axis of the (1/2, 1, 1/2) blur; the last row stays zero."""
     half = np.float32(0.5)
     for vertex in prange(len(pairs)):
-        one, two = pairs[vertex, 0], pairs[vertex, 1]
+        before, after = pairs[vertex, 0], pairs[vertex, 1]
         for channel in range(grid.shape[1]):
-            out[vertex, channel] = grid[vertex, channel] + half * (grid[one, channel] + grid[two, channel])
+            out[vertex, channel] = grid[vertex, channel] + half * (grid[before, channel] + grid[after, channel])
 
 
 @njit(parallel=True, cache=True, fastmath=True)

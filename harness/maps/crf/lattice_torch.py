@@ -1,7 +1,7 @@
-"""The permutohedral lattice of ``_lattice`` in torch: same vertices and weights, on any device.
+"""The permutohedral lattice of ``lattice`` in torch: the same vertices and weights, on any device.
 
-What is unusual here: a vertex is one 64-bit integer as there, so vertices are numbered by sorting and neighbours are
-found by binary search; no hash table.
+What is unusual here: a vertex is one 64-bit integer as there, so sorting numbers the vertices and binary search finds
+their neighbours, without a hash table.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class TorchLattice:
         grid = values.new_zeros(self.vertices + 1, values.shape[1])
         for ids, weights in zip(self._ids, self._weights, strict=True):
             grid.index_add_(0, ids, values * weights[:, None])
-        for one, two in self._neighbours:
+        for before, after in self._neighbours:
             blurred = grid.clone()
-            blurred[:-1] += 0.5 * (grid[one] + grid[two])
+            blurred[:-1] += 0.5 * (grid[before] + grid[after])
             grid = blurred
         total = torch.zeros_like(values)
         for ids, weights in zip(self._ids, self._weights, strict=True):
@@ -53,42 +53,38 @@ class TorchLattice:
 
 
 def _embed(features: Tensor, low: Tensor, strides: Tensor) -> tuple[Tensor, Tensor]:
-    """Keys (d + 1, N) int64 of the enclosing simplex' vertices and barycentric weights (d + 1, N) float32."""
+    """Keys (d + 1, N) int64 of the enclosing simplex' vertices and barycentric weights (d + 1, N) float32.
+
+    The steps are those of ``lattice._embed`` for all points at once (Adams et al., pages 5, 6 and 10).
+    """
     size = len(features) + 1
-    floor, rank, part = _enclose(_elevate(features), size)
-    key = ((floor - low[:, None]) * strides[:, None]).sum(dim=0)
-    stride_of_rank = torch.empty_like(rank).scatter_(0, rank, strides[:, None].expand_as(rank))
-    climbed = (1 - stride_of_rank.flip(0)).cumsum(dim=0)
-    keys = torch.cat([key[None], key + climbed[:-1]])
-    descending = torch.empty_like(part).scatter_(0, rank, part).flip(0)
-    weights = descending - descending.roll(1, dims=0)
-    weights[0] += 1
-    return keys, weights
-
-
-def _elevate(features: Tensor) -> Tensor:
-    """(d, N) -> (d + 1, N), onto the hyperplane whose coordinates sum to zero (Adams et al., page 6)."""
-    dimensions = len(features)
-    scale = scales(dimensions)
+    scale = scales(size - 1)
     total = torch.zeros_like(features[0])
-    elevated = [total] * (dimensions + 1)
-    for axis in range(dimensions, 0, -1):
+    coordinates = [total] * size  # on the hyperplane whose coordinates sum to zero
+    for axis in range(size - 1, 0, -1):
         scaled = features[axis - 1] * float(scale[axis - 1])
-        elevated[axis] = total - axis * scaled
+        coordinates[axis] = total - axis * scaled
         total = total + scaled
-    elevated[0] = total
-    return torch.stack(elevated)
+    coordinates[0] = total
+    elevated = torch.stack(coordinates)
 
-
-def _enclose(elevated: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Quotients, ranks (both int64) and remainders over ``size`` of the nearest remainder-0 point, each (d + 1, N)."""
+    # Quotients of the nearest remainder-0 vertex, and the order of the differences to it.
     floor = (elevated * (1 / size)).round().long()
     order = (elevated - size * floor).sort(dim=0, descending=True, stable=True).indices
     places = torch.arange(size, device=elevated.device)[:, None].expand_as(order)
     rank = torch.empty_like(order).scatter_(0, order, places) + floor.sum(dim=0)
     wrap = (rank < 0).long() - (rank >= size).long()
     floor, rank = floor + wrap, rank + size * wrap
-    return floor, rank, (elevated - size * floor) * (1 / size)
+
+    key = ((floor - low[:, None]) * strides[:, None]).sum(dim=0)
+    stride_of_rank = torch.empty_like(rank).scatter_(0, rank, strides[:, None].expand_as(rank))
+    climbed = (1 - stride_of_rank.flip(0)).cumsum(dim=0)
+    keys = torch.cat([key[None], key + climbed[:-1]])
+    part = (elevated - size * floor) * (1 / size)
+    descending = torch.empty_like(part).scatter_(0, rank, part).flip(0)
+    weights = descending - descending.roll(1, dims=0)
+    weights[0] += 1
+    return keys, weights
 
 
 def _neighbours(vertices: Tensor, steps: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -100,4 +96,4 @@ def _neighbours(vertices: Tensor, steps: Tensor) -> list[tuple[Tensor, Tensor]]:
         places = torch.searchsorted(vertices, keys).clamp_(max=len(vertices) - 1)
         return torch.where(vertices[places] == keys, places, len(vertices))
 
-    return [(find(vertices + one[remainder]), find(vertices + two[remainder])) for one, two in steps]
+    return [(find(vertices + before[remainder]), find(vertices + after[remainder])) for before, after in steps]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.maps.crf.kernels import Bilateral, Gaussian
 
 _ROWS = 256
+"""Pixels of a block; their values stay in the cache of a core while several loops pass over them."""
 
 
 class NumbaSolver:
@@ -31,27 +32,33 @@ class NumbaSolver:
     """
 
     def __init__(self, image: Image, pairwise: Sequence[Gaussian | Bilateral]) -> None:
-        self._kernels = [(kernel.compat, _lattice(kernel, image)) for kernel in pairwise]
+        self._kernels = [
+            (
+                kernel.compat,
+                Lattice(kernel.features(image)) if kernel.of_image else _shared_lattice(kernel, image.shape[:2]),
+            )
+            for kernel in pairwise
+        ]
         self._of_all = np.empty((image.shape[0] * image.shape[1], 1), np.float32)
         self._messages(np.ones_like(self._of_all), self._of_all, self._scratch(1))
 
     def solve(self, probabilities: Floats, iterations: int, clip: float) -> Floats:
         """Marginals, like ``DenseCRF.infer_many``."""
-        labels = probabilities.shape[1]
-        marginals = self._mean_field(_unary(probabilities, clip), labels - 1, iterations)
-        return _with_last(marginals, labels).reshape(probabilities.shape)
-
-    def _mean_field(self, unary: Floats, group: int, iterations: int) -> Floats:
-        """Marginals (N, P * (L - 1)) float32 from the negative energies over those of the last label, overwritten."""
+        problems, labels, height, width = probabilities.shape
+        logs = np.clip(probabilities, clip, 1, dtype=np.float32)
+        np.log(logs, out=logs)
+        # Negative energies over that of the last label, and the marginals of all labels but the last.
+        unary = np.empty((height * width, problems * (labels - 1)), np.float32)
+        _against_last(logs.reshape(problems, labels, -1), unary)
         marginals, messages, scratch = unary.copy(), np.empty_like(unary), self._scratch(unary.shape[1])
-        rows = [array.reshape(-1, group) for array in (unary, messages, marginals)]
+        rows = [array.reshape(-1, labels - 1) for array in (unary, messages, marginals)]
         _softmax(rows[2])
         unary -= self._of_all
         for _ in range(iterations):
             self._messages(marginals, messages, scratch)
             _logits(*rows)
             _softmax(rows[2])
-        return marginals
+        return _with_last(marginals, labels).reshape(probabilities.shape)
 
     def _messages(self, marginals: Floats, out: Floats, scratch: Floats) -> None:
         """Write the sum over the kernels of compat * K_norm Q into ``out``; both (N, C) float32."""
@@ -64,31 +71,15 @@ class NumbaSolver:
         return np.empty(2 * channels * max((lattice.rows for _, lattice in self._kernels), default=0), np.float32)
 
 
-def _lattice(kernel: Gaussian | Bilateral, image: Image) -> Lattice:
-    if kernel.of_image:
-        return Lattice(kernel.features(image))
-    return _shared_lattice(kernel, image.shape[:2])
-
-
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2)  # upright and lying photographs
 def _shared_lattice(kernel: Gaussian | Bilateral, size: tuple[int, int]) -> Lattice:
-    """Positions are alike for all images of a size."""
+    """The lattice of a kernel on positions alone, which all images of a size share."""
     return Lattice(kernel.features(np.empty((*size, 3), np.uint8)))
-
-
-def _unary(probabilities: Floats, clip: float) -> Floats:
-    """Logarithm of p over that of the last label: (P, L, H, W) -> (N, P * (L - 1)) float32."""
-    logs = np.clip(probabilities, clip, 1, dtype=np.float32)
-    np.log(logs, out=logs)
-    problems, labels, height, width = logs.shape
-    unary = np.empty((height * width, problems * (labels - 1)), np.float32)
-    _against_last(logs.reshape(problems, labels, -1), unary)
-    return unary
 
 
 @njit(parallel=True, cache=True)
 def _against_last(logs: Floats, out: Floats) -> None:
-    """(P, L, N) -> (N, P * (L - 1)), less the last label's."""
+    """The difference of every label to the last: (P, L, N) -> ``out`` (N, P * (L - 1))."""
     problems, labels, count = logs.shape
     for block in prange((count + _ROWS - 1) // _ROWS):
         points = range(block * _ROWS, min((block + 1) * _ROWS, count))

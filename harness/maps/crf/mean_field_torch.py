@@ -30,39 +30,37 @@ class TorchSolver:
     @torch.inference_mode()
     def __init__(self, image: Image, pairwise: Sequence[Gaussian | Bilateral], device: str) -> None:
         self._device = device
-        self._kernels = [(kernel.compat, _lattice(kernel, image, device)) for kernel in pairwise]
+        self._kernels = [
+            (
+                kernel.compat,
+                TorchLattice(torch.from_numpy(kernel.features(image)).to(device))
+                if kernel.of_image
+                else _shared_lattice(kernel, image.shape[:2], device),
+            )
+            for kernel in pairwise
+        ]
 
     @torch.inference_mode()
     def solve(self, probabilities: Floats, iterations: int, clip: float) -> Floats:
         """Marginals, like ``DenseCRF.infer_many``."""
         problems, labels = probabilities.shape[:2]
-        given = torch.from_numpy(np.ascontiguousarray(probabilities, np.float32)).to(self._device)
-        logs = given.clamp(clip, 1).log().reshape(problems * labels, -1).T.contiguous()
+        unary = torch.from_numpy(np.ascontiguousarray(probabilities, np.float32)).to(self._device)
+        logs = unary.clamp(clip, 1).log().reshape(problems * labels, -1).T.contiguous()
         marginals = _softmax(logs, labels)
         for _ in range(iterations):
-            marginals = _softmax(self._messages(marginals).add_(logs), labels)
+            messages = torch.zeros_like(marginals)  # sum over the kernels of compat * K_norm Q
+            for compat, lattice in self._kernels:
+                messages.add_(lattice.filter(marginals), alpha=compat)
+            marginals = _softmax(messages.add_(logs), labels)
         return marginals.T.reshape(probabilities.shape).cpu().numpy()
-
-    def _messages(self, marginals: Tensor) -> Tensor:
-        """Sum over the kernels of compat * K_norm Q; (N, P * L) -> (N, P * L)."""
-        total = torch.zeros_like(marginals)
-        for compat, lattice in self._kernels:
-            total.add_(lattice.filter(marginals), alpha=compat)
-        return total
 
 
 def _softmax(logits: Tensor, labels: int) -> Tensor:
-    """Over each group of ``labels`` columns."""
+    """Softmax over each group of ``labels`` columns."""
     return logits.reshape(len(logits), -1, labels).softmax(dim=2).reshape(logits.shape)
 
 
-def _lattice(kernel: Gaussian | Bilateral, image: Image, device: str) -> TorchLattice:
-    if kernel.of_image:
-        return TorchLattice(torch.from_numpy(kernel.features(image)).to(device))
-    return _shared_lattice(kernel, image.shape[:2], device)
-
-
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=2)  # upright and lying photographs
 def _shared_lattice(kernel: Gaussian | Bilateral, size: tuple[int, int], device: str) -> TorchLattice:
-    """Positions are alike for all images of a size."""
+    """The lattice of a kernel on positions alone, which all images of a size share."""
     return TorchLattice(torch.from_numpy(kernel.features(np.empty((*size, 3), np.uint8))).to(device))

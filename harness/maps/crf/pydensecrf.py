@@ -1,4 +1,4 @@
-"""Mean field of the dense CRF by pydensecrf2, a package of C++ code that is optional: one label set at a time."""
+"""Mean field of the dense CRF by pydensecrf2, an optional package of C++ code: one problem at a time."""
 
 from __future__ import annotations
 
@@ -28,30 +28,23 @@ class PydensecrfSolver:
     """
 
     def __init__(self, image: Image, pairwise: Sequence[Gaussian | Bilateral]) -> None:
-        self._package = _package()
-        self._size = image.shape[:2]
+        try:
+            from pydensecrf import densecrf
+        except ImportError as error:
+            raise ConfigError(
+                f"dense_crf: backend: pydensecrf2 cannot be imported ({error}); install it or choose numba or torch"
+            ) from None
+        self._package: ModuleType = densecrf
         self._energies = [(kernel.compat, np.ascontiguousarray(kernel.features(image))) for kernel in pairwise]
 
     def solve(self, probabilities: Floats, iterations: int, clip: float) -> Floats:
         """Marginals, like ``DenseCRF.infer_many``."""
-        return np.stack([self._solve_one(problem, iterations, clip) for problem in probabilities])
-
-    def _solve_one(self, probabilities: Floats, iterations: int, clip: float) -> Floats:
-        labels, count = len(probabilities), self._size[0] * self._size[1]
-        crf = self._package.DenseCRF(count, labels)
-        energy = -np.log(np.clip(probabilities, clip, 1)).reshape(labels, count)
-        crf.setUnaryEnergy(np.ascontiguousarray(energy, np.float32))
-        for compat, features in self._energies:
-            crf.addPairwiseEnergy(features, compat=compat)
-        return np.array(crf.inference(iterations), np.float32).reshape(probabilities.shape)
-
-
-def _package() -> ModuleType:
-    try:
-        from pydensecrf import densecrf
-    except ImportError as error:
-        raise ConfigError(
-            f"dense_crf: backend: pydensecrf2 cannot be imported ({error}); install it or choose numba or torch"
-        ) from None
-    module: ModuleType = densecrf
-    return module
+        marginals = np.empty(probabilities.shape, np.float32)
+        for problem, out in zip(probabilities, marginals, strict=True):
+            energy = -np.log(np.clip(problem, clip, 1)).reshape(len(problem), -1)
+            crf = self._package.DenseCRF(energy.shape[1], len(problem))
+            crf.setUnaryEnergy(np.ascontiguousarray(energy, np.float32))
+            for compat, features in self._energies:
+                crf.addPairwiseEnergy(features, compat=compat)
+            out[:] = np.array(crf.inference(iterations), np.float32).reshape(problem.shape)
+        return marginals
