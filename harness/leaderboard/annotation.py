@@ -12,28 +12,27 @@ from __future__ import annotations
 
 import re
 
-from harness.contract.supervision import Price, Supervision
+from harness.contract.supervision import Supervision
 
 _NEED = re.compile(r"(?P<letter>[A-Z][a-z]*)(?:(?P<percent>\d[\d.e-]*)%)?(?P<auxiliary>\(aux\))?")
 
 
 def note() -> str:
-    """What stands under a table with annotation hours: the costs, those of one source together."""
+    """What stands under a table with annotation hours, the costs of each source together.
+
+    For example ``tags 1 s a class, points 22.1 s and masks 239.7 s an image (Bearman et al.)``.
+    """
     priced = [(kind, kind.price) for kind in Supervision if kind.price is not None]
-    sources = dict.fromkeys(price.source for _, price in priced)
-    costs = (_costs([entry for entry in priced if entry[1].source == source], source) for source in sources if source)
-    free = [f"{kind} 0" for kind, price in priced if not price.source]
-    return f"Annotation hours are published costs on PASCAL VOC times training images: {', '.join([*costs, *free])}."
-
-
-def _costs(priced: list[tuple[Supervision, Price]], source: str) -> str:
-    """For example ``tags 1 s a class, points 22.1 s and masks 239.7 s an image (Bearman et al.)``."""
-    units = {"class": "a class", "image": "an image"}
     parts = []
-    for per, unit in units.items():
-        costs = [f"{kind} {price.seconds:g} s" for kind, price in priced if price.per == per]
-        parts += [f"{' and '.join(costs)} {unit}"] if costs else []
-    return f"{', '.join(parts)} ({source})"
+    for source in dict.fromkeys(price.source for _, price in priced if price.source):
+        by_unit: dict[str, list[str]] = {"a class": [], "an image": []}
+        for kind, price in priced:
+            if price.source == source:
+                by_unit["a class" if price.per == "class" else "an image"].append(f"{kind} {price.seconds:g} s")
+        costs = [f"{' and '.join(kinds)} {unit}" for unit, kinds in by_unit.items() if kinds]
+        parts.append(f"{', '.join(costs)} ({source})")
+    parts += [f"{kind} 0" for kind, price in priced if not price.source]
+    return f"Annotation hours are published costs on PASCAL VOC times training images: {', '.join(parts)}."
 
 
 def annotation_hours(supervision: str, *, images: int, classes: int) -> float | None:
@@ -59,12 +58,9 @@ def annotation_hours(supervision: str, *, images: int, classes: int) -> float | 
     for kind, share in shares.items():
         if kind.price is None:
             return None
-        seconds += share * _seconds(kind, kind.price, classes, shares)
+        # Tags are free where every image has another label that names its classes anyway.
+        if kind is Supervision.TAGS and any(shares[k] == 1 and k.names_classes for k in shares if k is not kind):
+            continue
+        per_image = kind.price.seconds * (classes - 1) if kind.price.per == "class" else kind.price.seconds
+        seconds += share * per_image
     return images * seconds / 3600
-
-
-def _seconds(kind: Supervision, price: Price, classes: int, shares: dict[Supervision, float]) -> float:
-    """Seconds an image; tags are free where every image has a label that names its classes anyway."""
-    if kind is Supervision.TAGS and any(shares.get(k) == 1.0 for k in Supervision if k is not kind and k.names_classes):
-        return 0.0
-    return price.seconds * (classes - 1) if price.per == "class" else price.seconds

@@ -19,11 +19,10 @@ from harness.records import code_states
 from harness.records.groups import FULL, by_seed, settings_key
 from harness.records.reader import Run, check_same_settings, group_key, once_a_cell
 from harness.records.seeds import APART, SHARED, comparable
-from harness.scoring.confusion import Confusions
 from harness.scoring.metrics import has_scored_pixels, miou
 from harness.scoring.paired import Comparison as Compared
 from harness.scoring.paired import compare
-from harness.scoring.statistics import RowIntervals, row_intervals, seed_spread
+from harness.scoring.statistics import row_intervals, seed_spread
 
 if TYPE_CHECKING:
     from harness.contract import Claim
@@ -50,11 +49,13 @@ _ORACLE = (
 )
 _RECONSTRUCTION = "A row marked (reconstruction) rebuilds parts that no source confirms."
 _PARTIAL = "A row marked partial is of the listed seeds only, because others failed; it has no rank."
-_Made = tuple[Row, Sequence[Run]]
-"""A row and the runs that it is of."""
-
 _VERIFIED = "The numbers of a verified row were recomputed from its stored label maps and the masks (`wsss verify`)."
 _MIXED = "MIXED SETTINGS: rows of different fingerprints are not comparable; ranks are within a fingerprint."
+
+_TABLE_ORDER = {"ok": 0, "partial": 1, "timeout": 2, "failed": 3}
+
+_RowOfRuns = tuple[Row, Sequence[Run]]
+"""A row and its runs, one for each seed."""
 
 
 def build_board(
@@ -93,17 +94,20 @@ def build_board(
     if strict and warnings:
         raise ConfigError(f"--strict: {' '.join(warnings).removesuffix('.')}")
     codes = code_states.code_of_rows(named)
-    made = [(_row(group, codes.get(name), metrics), group) for name, group in named.items()]
-    rows, comparisons = _ranked(_with_percent_of_full(made))
+    rows_of_runs = [(_row(group, codes.get(name), metrics), group) for name, group in named.items()]
+    rows, comparisons = _ranked(_with_percent_of_full(rows_of_runs))
     records = [run.record for run in runs]
-    mixed = len({record.fingerprint for record in records}) > 1
     first = records[0]
+    mixed = len({record.fingerprint for record in records}) > 1
+    dataset = DatasetSummary.model_validate(first.dataset.model_dump(include=set(DatasetSummary.model_fields)))
+    columns = [metric.column for metric in metrics]
+    about = [f"{column.header}: {column.about.removesuffix('.')}." for column in columns if column.about]
     return Board(
         fingerprint=None if mixed else first.fingerprint,
         benchmark=" + ".join(sorted({record.benchmark for record in records})),
-        dataset=None if mixed else _dataset(first),
+        dataset=None if mixed else dataset,
         mixed=mixed,
-        notes=[*_notes(rows, records, comparisons, mixed=mixed), *_about(metrics)],
+        notes=[*_notes(rows, records, comparisons, mixed=mixed), *about],
         warnings=warnings,
         protocol=None if mixed else first.protocol,
         metrics={metric.name: metric.column for metric in metrics},
@@ -113,28 +117,22 @@ def build_board(
     )
 
 
-def _about(metrics: Iterable[Metric]) -> list[str]:
-    """One note for each metric that says what it is."""
-    columns = [metric.column for metric in metrics]
-    return [f"{column.header}: {column.about.removesuffix('.')}." for column in columns if column.about]
-
-
-def _dataset(record: RunRecord) -> DatasetSummary:
-    return DatasetSummary.model_validate(record.dataset.model_dump(include=set(DatasetSummary.model_fields)))
-
-
 def _notes(
     rows: Sequence[Row], records: Iterable[RunRecord], comparisons: Sequence[Comparison], *, mixed: bool
 ) -> list[str]:
+    """The sentences under the table, in the order of a reader, each where something in the table calls for it."""
+    resamples = " or ".join(map(str, sorted({record.scoring.bootstrap for record in records})))
     resolvable = {comparison.backbone: comparison.resolvable for comparison in comparisons if comparison.resolvable}
-    resamples = " or ".join(str(count) for count in sorted({_resamples(record) for record in records}))
+    points = [f"{100 * value:.1f}" for value in resolvable.values()]
+    if len(points) > 1:
+        points = [f"{value} ({backbone})" for value, backbone in zip(points, resolvable, strict=True)]
     conditional = {
         _MIXED: mixed,
         _INTERVALS.format(resamples=resamples): True,
         _RANKS: any(row.rank is not None for row in rows),
         SHARED: len({tuple(row.seeds) for row in rows if row.val_miou is not None}) > 1,
         APART: any(row.status == "ok" and row.val_miou is not None and row.rank is None for row in rows),
-        _RESOLVABLE.format(_points(resolvable)): bool(resolvable),
+        _RESOLVABLE.format(", ".join(points)): bool(points),
         _POLICIES: True,
         _ORACLE: any(row.oracle_pseudo_miou is not None for row in rows),
         annotation.note(): any(row.annotation_hours is not None for row in rows),
@@ -145,23 +143,21 @@ def _notes(
     return [note for note, holds in conditional.items() if holds]
 
 
-def _points(resolvable: dict[str, float]) -> str:
-    """For example ``1.4``, or ``1.4 (resnet18), 0.9 (mit_b0)`` where backbones differ."""
-    if len(resolvable) == 1:
-        return f"{100 * next(iter(resolvable.values())):.1f}"
-    return ", ".join(f"{100 * value:.1f} ({backbone})" for backbone, value in resolvable.items())
-
-
-def _resamples(record: RunRecord) -> int:
-    return record.scoring.bootstrap
-
-
 def _row(group: Sequence[Run], code: str | None, metrics: Sequence[Metric]) -> Row:
     """The row of one method, backbone and weights; ``group`` holds its seeds, ascending."""
     done = [run for run in group if run.record.status == "ok"]
     broken = [run.record for run in group if run.record.status != "ok"]
     record = group[0].record
-    status = "ok" if not broken else "partial" if done else broken[0].status
+    images = record.dataset.images.get("train")
+    hours = None
+    if images is not None:
+        classes = len(record.dataset.classes)
+        hours = annotation.annotation_hours(record.supervision, images=images, classes=classes)
+    error = _unscored(done)
+    if broken:
+        failure = broken[0].error
+        fields = {"kind": broken[0].status} if failure is None else failure.model_dump()
+        error = RowError(seed=broken[0].seed, **fields)
     return Row(
         rank=None,
         method=record.label,
@@ -171,32 +167,19 @@ def _row(group: Sequence[Run], code: str | None, metrics: Sequence[Metric]) -> R
         init=record.init,
         dataset=record.dataset.name,
         seeds=[run.record.seed for run in done or group],
-        status=status,
-        annotation_hours=_annotation_hours(record),
+        status="ok" if not broken else "partial" if done else broken[0].status,
+        annotation_hours=hours,
         reported=[ReportedNumber.model_validate(number.model_dump()) for number in record.reported] or None,
         fingerprint=record.fingerprint,
         init_sha256=record.init_sha256,
-        verified=all(run.verified for run in done) or None if done else None,
-        error=_error(broken[0]) if broken else _unscored(done),
+        # Not False: a row that nobody verified says nothing about itself.
+        verified=True if done and all(run.verified for run in done) else None,
+        error=error,
         reference=record.reference,
         reconstruction=record.reconstruction,
         code=code,
-        metrics=estimates(done, metrics, resamples=_resamples(record)) if done else {},
-        **(_numbers(done) if done else {}),
+        **(_numbers(done, metrics) if done else {}),
     )
-
-
-def _annotation_hours(record: RunRecord) -> float | None:
-    images = record.dataset.images.get("train")
-    classes = len(record.dataset.classes)
-    return None if images is None else annotation.annotation_hours(record.supervision, images=images, classes=classes)
-
-
-def _error(record: RunRecord) -> RowError:
-    failure = record.error
-    if failure is None:
-        return RowError(seed=record.seed, kind=record.status)
-    return RowError(seed=record.seed, **failure.model_dump())
 
 
 def _unscored(runs: Iterable[Run]) -> RowError | None:
@@ -209,122 +192,104 @@ def _unscored(runs: Iterable[Run]) -> RowError | None:
     return None
 
 
-def _numbers(runs: Sequence[Run]) -> dict[str, Any]:
-    """Every measured field of a row."""
+def _numbers(runs: Sequence[Run], metrics: Sequence[Metric]) -> dict[str, Any]:
+    """Every measured field of a row; only validation numbers go down to the classes."""
     records = [run.record for run in runs]
+    resamples = records[0].scoring.bootstrap
+    oracles = [record.oracle for record in records]
     stages = [stage for record in records for stage in record.stages]
     gpu_peaks = [stage.peak_gpu_mib for stage in stages if stage.peak_gpu_mib is not None]
+    # Two rounds may share a stage, which took its time only once.
+    seconds = [_of_all(sum, {stage.key: stage.seconds for stage in record.stages}.values()) for record in records]
     numbers: dict[str, Any] = {
-        "oracle_pseudo_miou": _mean(record.oracle.best_miou if record.oracle else None for record in records),
-        "label_coverage": _mean(record.label_coverage for record in records),
-        "seconds": _mean(_seconds(record) for record in records),
+        "oracle_pseudo_miou": _of_all(fmean, [oracle.best_miou if oracle else None for oracle in oracles]),
+        "label_coverage": _of_all(fmean, [record.label_coverage for record in records]),
+        "seconds": _of_all(fmean, seconds),
         "peak_memory_mib": _of_all(max, [stage.peak_mib for stage in stages]),
         "peak_gpu_memory_mib": max(gpu_peaks, default=None),
+        "metrics": estimates(runs, metrics, resamples=resamples),
     }
     for name in ("pseudo", "val"):
-        seeds = _seeds(runs, name)
-        if seeds and all(map(has_scored_pixels, seeds)):
-            numbers |= _scored(name, seeds, _resamples(records[0]))
+        confusions = [run.confusions(name) for run in runs]
+        scored = [found for found in confusions if found is not None and has_scored_pixels(found)]
+        if len(scored) < len(runs):
+            continue
+        intervals = row_intervals(scored, resamples=resamples)
+        seeds = [float(miou(found.total())) for found in scored]
+        value, low, high = intervals.miou
+        numbers |= {f"{name}_miou": value, f"{name}_miou_low": low, f"{name}_miou_high": high}
+        numbers[f"{name}_miou_seeds"] = seeds
+        if name == "val":
+            numbers["val_miou_seed_sd"] = seed_spread(seeds)[1]
+            numbers["class_iou"] = [ends and ends.value for ends in intervals.classes]
+            numbers["class_iou_low"] = [ends and ends.low for ends in intervals.classes]
+            numbers["class_iou_high"] = [ends and ends.high for ends in intervals.classes]
     return numbers
 
 
-def _scored(name: str, seeds: Sequence[Confusions], resamples: int) -> dict[str, Any]:
-    """The fields of one score; only those of ``val`` go down to the classes."""
-    found = row_intervals(seeds, resamples=resamples)
-    each = [float(miou(seed.total())) for seed in seeds]
-    value, low, high = found.miou
-    numbers: dict[str, Any] = {f"{name}_miou": value, f"{name}_miou_low": low, f"{name}_miou_high": high}
-    numbers[f"{name}_miou_seeds"] = each
-    return numbers | ({"val_miou_seed_sd": seed_spread(each)[1], **_class_iou(found)} if name == "val" else {})
-
-
-def _class_iou(found: RowIntervals) -> dict[str, list[float | None]]:
-    ends = {"class_iou": "value", "class_iou_low": "low", "class_iou_high": "high"}
-    return {
-        field: [None if interval is None else getattr(interval, end) for interval in found.classes]
-        for field, end in ends.items()
-    }
-
-
-def _seeds(runs: Iterable[Run], name: str) -> list[Confusions]:
-    """The confusions of every seed, or none when a seed lacks them."""
-    seeds = [run.confusions(name) for run in runs]
-    return [] if None in seeds else [seed for seed in seeds if seed is not None]
-
-
-def _seconds(record: RunRecord) -> float | None:
-    """Wall time of the distinct stages; a stage that two rounds share counts once."""
-    return _of_all(sum, list({stage.key: stage.seconds for stage in record.stages}.values()))
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
-    return _of_all(fmean, list(values))
-
-
-def _of_all(function: Callable[[list[float]], float], values: Sequence[float | None]) -> float | None:
+def _of_all(function: Callable[[list[float]], float], values: Iterable[float | None]) -> float | None:
     """``function(values)``, or ``None`` when a value is unknown or there is none: nothing is filled in."""
+    values = list(values)
     known = [value for value in values if value is not None]
     return float(function(known)) if known and len(known) == len(values) else None
 
 
-def _with_percent_of_full(rows: Sequence[_Made]) -> list[_Made]:
-    full = {settings_key(row): row for row, group in rows if _is_full(group) and row.status == "ok"}
-    return [(row.model_copy(update=_share(row, full.get(settings_key(row)))), group) for row, group in rows]
-
-
-def _share(row: Row, full: Row | None) -> dict[str, Any]:
-    """``percent_of_full`` over the seeds that both rows have; nothing where they have none in common."""
-    if full is None:
-        return {}
-    shared = [seed for seed in row.seeds if seed in full.seeds]
-    value, ceiling = _mean_of_seeds(row, shared), _mean_of_seeds(full, shared)
-    if value is None or not ceiling:
-        return {}
-    seeds = None if shared == row.seeds == full.seeds else shared
-    return {"percent_of_full": value / ceiling, "percent_of_full_seeds": seeds}
+def _with_percent_of_full(rows: Sequence[_RowOfRuns]) -> list[_RowOfRuns]:
+    """The rows with ``percent_of_full`` over the seeds that a row and ``full`` share, where they share some."""
+    full = {settings_key(row): row for row, group in rows if group[0].record.method == FULL and row.status == "ok"}
+    shares: list[_RowOfRuns] = []
+    for row, group in rows:
+        ceiling = full.get(settings_key(row))
+        shared = [seed for seed in row.seeds if ceiling and seed in ceiling.seeds]
+        value = _mean_of_seeds(row, shared)
+        best = ceiling and _mean_of_seeds(ceiling, shared)
+        if ceiling and value is not None and best:
+            seeds = None if shared == row.seeds == ceiling.seeds else shared
+            row = row.model_copy(update={"percent_of_full": value / best, "percent_of_full_seeds": seeds})
+        shares.append((row, group))
+    return shares
 
 
 def _mean_of_seeds(row: Row, seeds: Sequence[int]) -> float | None:
     """Validation mIoU of the row, mean over some of its seeds."""
     if seeds == row.seeds or row.val_miou_seeds is None:
         return row.val_miou if seeds == row.seeds else None
-    return _mean(value for seed, value in zip(row.seeds, row.val_miou_seeds, strict=True) if seed in seeds)
+    return _of_all(fmean, [value for seed, value in zip(row.seeds, row.val_miou_seeds, strict=True) if seed in seeds])
 
 
-def _is_full(group: Sequence[Run]) -> bool:
-    return group[0].record.method == FULL
-
-
-def _ranked(rows: Iterable[_Made]) -> tuple[list[Row], list[Comparison]]:
+def _ranked(rows: Iterable[_RowOfRuns]) -> tuple[list[Row], list[Comparison]]:
     """Rows in table order, by settings, rank and ``val_miou``, rows without a rank last; and the tests behind it."""
-    groups: dict[tuple[str, ...], list[_Made]] = defaultdict(list)
-    for made in sorted(rows, key=lambda made: settings_key(made[0])):
-        groups[settings_key(made[0])].append(made)
-    ranked = [_rank_group(group) for group in groups.values()]
-    return [row for rows, _ in ranked for row in rows], [found for _, found in ranked if found is not None]
+    groups: dict[tuple[str, ...], list[_RowOfRuns]] = defaultdict(list)
+    for row, runs in sorted(rows, key=lambda item: settings_key(item[0])):
+        groups[settings_key(row)].append((row, runs))
+    ranked: list[Row] = []
+    comparisons = []
+    for group in groups.values():
+        placed, comparison = _rank_group(group)
+        ranked += placed
+        comparisons += [comparison] if comparison else []
+    return ranked, comparisons
 
 
-def _rank_group(group: Iterable[_Made]) -> tuple[list[Row], Comparison | None]:
+def _rank_group(group: Iterable[_RowOfRuns]) -> tuple[list[Row], Comparison | None]:
     """Rank comparable rows; the one place that decides which of them get which rank."""
-    order = {"ok": 0, "partial": 1, "timeout": 2, "failed": 3}
-    made = sorted(
-        group,
-        key=lambda made: (order[made[0].status], -(made[0].val_miou or 0), made[0].val_miou is None, made[0].method),
+    runs_of = {row.method: runs for row, runs in group}
+    rows = sorted(
+        (row for row, _ in group),
+        key=lambda row: (_TABLE_ORDER[row.status], -(row.val_miou or 0), row.val_miou is None, row.method),
     )
-    rows = [row for row, _ in made]
-    scored = {row.method: (row, runs) for row, runs in made if row.status == "ok" and row.val_miou is not None}
-    entered = {name: scored[name][1] for name in comparable({name: row.seeds for name, (row, _) in scored.items()})}
+    scored = {row.method: row.seeds for row in rows if row.status == "ok" and row.val_miou is not None}
+    entered = comparable(scored)
     if not entered:
         return rows, None
-    resamples = _resamples(next(iter(entered.values()))[0].record)
-    compared = compare({name: by_seed(runs, VAL) for name, runs in entered.items()}, resamples=resamples)
-    placed = [row.model_copy(update=_place(row, compared)) if row.method in entered else row for row in rows]
-    placed.sort(key=lambda row: (row.rank is None, row.rank or 0))
-    return placed, _comparison(rows[0], compared)
-
-
-def _place(row: Row, compared: Compared) -> dict[str, Any]:
-    return {"rank": compared.rank(row.method), "tied_with": compared.ties(row.method)}
+    resamples = runs_of[entered[0]][0].record.scoring.bootstrap
+    compared = compare({name: by_seed(runs_of[name], VAL) for name in entered}, resamples=resamples)
+    for place, row in enumerate(rows):
+        if row.method in entered:
+            ranks = {"rank": compared.rank(row.method), "tied_with": compared.ties(row.method)}
+            rows[place] = row.model_copy(update=ranks)
+    comparison = _comparison(rows[0], compared)
+    return sorted(rows, key=lambda row: (row.rank is None, row.rank or 0)), comparison
 
 
 def _comparison(row: Row, compared: Compared) -> Comparison:

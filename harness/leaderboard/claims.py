@@ -20,7 +20,7 @@ size is shown beside the measured one; data, backbone and schedule differ, so it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from harness.leaderboard.frame import ClaimAnswer
@@ -64,7 +64,7 @@ def judge(direction: str, interval: Interval, *, size: float | None = None, rela
     if direction == ">=" and size is not None:
         bound = size
     above, below = interval.low > bound, interval.high < bound
-    name = _name(bound, relative=relative)
+    name = f"{100 * bound:g} %" if relative else f"{100 * bound:g} points" if bound else "zero"
     if direction == ">=":
         above = interval.low >= bound
     if not above and not below:
@@ -82,19 +82,15 @@ def _judge_equal(interval: Interval, bound: float, zone: float) -> Judgement:
     return Judgement("unresolved", f"the interval reaches in and out of {name} around equal")
 
 
-def _name(bound: float, *, relative: bool) -> str:
-    return f"{100 * bound:g} %" if relative else f"{100 * bound:g} points" if bound else "zero"
-
-
 def claims_of(plugins: PluginManager, runs: Iterable[Run]) -> list[Claim]:
     """Every claim on a card of a plugin that took part in one of the runs, each once, in order of registration."""
     present = {info.name for run in runs for info in run.record.plugins}
-    found: list[Claim] = []
+    claims: list[Claim] = []
     for kind in ("method", "generator", "refiner", "segmenter"):
         for name, record in plugins.records(kind).items():
             if record.card is not None and plugins.provider(kind, name).name in present:
-                found += [claim for claim in record.card.claims if claim not in found]
-    return found
+                claims += [claim for claim in record.card.claims if claim not in claims]
+    return claims
 
 
 def answer_claims(runs: Sequence[Run], claims: Iterable[Claim]) -> list[ClaimAnswer]:
@@ -112,18 +108,17 @@ def answer_claims(runs: Sequence[Run], claims: Iterable[Claim]) -> list[ClaimAns
     groups: dict[Settings, list[Run]] = {}
     for run in sorted(runs, key=lambda run: (settings_key(run.record), run.record.seed)):
         groups.setdefault(settings_key(run.record), []).append(run)
-    answers = [answer for claim in claims for answer in _answers(claim, groups)]
+    answers: list[ClaimAnswer] = []
+    for claim in claims:
+        rows = [(_row(group, claim.left), _row(group, claim.right)) for group in groups.values()]
+        complete = [(left, right) for left, right in rows if left and right]
+        answers += [_answer(claim, left, right) for left, right in complete]
+        if not complete:
+            sides = ((claim.left, 0), (claim.right, 1))
+            missing = [name for name, side in sides if not any(pair[side] for pair in rows)]
+            reason = f"no row {' and no row '.join(missing)}" if missing else "the rows have different settings"
+            answers.append(_refusal(claim, reason))
     return sorted(answers, key=lambda answer: not answer.answered)
-
-
-def _answers(claim: Claim, groups: Mapping[Settings, Sequence[Run]]) -> list[ClaimAnswer]:
-    rows = [(_row(group, claim.left), _row(group, claim.right)) for group in groups.values()]
-    complete = [(left, right) for left, right in rows if left and right]
-    if complete:
-        return [_answer(claim, left, right) for left, right in complete]
-    missing = [name for name, place in ((claim.left, 0), (claim.right, 1)) if not any(pair[place] for pair in rows)]
-    reason = f"no row {' and no row '.join(missing)}" if missing else "the rows have different settings"
-    return [_refusal(claim, reason)]
 
 
 def _row(group: Sequence[Run], name: str) -> list[Run]:
@@ -134,24 +129,24 @@ def _row(group: Sequence[Run], name: str) -> list[Run]:
 
 
 def _answer(claim: Claim, left: Sequence[Run], right: Sequence[Run]) -> ClaimAnswer:
+    """The answer of two comparable rows, or why they have none."""
     backbone = left[0].record.backbone
     score = SCORES.get(claim.metric)
     if score is None:
         return _refusal(claim, f"{claim.metric} is not measured", backbone)
-    found = []
+    sides = []
     for name, runs in ((claim.left, left), (claim.right, right)):
         scored = by_seed(runs, score)
         if not scored:
             status = next((run.record.status for run in runs if run.record.status != "ok"), None)
             return _refusal(claim, f"row {name} {status or f'has no {claim.metric}'}", backbone)
-        found.append(scored)
-    resamples = left[0].record.scoring.bootstrap
-    interval = pair_interval(*found, relative=claim.relative, resamples=resamples)
+        sides.append(scored)
+    shared = sorted(sides[0].keys() & sides[1].keys())
+    interval = pair_interval(*sides, relative=claim.relative, resamples=left[0].record.scoring.bootstrap)
     if interval is None:
-        shared = found[0].keys() & found[1].keys()
         return _refusal(claim, f"row {claim.right} is at zero" if shared else "the rows share no seed", backbone)
     judgement = judge(claim.direction, interval, size=claim.size, relative=claim.relative)
-    return _described(claim, judgement, backbone, interval, sorted(found[0].keys() & found[1].keys()))
+    return _described(claim, judgement, backbone, interval, shared)
 
 
 def _refusal(claim: Claim, reason: str, backbone: str | None = None) -> ClaimAnswer:

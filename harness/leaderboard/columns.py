@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 from harness.leaderboard.frame import Board, ClaimAnswer, MetricColumn, Row
@@ -51,10 +52,6 @@ def _reported(row: Row) -> str | None:
     return None if number is None else f"{percent(number.value)} ({reported_protocol(number)})"
 
 
-def _seeds(row: Row) -> str:
-    return names_of(row.seeds) if len(row.seeds) == 1 else " ".join(map(str, row.seeds))
-
-
 def _of_full(row: Row) -> str | None:
     """The share, with its seeds where they are not all seeds of both rows."""
     seeds = row.percent_of_full_seeds
@@ -90,13 +87,18 @@ YEAR = Column("year", lambda row: None if row.year is None else str(row.year))
 SUPERVISION = Column("supervision", lambda row: row.supervision, number=False)
 BACKBONE = Column("backbone", lambda row: row.backbone, number=False)
 INIT = Column("init", lambda row: row.init, number=False)
-SEEDS = Column("seeds", lambda row: _seeds(row), number=False)
+SEEDS = Column(
+    "seeds",
+    # A lone number could be taken for how many seeds there are.
+    lambda row: names_of(row.seeds) if len(row.seeds) == 1 else " ".join(map(str, row.seeds)),
+    number=False,
+)
 PSEUDO = Column("pseudo mIoU (train)", lambda row: interval(row.pseudo_miou, row.pseudo_miou_low, row.pseudo_miou_high))
 PSEUDO_SHORT = Column("pseudo mIoU (train)", lambda row: percent(row.pseudo_miou))
 ORACLE = Column("oracle pseudo mIoU (train, diagnosis)", lambda row: percent(row.oracle_pseudo_miou))
 VAL = Column("val mIoU", lambda row: interval(row.val_miou, row.val_miou_low, row.val_miou_high))
 SEED_SD = Column("seed sd", lambda row: _decimals(row.val_miou_seed_sd and 100 * row.val_miou_seed_sd, 2))
-OF_FULL = Column("% of full", lambda row: _of_full(row))
+OF_FULL = Column("% of full", _of_full)
 HOURS = Column(
     "annotation h", lambda row: _decimals(row.annotation_hours, 1 if (row.annotation_hours or 0) >= 10 else 2)
 )
@@ -120,20 +122,16 @@ def main_columns(board: Board) -> list[Column]:
 def terminal_columns(board: Board) -> list[Column]:
     """The columns for a terminal, the most important first; a table shows as many of them as fit."""
     several = len({row.backbone for row in board.rows}) > 1
-    seeds = [SEED_SD] if any(row.val_miou_seed_sd is not None for row in board.rows) else []
-    optional = [PSEUDO_SHORT, *seeds, OF_FULL, *([] if several else [BACKBONE]), HOURS, SECONDS]
-    first = [METHOD, VAL, RANK, _seeds_in_short(board)]
-    return [*first, *([BACKBONE] if several else []), *_conditional(board), SUPERVISION, *optional]
-
-
-def _seeds_in_short(board: Board) -> Column:
-    """How many seeds, and which where rows differ in them."""
-    name = count_of if same_seeds(board.rows) else names_of
-    return Column("seeds", lambda row: name(row.seeds), number=False)
+    spread = [SEED_SD] if any(row.val_miou_seed_sd is not None for row in board.rows) else []
+    seeds_in_short = count_of if same_seeds(board.rows) else names_of
+    seeds = Column("seeds", lambda row: seeds_in_short(row.seeds), number=False)
+    optional = [PSEUDO_SHORT, *spread, OF_FULL, *([] if several else [BACKBONE]), HOURS, SECONDS]
+    first = [METHOD, VAL, RANK, seeds, *([BACKBONE] if several else [])]
+    return [*first, *_conditional(board), SUPERVISION, *optional]
 
 
 def same_seeds(rows: Iterable[Row]) -> bool:
-    """Whether all rows are of the same seeds."""
+    """Whether all rows have the same seeds."""
     return len({tuple(row.seeds) for row in rows}) <= 1
 
 
@@ -150,12 +148,12 @@ def class_columns(board: Board) -> list[Column]:
     """Method, backbone and one column of validation IoU for each class; none when no row has them."""
     if board.dataset is None or all(row.class_iou is None for row in board.rows):
         return []
-    classes = [Column(name, _class_text(index)) for index, name in enumerate(board.dataset.classes)]
+
+    def text(row: Row, index: int) -> str | None:
+        return percent(row.class_iou[index]) if row.class_iou else None
+
+    classes = [Column(name, partial(text, index=index)) for index, name in enumerate(board.dataset.classes)]
     return [METHOD, BACKBONE, *classes]
-
-
-def _class_text(index: int) -> Callable[[Row], str | None]:
-    return lambda row: percent(row.class_iou[index]) if row.class_iou else None
 
 
 CLAIM_HEADERS = ("claim", "metric", "reported", "measured", "verdict", "why")
@@ -163,7 +161,10 @@ CLAIM_HEADERS = ("claim", "metric", "reported", "measured", "verdict", "why")
 
 def claim_cells(answer: ClaimAnswer) -> tuple[str, ...]:
     """The texts of one claim below ``CLAIM_HEADERS``; differences in points, ratios in per cent."""
-    amount = _ratio if answer.relative else _difference
+
+    def amount(value: float) -> str:
+        return f"{100 * value:.1f} %" if answer.relative else f"{100 * value:+.1f}"
+
     measured = None
     if answer.measured is not None and answer.low is not None and answer.high is not None:
         measured = f"{amount(answer.measured)} [{amount(answer.low)}, {amount(answer.high)}]"
@@ -189,14 +190,6 @@ def claim_reported(answer: ClaimAnswer, amount: Callable[[float], str]) -> str:
     if answer.reported is None:
         return "direction only"
     return f"{amount(answer.reported)} ({answer.setting})" if answer.setting else amount(answer.reported)
-
-
-def _difference(value: float) -> str:
-    return f"{100 * value:+.1f}"
-
-
-def _ratio(value: float) -> str:
-    return f"{100 * value:.1f} %"
 
 
 def title(board: Board) -> str:

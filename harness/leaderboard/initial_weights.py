@@ -24,10 +24,9 @@ def with_initial_weights(supervision: str, init: str) -> str:
     """
     if supervision == "none":  # a row that learns nothing has no weights to speak of
         return supervision
-    saw = (_pixel_labelled(part.strip()) for part in re.split(r"[,;+]|\band\b|\bthen\b|->", init))
-    return " + ".join([supervision, *(f"{name} F init" for name in dict.fromkeys(filter(None, saw)))])
-
-
-def _pixel_labelled(part: str) -> str | None:
-    found = _PIXEL_LABELLED.search(part)
-    return found[0] if found and not _WITHOUT_MASKS.search(part) else None
+    saw_masks: list[str] = []
+    for part in re.split(r"[,;+]|\band\b|\bthen\b|->", init):
+        data_set = _PIXEL_LABELLED.search(part)
+        if data_set and not _WITHOUT_MASKS.search(part) and data_set[0] not in saw_masks:
+            saw_masks.append(data_set[0])
+    return " + ".join([supervision, *(f"{name} F init" for name in saw_masks)])

@@ -7,7 +7,7 @@ when a table is made, with the default parameters of the record.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from harness.records.reader import Run
     from harness.registry import PluginManager
     from harness.scoring.measure import PerImage, Scored
-    from harness.scoring.metrics import Values
 
 _SCORE = {"labels": "pseudo", "predictions": "val"}
 """The score of a record that a metric of labels or of predictions is computed from."""
@@ -72,22 +71,26 @@ def estimates(runs: Sequence[Run], metrics: Iterable[Metric], *, resamples: int)
     asked: dict[str, list[Metric]] = defaultdict(list)
     for metric in metrics:
         asked[metric.score].append(metric)
-    found: dict[str, Estimate] = {}
+    values: dict[str, Estimate] = {}
     for score, group in asked.items():
         counted = set(runs[0].record.scoring.counts)
         group = [metric for metric in group if counted.issuperset(metric.record.counts)]
         kinds = sorted({kind for metric in group for kind in metric.record.counts})
-        seeds = [_scored(run, score, kinds) for run in runs]
-        known = [scored for scored in seeds if scored is not None]
-        if not group or not known or len(known) < len(runs):
+        seeds = _scored(runs, score, kinds)
+        if not group or seeds is None:
             continue
-        measures = [
-            Measure(metric.record.name, _build(metric.record), ("confusion", *metric.record.counts)) for metric in group
-        ]
-        for metric, interval in zip(group, measured(known, measures, resamples=resamples), strict=True):
+        measures = []
+        for metric in group:
+            name = metric.record.name
+            function = resolve(metric.record.factory)(build_params(metric.record, {}, where="--columns"))
+            if not callable(function):
+                kind = type(function).__name__
+                raise PluginError(f"metric {name!r}: its factory must return a function, got {kind}")
+            measures.append(Measure(name, function, ("confusion", *metric.record.counts)))
+        for metric, interval in zip(group, measured(seeds, measures, resamples=resamples), strict=True):
             if interval is not None:
-                found[metric.name] = Estimate(**interval._asdict())
-    return found
+                values[metric.name] = Estimate(**interval._asdict())
+    return values
 
 
 def check_counted(runs: Iterable[Run], metrics: Iterable[Metric]) -> None:
@@ -107,16 +110,14 @@ def check_counted(runs: Iterable[Run], metrics: Iterable[Metric]) -> None:
             )
 
 
-def _scored(run: Run, score: str, kinds: Iterable[str]) -> Scored | None:
-    """The confusions of a score and its counts of ``kinds``, or ``None`` when the run lacks one of them."""
-    found: dict[str, PerImage | None] = {"confusion": run.confusions(score)}
-    found |= {kind: run.counts(score, kind) for kind in kinds}
-    known = {name: counted for name, counted in found.items() if counted is not None}
-    return known if len(known) == len(found) else None
-
-
-def _build(record: MetricRecord) -> Callable[..., Values]:
-    metric: Callable[..., Values] = resolve(record.factory)(build_params(record, {}, where="--columns"))
-    if not callable(metric):
-        raise PluginError(f"metric {record.name!r}: its factory must return a function, got {type(metric).__name__}")
-    return metric
+def _scored(runs: Iterable[Run], score: str, kinds: Sequence[str]) -> list[Scored] | None:
+    """The confusions of a score and its counts of ``kinds`` for each run, or ``None`` when a run lacks one of them."""
+    seeds: list[Scored] = []
+    for run in runs:
+        counts: dict[str, PerImage | None] = {"confusion": run.confusions(score)}
+        counts |= {kind: run.counts(score, kind) for kind in kinds}
+        present = {name: counted for name, counted in counts.items() if counted is not None}
+        if len(present) < len(counts):
+            return None
+        seeds.append(present)
+    return seeds

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 
 import pandas as pd
 import tabulate
@@ -78,7 +79,13 @@ def to_markdown(board: Board) -> str:
     if columns := class_columns(board):
         parts += ["## Validation IoU by class", _CLASSES, _table(board, columns, "pipe", _markdown_text, null="—")]
     if board.claims:
-        parts += ["## Claims of the papers", _CLAIMS, *_claims(board)]
+        parts += ["## Claims of the papers", _CLAIMS]
+        cells = [[_markdown_text(text) for text in claim_cells(answer)] for answer in board.listed_claims]
+        if cells:
+            frame = pd.DataFrame(cells, columns=list(CLAIM_HEADERS), dtype=object)
+            parts.append(frame.to_markdown(index=False, tablefmt="pipe", disable_numparse=True))
+        if board.folded_claims:
+            parts.append(board.folded_claims)
     return "\n\n".join(parts) + "\n"
 
 
@@ -86,18 +93,18 @@ def to_latex(board: Board) -> str:
     """A ``tabular`` for the package ``booktabs`` under comments that explain it."""
     comments = "\n".join(f"% {one_line(note)}" for note in [title(board), _PREAMBLE, *board.notes])
     table = _table(board, chosen(board) or main_columns(board), "latex_booktabs", one_line, null="--")
-    below = "".join(f"\n\n\\noindent {_latex_text(warning)}" for warning in board.warnings)
-    return f"{comments}\n{_latex_rows(table)}{below}\n"
-
-
-def _latex_text(text: str) -> str:
-    """A text outside the table with LaTeX's special characters escaped, as those of the table are."""
-    return "".join(tabulate.LATEX_ESCAPE_RULES.get(char, char) for char in one_line(text))
+    # A row that starts with [ or * would be read as an argument of the line break before it.
+    table = re.sub(r"^( *)(?=[\[*])", r"\1{}", table, flags=re.MULTILINE)
+    warnings = [one_line(warning) for warning in board.warnings]
+    # Texts outside the table are escaped by the rules that tabulate applies to those inside.
+    escaped = ["".join(tabulate.LATEX_ESCAPE_RULES.get(char, char) for char in warning) for warning in warnings]
+    below = "".join(f"\n\n\\noindent {warning}" for warning in escaped)
+    return f"{comments}\n{table}{below}\n"
 
 
 def to_csv(board: Board) -> str:
-    """One line a row: the fields of the schema, seeds separated by blanks, one reported number with its settings."""
-    frame = pd.DataFrame([_flat(row) | _metrics(row, board.metrics) for row in board.rows], dtype=object)
+    """One line per row: the fields of the schema, seeds separated by blanks, one reported number with its settings."""
+    frame = pd.DataFrame([_flat(row, board.metrics) for row in board.rows], dtype=object)
     return frame[chosen_fields(board, frame.columns)].to_csv(index=False, lineterminator="\n")
 
 
@@ -106,59 +113,38 @@ def to_json(board: Board) -> str:
     return dump_json(board.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
 
 
-def _flat(row: Row) -> dict[str, object]:
+def _flat(row: Row, metrics: Iterable[str]) -> dict[str, object]:
+    """The cells of a line of a CSV file; of each metric that was asked for the value and the ends of its interval."""
     number = closest_reported(row)
     shared = row.percent_of_full_seeds
-    cells = row.model_dump(mode="json", exclude=_NESTED) | {
+    cells: dict[str, object] = row.model_dump(mode="json", exclude=_NESTED) | {
         "seeds": " ".join(map(str, row.seeds)),
         "reported": number and number.value,
         "reported_protocol": number and reported_protocol(number),
         "error": row.error and row.error.kind,
         **({} if shared is None else {"percent_of_full_seeds": " ".join(map(str, shared))}),
     }
+    for name in metrics:
+        value = row.metrics.get(name)
+        cells |= {name: value and value.value, f"{name}_low": value and value.low, f"{name}_high": value and value.high}
     return {name: _csv_text(cell) if isinstance(cell, str) else cell for name, cell in cells.items()}
 
 
-def _metrics(row: Row, names: Iterable[str]) -> dict[str, object]:
-    """Value and ends of the interval of each metric that was asked for."""
-    cells: dict[str, object] = {}
-    for name in names:
-        found = row.metrics.get(name)
-        cells |= {name: found and found.value, f"{name}_low": found and found.low, f"{name}_high": found and found.high}
-    return cells
-
-
-def _claims(board: Board) -> list[str]:
-    """The table of the listed claims, if there are any, and the number of the others."""
-    cells = [[_markdown_text(text) for text in claim_cells(answer)] for answer in board.listed_claims]
-    frame = pd.DataFrame(cells, columns=list(CLAIM_HEADERS), dtype=object)
-    table = [frame.to_markdown(index=False, tablefmt="pipe", disable_numparse=True)] if cells else []
-    return table + ([board.folded_claims] if board.folded_claims else [])
-
-
 def _table(board: Board, columns: Sequence[Column], form: str, escape: Callable[[str], str], *, null: str) -> str:
-    cells = [[_cell(column.text(row), escape, null) for column in columns] for row in board.rows]
+    texts = [[column.text(row) for column in columns] for row in board.rows]
+    cells = [[null if text is None else escape(text) for text in line] for line in texts]
     frame = pd.DataFrame(cells, columns=[escape(column.header) for column in columns], dtype=object)
     alignment = ["right" if column.number else "left" for column in columns]
     return frame.to_markdown(index=False, tablefmt=form, disable_numparse=True, colalign=alignment)
 
 
-def _cell(text: str | None, escape: Callable[[str], str], null: str) -> str:
-    return null if text is None else escape(text)
-
-
 def _csv_text(value: str) -> str:
     """A text that no spreadsheet takes for a formula: one that begins like a formula gets an apostrophe in front."""
     text = one_line(value)
-    return f"'{text}" if text.startswith(_FORMULA) and not _is_number(text) else text
-
-
-def _is_number(text: str) -> bool:
-    try:
+    with suppress(ValueError):
         float(text)
-    except ValueError:
-        return False
-    return True
+        return text
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _markdown_text(text: str) -> str:
@@ -166,11 +152,6 @@ def _markdown_text(text: str) -> str:
     for mark, escaped in _MARKDOWN:
         text = re.sub(mark, escaped, text)
     return one_line(text)
-
-
-def _latex_rows(table: str) -> str:
-    """Rows that start with ``[`` or ``*`` would be an argument of the line break before them."""
-    return re.sub(r"^( *)(?=[\[*])", r"\1{}", table, flags=re.MULTILINE)
 
 
 def _factory(render: Render) -> Callable[[object], Render]:

@@ -57,15 +57,15 @@ def select_settings(runs: Iterable[Run], wanted: Settings) -> Selection:
         ConfigError: There are none; says what the settings of the records that there are differ in.
     """
     runs = list(runs)
-    own = [run for run in runs if run.record.benchmark == wanted.benchmark]
-    if not own:
-        known = ", ".join(sorted({run.record.benchmark for run in runs}))
-        raise ConfigError(f"no run records of benchmark {wanted.benchmark!r}; there are records of: {known}")
     by_fingerprint: dict[str, list[Run]] = {}
-    for run in own:
-        by_fingerprint.setdefault(run.record.fingerprint, []).append(run)
+    for run in runs:
+        if run.record.benchmark == wanted.benchmark:
+            by_fingerprint.setdefault(run.record.fingerprint, []).append(run)
+    if not by_fingerprint:
+        benchmarks = ", ".join(sorted({run.record.benchmark for run in runs}))
+        raise ConfigError(f"no run records of benchmark {wanted.benchmark!r}; there are records of: {benchmarks}")
     selected = by_fingerprint.pop(wanted.fingerprint, [])
-    others = [_other(found[0], wanted) for _, found in sorted(by_fingerprint.items())]
+    others = [_other(other[0], wanted) for _, other in sorted(by_fingerprint.items())]
     if not selected:
         raise ConfigError(
             f"no run records of {wanted.source} (benchmark {wanted.benchmark}, fingerprint {wanted.fingerprint[:8]}); "
@@ -74,47 +74,36 @@ def select_settings(runs: Iterable[Run], wanted: Settings) -> Selection:
     sentences = [f"records of other settings are not shown: {'; '.join(others)}"] if others else []
     if others:
         sentences.insert(0, f"shown: records of {wanted.source}, fingerprint {wanted.fingerprint[:8]}")
-    return Selection(selected, [*sentences, *_other_parameters(selected, wanted)])
+    parameters: dict[str, str] = {}
+    for run in selected:
+        label = run.record.label
+        if label in wanted.rows and label not in parameters:
+            recorded = run.record.model_dump(mode="json", include={"params", "rounds"})
+            field, value, now = next(differing_fields(recorded, wanted.rows[label]), ("", "", ""))
+            if field:
+                parameters[label] = f"row {label}: its records are of {field} {value}, {wanted.source} says {now}"
+    return Selection(selected, [*sentences, *parameters.values()])
 
 
 def _other(run: Run, wanted: Settings) -> str:
     """What another fingerprint differs in and how its table is shown, seen from one of its runs."""
     record = run.record
     recorded = {"protocol": record.protocol, "dataset": record.dataset.model_dump(exclude={"show_images"})}
-    found = list(differing_fields(recorded, {"protocol": wanted.protocol, "dataset": wanted.dataset}))
-    found.sort(key=lambda item: (not item[0].startswith("protocol."), item[0].startswith("dataset.digests.")))
-    spelled = ", ".join(_difference(*item) for item in found[:_SPELLED])
-    more = f" and {len(found) - _SPELLED} more fields" if len(found) > _SPELLED else ""
-    options = [f"-o {field}={value}" for field, value, _ in found if _is_option(field, value)]
-    also = f"{' '.join(options)} or " if found and len(options) == len(found) <= _SPELLED else ""
+    changes = list(differing_fields(recorded, {"protocol": wanted.protocol, "dataset": wanted.dataset}))
+    changes.sort(key=lambda item: (not item[0].startswith("protocol."), item[0].startswith("dataset.digests.")))
+    parts = []
+    options = []
+    for field, value, here in changes[:_SPELLED]:
+        long = max(len(value), len(here)) > _LONGEST
+        parts.append(f"{field} differs" if long else f"{field} is {value}, not {here}")
+        if field.startswith("protocol.") and _PLAIN.fullmatch(value):
+            options.append(f"-o {field}={value}")
+    more = f" and {len(changes) - _SPELLED} more fields" if len(changes) > _SPELLED else ""
+    # Overrides are only named where they alone lead to the other settings.
+    also = f"{' '.join(options)} or " if changes and len(options) == len(changes) else ""
     where = shlex.quote(str(run.path.parent))
-    difference = f"{spelled}{more}" if found else "no recorded field differs"
+    difference = f"{', '.join(parts)}{more}" if changes else "no recorded field differs"
     return f"{record.fingerprint[:8]} ({difference}; show them with {also}`wsss leaderboard {where}`)"
-
-
-def _difference(field: str, value: str, here: str) -> str:
-    """For example ``lr is 0.02, not 0.01``; hashes and whole sections are not spelled out."""
-    long = max(len(value), len(here)) > _LONGEST
-    return f"{field} differs" if long else f"{field} is {value}, not {here}"
-
-
-def _is_option(field: str, value: str) -> bool:
-    return field.startswith("protocol.") and _PLAIN.fullmatch(value) is not None
-
-
-def _other_parameters(runs: Sequence[Run], wanted: Settings) -> list[str]:
-    """A sentence for each row whose records were computed with other parameters than the file has now."""
-    found: dict[str, str] = {}
-    for run in runs:
-        here = wanted.rows.get(run.record.label)
-        made = run.record.model_dump(mode="json", include={"params", "rounds"})
-        if here is not None and run.record.label not in found:
-            for field, value, now in differing_fields(made, here):
-                found[run.record.label] = (
-                    f"row {run.record.label}: its records are of {field} {value}, {wanted.source} says {now}"
-                )
-                break
-    return list(found.values())
 
 
 def source_text(config: Path, overrides: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from rich.text import Text
 from harness.common.text import one_line
 from harness.leaderboard.chosen import chosen
 from harness.leaderboard.columns import CLAIM_HEADERS, STATUS, Column, claim_cells, terminal_columns, title
-from harness.leaderboard.frame import Board, ClaimAnswer, Row
+from harness.leaderboard.frame import Board, Row
 from harness.records.seeds import APART, SHARED
 
 if TYPE_CHECKING:
@@ -41,7 +41,18 @@ class BoardTable:
         shown = fitting(columns, self.board.rows, options.max_width)
         shown = sorted(shown, key=asked.index) if asked else shown
         hidden = [column.header for column in columns if column not in shown]
-        yield _table(self.board, shown, hidden, options.max_width)
+        notes = [*self.board.notes[:1], *(note for note in (SHARED, APART) if note in self.board.notes)]
+        notes += [f"Not shown for lack of width: {', '.join(hidden)}."] if hidden else []
+        below = Text("\n".join(notes))
+        for warning in self.board.warnings:
+            below.append(f"\n{warning}", style="bold yellow")
+        table = Table(title=Text(one_line(title(self.board)), style="table.title"), caption=below)
+        for column, width in zip(shown, _widths(shown, self.board.rows, options.max_width), strict=True):
+            table.add_column(Text(column.header), justify="right" if column.number else "left", width=width)
+        for row in self.board.rows:
+            style = _STYLES[row.status] or ("dim" if row.reference else "")
+            table.add_row(*(Text(_shown(column, row)) for column in shown), style=style)
+        yield table
 
 
 def to_rich(board: Board) -> BoardTable:
@@ -55,7 +66,9 @@ def claims_to_rich(board: Board) -> Table:
     for header in CLAIM_HEADERS:
         table.add_column(header, overflow="fold")
     for answer in board.listed_claims:
-        table.add_row(*_claim_texts(answer))
+        cells = zip(CLAIM_HEADERS, claim_cells(answer), strict=True)
+        styles = {"verdict": _VERDICTS[answer.verdict]}
+        table.add_row(*(Text(one_line(text), style=styles.get(header, "")) for header, text in cells))
     return table
 
 
@@ -94,7 +107,7 @@ def _width(column: Column, rows: Iterable[Row], *, whole: bool = False) -> int:
 def _widths(columns: Iterable[Column], rows: list[Row], width: int) -> list[int]:
     """The width of each column: header and sentences on one line where there is room, from the left."""
     widths = [_width(column, rows) for column in columns]
-    spare = width - 1 - sum(one + 3 for one in widths)
+    spare = width - 1 - sum(widths) - 3 * len(widths)
     for place, column in enumerate(columns):
         wider = _width(column, rows, whole=True) - widths[place]
         if wider <= spare:
@@ -103,35 +116,5 @@ def _widths(columns: Iterable[Column], rows: list[Row], width: int) -> list[int]
     return widths
 
 
-def _table(board: Board, columns: list[Column], hidden: list[str], width: int) -> Table:
-    more = [f"Not shown for lack of width: {', '.join(hidden)}."] if hidden else []
-    table = Table(title=Text(one_line(title(board)), style="table.title"), caption=_below(board, more))
-    for column, wide in zip(columns, _widths(columns, board.rows, width), strict=True):
-        table.add_column(Text(column.header), justify="right" if column.number else "left", width=wide)
-    for row in board.rows:
-        table.add_row(*(Text(_shown(column, row)) for column in columns), style=_style(row))
-    return table
-
-
-def _below(board: Board, more: Iterable[str]) -> Text:
-    """What stands under the table: how to read it, what is not shown, and what is wrong with it."""
-    text = Text("\n".join([*board.notes[:1], *(note for note in (SHARED, APART) if note in board.notes), *more]))
-    for warning in board.warnings:
-        text.append(f"\n{warning}", style="bold yellow")
-    return text
-
-
 def _shown(column: Column, row: Row) -> str:
     return one_line(column.text(row) or _NONE)
-
-
-def _style(row: Row) -> str:
-    return _STYLES[row.status] or ("dim" if row.reference else "")
-
-
-def _claim_texts(answer: ClaimAnswer) -> list[Text]:
-    styles = {"verdict": _VERDICTS[answer.verdict]}
-    return [
-        Text(one_line(text), style=styles.get(header, ""))
-        for header, text in zip(CLAIM_HEADERS, claim_cells(answer), strict=True)
-    ]
