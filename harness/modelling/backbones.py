@@ -59,28 +59,21 @@ def backbone_config(record: BackboneRecord, output_stride: int) -> dict[str, Any
     return dict(resolve(record.factory)(output_stride))
 
 
-_MOBILENET_STRIDES = {
-    32: ((1, 2, 2, 2, 1, 2, 1), (1, 1, 1, 1, 1, 1, 1)),
-    16: ((1, 2, 2, 2, 1, 1, 1), (1, 1, 1, 1, 1, 2, 2)),
-    8: ((1, 2, 2, 1, 1, 1, 1), (1, 1, 1, 2, 2, 4, 4)),
-}
-_RESNET_STRIDES = {
-    32: ((1, 2, 2, 2), (1, 1, 1, 1)),
-    16: ((1, 2, 2, 1), (1, 1, 1, 2)),
-    8: ((1, 2, 1, 1), (1, 1, 2, 4)),
-}
+def _at(output_stride: int, network: dict[str, Any]) -> dict[str, Any]:
+    """``network``, the configuration at output stride 32, at another one."""
+    if output_stride == 32:
+        return network
+    return {"type": "harness.modelling.atrous.atrous", "network": network, "output_stride": output_stride}
 
 
 def _mobilenet(widen_factor: float, output_stride: int) -> dict[str, Any]:
-    strides, dilations = _MOBILENET_STRIDES[output_stride]
-    return {
+    network = {
         "type": "MobileNetV2",
         "widen_factor": widen_factor,
-        "strides": strides,
-        "dilations": dilations,
         "out_indices": (1, 2, 4, 6),
         "norm_cfg": dict(_SYNC_BN),
     }
+    return _at(output_stride, network)
 
 
 def mobilenet_v2(output_stride: int) -> dict[str, Any]:
@@ -93,16 +86,12 @@ def mobilenet_v2_x0_35(output_stride: int) -> dict[str, Any]:
     return _mobilenet(0.35, output_stride)
 
 
-def _resnet(depth: int, output_stride: int, **changes: Any) -> dict[str, Any]:
-    strides, dilations = _RESNET_STRIDES[output_stride]
+def _resnet(depth: int, **changes: Any) -> dict[str, Any]:
     return {
         "type": "ResNetV1c",
         "depth": depth,
         "num_stages": 4,
         "out_indices": (0, 1, 2, 3),
-        "strides": strides,
-        "dilations": dilations,
-        "contract_dilation": True,
         "norm_cfg": dict(_SYNC_BN),
         "norm_eval": False,
         "style": "pytorch",
@@ -110,39 +99,34 @@ def _resnet(depth: int, output_stride: int, **changes: Any) -> dict[str, Any]:
     }
 
 
-def _resnet_v1(depth: int, output_stride: int) -> dict[str, Any]:
-    """As published and as torchvision has it: a 7x7 stem, no contracted dilation."""
-    return _resnet(depth, output_stride, type="ResNet", contract_dilation=False)
-
-
 def resnet18(output_stride: int) -> dict[str, Any]:
     """ResNet-18 V1c (arXiv 1512.03385; three 3x3 convolutions as stem)."""
-    return _resnet(18, output_stride)
+    return _at(output_stride, _resnet(18))
 
 
 def resnet50(output_stride: int) -> dict[str, Any]:
     """ResNet-50 V1c."""
-    return _resnet(50, output_stride)
+    return _at(output_stride, _resnet(50))
 
 
 def resnet101(output_stride: int) -> dict[str, Any]:
     """ResNet-101 V1c."""
-    return _resnet(101, output_stride)
+    return _at(output_stride, _resnet(101))
 
 
 def resnet50_v1(output_stride: int) -> dict[str, Any]:
     """ResNet-50 with the 7x7 stem."""
-    return _resnet_v1(50, output_stride)
+    return _at(output_stride, _resnet(50, type="ResNet"))
 
 
 def resnet101_v1(output_stride: int) -> dict[str, Any]:
-    """ResNet-101 with the 7x7 stem, the body of DeepLab v2."""
-    return _resnet_v1(101, output_stride)
+    """ResNet-101 with the 7x7 stem, the body of DeepLab v2, whose first unit of a stage was dilated like the others."""
+    return _at(output_stride, _resnet(101, type="ResNet"))
 
 
 def res2net101(output_stride: int) -> dict[str, Any]:
     """Res2Net-101 v1b, 26 channels in each of 4 groups (arXiv 1904.01169)."""
-    return _resnet(101, output_stride, type="harness.modelling.res2net.Res2Net")
+    return _at(output_stride, _resnet(101, type="harness.modelling.res2net.Res2Net"))
 
 
 def vgg16_largefov(output_stride: int) -> dict[str, Any]:
@@ -150,14 +134,32 @@ def vgg16_largefov(output_stride: int) -> dict[str, Any]:
     return {"type": "harness.modelling.vgg.Vgg16LargeFov"}
 
 
+_TINY_STRIDES = {
+    32: ((1, 2, 2, 2), (1, 1, 1, 1)),
+    16: ((1, 2, 2, 1), (1, 1, 1, 2)),
+    8: ((1, 2, 1, 1), (1, 1, 2, 4)),
+}
+
+
 def tiny(output_stride: int) -> dict[str, Any]:
-    """ResNet-18 V1c with a quarter of the channels, 0.7 M parameters."""
-    return _resnet(18, output_stride, stem_channels=16, base_channels=16)
+    """ResNet-18 V1c with a quarter of the channels, 0.7 M parameters.
+
+    It has mmseg's dilations, of the first filters of a unit alone: there are no weights that were trained at another
+    output stride, so there is nothing to be equal to.
+    """
+    strides, dilations = _TINY_STRIDES[output_stride]
+    given = {"strides": strides, "dilations": dilations, "contract_dilation": True}
+    return _resnet(18, stem_channels=16, base_channels=16, **given)
+
+
+_ATROUS_MIT = "harness.modelling.atrous.AtrousMixVisionTransformer"
 
 
 def _mit(width: int, layers: list[int], output_stride: int) -> dict[str, Any]:
     return {
-        "type": "MixVisionTransformer",
+        "type": "MixVisionTransformer"
+        if output_stride == 32
+        else "harness.modelling.atrous.AtrousMixVisionTransformer",
         "embed_dims": width,
         "num_stages": 4,
         "num_layers": layers,
@@ -175,7 +177,7 @@ def _mit(width: int, layers: list[int], output_stride: int) -> dict[str, Any]:
 
 
 def mit_b0(output_stride: int) -> dict[str, Any]:
-    """Mix Transformer B0 (arXiv 2105.15203); output stride 16 keeps the resolution in the last stage."""
+    """Mix Transformer B0 (arXiv 2105.15203)."""
     return _mit(32, [2, 2, 2, 2], output_stride)
 
 

@@ -36,8 +36,9 @@ with quiet():
     from mmengine.registry import DefaultScope
     from mmengine.structures import PixelData
     from mmengine.visualization import Visualizer
-    from mmseg.models.backbones import ResNet
+    from mmseg.models.backbones import MixVisionTransformer, ResNet
     from mmseg.models.decode_heads import decode_head
+    from mmseg.models.utils import nlc_to_nchw
     from mmseg.registry import DATA_SAMPLERS, MODELS
     from mmseg.structures import SegDataSample
 
@@ -50,6 +51,7 @@ __all__ = [
     "Config",
     "MMLogger",
     "MessageHub",
+    "MixVisionTransformer",
     "PixelData",
     "ResNet",
     "SegDataSample",
@@ -63,6 +65,7 @@ __all__ = [
     "fuse_conv_bn",
     "get_dist_info",
     "get_rank",
+    "nlc_to_nchw",
     "place",
     "plain",
     "quiet",
