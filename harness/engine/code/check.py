@@ -40,24 +40,22 @@ def check_code(spec: StageSpec) -> None:
     Raises:
         PluginError: A file was changed since, or another version of a library is installed here.
     """
-    found, inputs = code_of(spec.roots), spec.key_inputs
-    changes = differences(inputs["code"], found.files) + differences(inputs["libraries"], found.libraries)
+    code, inputs = code_of(spec.roots), spec.key_inputs
+    changes = differences(inputs["code"], code.files) + differences(inputs["libraries"], code.libraries)
     if changes:
         raise PluginError(
             f"{spec.name}: the code is not what the run was planned with: {told(changes)}; start the command again"
         )
-    old = [label for label, name in found.modules.items() if _running(name, found.files[label]) != found.files[label]]
+    old = []
+    for label, name in code.modules.items():
+        module, sha256 = sys.modules.get(name), code.files[label]
+        if module is None:
+            continue
+        if name not in _imported or _imported[name][0] is not module:
+            _imported[name] = module, sha256
+        if _imported[name][1] != sha256:
+            old.append(label)
     if old:
         raise PluginError(
             f"{spec.name}: this process has imported an older state of {told(old)}; end it and start the command again"
         )
-
-
-def _running(name: str, sha256: str) -> str:
-    """Hash of a module when a stage first ran it in this process; ``sha256`` where none has."""
-    module = sys.modules.get(name)
-    if module is None:
-        return sha256
-    if name not in _imported or _imported[name][0] is not module:
-        _imported[name] = module, sha256
-    return _imported[name][1]

@@ -17,7 +17,7 @@ import importlib.metadata
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 
 from harness.contract.errors import PluginError
@@ -82,7 +82,7 @@ def code_of(roots: Roots, finder: Finder | None = None) -> Code:
     Raises:
         PluginError: A root cannot be found or has no source, or a file is no Python.
     """
-    return _Closure(roots, finder or Finder()).code
+    return _Closure(roots, finder or Finder()).walk(roots)
 
 
 def names_in(files: Iterable[Path]) -> tuple[str, ...]:
@@ -113,42 +113,38 @@ class _Closure:
         self._tops = {"harness", *roots.packages}
         self._registration = roots.registration
         self._files: dict[str, str] = {}
-        self._modules: dict[str, str] = {}
         self._libraries: dict[str, str] = {}
         self._seen: set[str] = set()
-        self._pending: list[str] = []
+        self._pending: list[Module] = []
+
+    def walk(self, roots: Roots) -> Code:
+        """Follow every import from the roots on."""
         for root in roots.modules:
             if self._find(root) is None and root not in sys.stdlib_module_names:
                 raise PluginError(f"module {root!r} is named as code of a stage but cannot be found")
         for name in (*roots.modules, *roots.names):
             self._resolve(name)
+        modules: dict[str, str] = {}
         while self._pending:
-            self._follow(self._pending.pop())
-
-    @cached_property
-    def code(self) -> Code:
-        files, libraries = dict(sorted(self._files.items())), dict(sorted(self._libraries.items()))
-        return Code(files, libraries, self._modules)
+            module = self._pending.pop()
+            if module.file is None:
+                continue
+            source = self._source(module)
+            self._files[module.label] = source.sha256
+            modules[module.label] = module.name
+            for reference in source.references:
+                self._resolve(reference)
+            for text in source.texts:
+                if text.partition(".")[0] in self._tops:
+                    self._resolve(text)
+            if source.computed and not module.name.startswith("harness."):
+                self._everything(module.name.partition(".")[0])
+        return Code(dict(sorted(self._files.items())), dict(sorted(self._libraries.items())), modules)
 
     def _join(self, module: Module) -> None:
         if module.name not in self._seen:
             self._seen.add(module.name)
-            self._pending.append(module.name)
-
-    def _follow(self, name: str) -> None:
-        module = self._find(name)
-        if module is None or module.file is None:
-            return
-        source = self._source(module)
-        self._files[module.label] = source.sha256
-        self._modules[module.label] = name
-        for reference in source.references:
-            self._resolve(reference)
-        for text in source.texts:
-            if text.partition(".")[0] in self._tops:
-                self._resolve(text)
-        if source.computed and not name.startswith("harness."):
-            self._everything(name.partition(".")[0])
+            self._pending.append(module)
 
     def _source(self, module: Module) -> Source:
         return self._read(module, registration=self._registration and not module.name.startswith("harness."))
@@ -217,6 +213,9 @@ class _Closure:
         return version is None
 
 
+_distributions = cache(importlib.metadata.packages_distributions)
+
+
 @cache
 def version_of(top: str) -> tuple[str, str] | None:
     """Distribution that installs a top-level module and its public version."""
@@ -226,8 +225,3 @@ def version_of(top: str) -> tuple[str, str] | None:
         except importlib.metadata.PackageNotFoundError:
             continue
     return None
-
-
-@cache
-def _distributions() -> Mapping[str, list[str]]:
-    return importlib.metadata.packages_distributions()

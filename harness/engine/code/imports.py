@@ -151,7 +151,14 @@ def _read(file: Path, module: str, package: bool, registration: bool, size: int,
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of escapes in strings, which are the file's own business
         tree = ast.parse(content)
-    offers, homes = tuple(_offers(tree)), _homes(tree, content, module) if package else {}
+    offers = tuple(
+        str(item.value)
+        for name, value in map(_assigned, tree.body)
+        if name == "__all__" and isinstance(value, ast.List | ast.Tuple)
+        for item in value.elts
+        if isinstance(item, ast.Constant)
+    )
+    homes = _homes(tree, content, module) if package else {}
     sha256, nodes = scan(tree, registration=registration)
     reader = _Reader(module if package else module.rpartition(".")[0])
     reader.read(nodes)
@@ -168,39 +175,27 @@ def _read(file: Path, module: str, package: bool, registration: bool, size: int,
 def _homes(tree: ast.Module, source: bytes, package: str) -> dict[str, str]:
     """The table of a lazy package, taken out of the tree together with ``__all__``; empty where there is none.
 
-    It is what the package hands to ``lazy_face``, or a dictionary of names that its own ``__getattr__`` looks into.
+    It is what the package hands to ``lazy_face``, or a dictionary of texts that its own ``__getattr__`` looks into.
     """
-    name = ""
+    table: dict[str, str] = {}
+    table_name: str | None = None
     if any(isinstance(node, ast.Name) and node.id == "lazy_face" for node in ast.walk(tree)):
         table = read_homes(source.decode("utf-8"), package)
     else:
-        name, table = _dictionary(tree)
+        lazy = next((n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "__getattr__"), None)
+        used = {node.id for node in ast.walk(lazy) if isinstance(node, ast.Name)} if lazy else set()
+        for name, value in map(_assigned, tree.body):
+            if name in used and isinstance(value, ast.Dict):
+                try:
+                    content = ast.literal_eval(value)
+                except ValueError:
+                    continue
+                if all(isinstance(text, str) for item in content.items() for text in item):
+                    table_name, table = name, dict(content)
+                    break
     if table:
-        tree.body = [item for item in tree.body if _assigned(item)[0] not in (name, "__all__")]
+        tree.body = [item for item in tree.body if _assigned(item)[0] not in (table_name or "", "__all__")]
     return table
-
-
-def _dictionary(tree: ast.Module) -> tuple[str, dict[str, str]]:
-    """Name and content of the dictionary of texts that a module's ``__getattr__`` looks into."""
-    lazy = next((n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "__getattr__"), None)
-    used = {node.id for node in ast.walk(lazy) if isinstance(node, ast.Name)} if lazy else set()
-    for statement in tree.body:
-        name, value = _assigned(statement)
-        if name in used and isinstance(value, ast.Dict):
-            try:
-                table = ast.literal_eval(value)
-            except ValueError:
-                continue
-            if all(isinstance(text, str) for item in table.items() for text in item):
-                return str(name), dict(table)
-    return "", {}
-
-
-def _offers(tree: ast.Module) -> Iterator[str]:
-    for statement in tree.body:
-        name, value = _assigned(statement)
-        if name == "__all__" and isinstance(value, ast.List | ast.Tuple):
-            yield from (str(item.value) for item in value.elts if isinstance(item, ast.Constant))
 
 
 def _assigned(statement: ast.stmt) -> tuple[str | None, ast.expr | None]:
@@ -235,11 +230,24 @@ class _Reader:
         inner: set[int] = set()
         for node in nodes:
             if isinstance(node, ast.Import):
-                self._import(node)
+                for alias in node.names:
+                    self._imported.add(alias.name)
+                    top = alias.name.partition(".")[0]
+                    self._bind(alias.asname or top, alias.name if alias.asname else top)
             elif isinstance(node, ast.ImportFrom):
-                self._import_from(node)
+                base = self._base(node.level, node.module)
+                for alias in node.names:
+                    self._imported.add(f"{base}.{alias.name}")
+                    self._bind(alias.asname or alias.name, f"{base}.{alias.name}")
             elif isinstance(node, ast.Attribute | ast.Name) and id(node) not in inner:
-                self._chain(node, inner)
+                names: list[str] = []  # a.b.c is noted once, from its outermost node
+                part: ast.expr = node
+                while isinstance(part, ast.Attribute):
+                    names.append(part.attr)
+                    part = part.value
+                    inner.add(id(part))
+                if isinstance(part, ast.Name):
+                    self._chains.add((part.id, *reversed(names)))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
                 if _NAMES_CODE.fullmatch(node.value):
                     self.texts.add(node.value.removesuffix(":").replace(":", "."))
@@ -256,18 +264,6 @@ class _Reader:
     def _bind(self, name: str, module: str) -> None:
         self._bound.setdefault(name, set()).add(module)
 
-    def _import(self, node: ast.Import) -> None:
-        for alias in node.names:
-            self._imported.add(alias.name)
-            top = alias.name.partition(".")[0]
-            self._bind(alias.asname or top, alias.name if alias.asname else top)
-
-    def _import_from(self, node: ast.ImportFrom) -> None:
-        base = self._base(node.level, node.module)
-        for alias in node.names:
-            self._imported.add(f"{base}.{alias.name}")
-            self._bind(alias.asname or alias.name, f"{base}.{alias.name}")
-
     def _base(self, level: int, module: str | None) -> str:
         """The absolute name of what a (relative) import begins with."""
         if level == 0:
@@ -275,17 +271,6 @@ class _Reader:
         parts = self._package.split(".")
         above = parts[: len(parts) - level + 1]
         return ".".join([*above, *([module] if module else [])])
-
-    def _chain(self, node: ast.Attribute | ast.Name, inner: set[int]) -> None:
-        """Note ``a.b.c`` once, from its outermost node."""
-        names: list[str] = []
-        part: ast.expr = node
-        while isinstance(part, ast.Attribute):
-            names.append(part.attr)
-            part = part.value
-            inner.add(id(part))
-        if isinstance(part, ast.Name):
-            self._chains.add((part.id, *reversed(names)))
 
     def _call(self, node: ast.Call) -> None:
         function = node.func

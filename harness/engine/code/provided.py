@@ -48,22 +48,19 @@ def provided(manager: PluginManager, kind: str, name: str) -> Provided:
     plugin = manager.module_of(manager.provider(kind, name).name)
     named = record.factory if isinstance(record.factory, str) else importable(record.factory)
     module = named.partition(":")[0] if named else plugin
+    facts = {}
+    for field in dataclasses.fields(record) if kind == "backbone" else ():
+        if field.name not in _NOT_FACTS:
+            value = getattr(record, field.name)
+            rule = dataclasses.is_dataclass(value) and not isinstance(value, type)  # such as ``InputRule``
+            facts[field.name] = in_order(dataclasses.asdict(value) if rule else value)
     return Provided(
         factory=name_for_key(named or f"{plugin}:{name}"),
         modules=tuple(sorted({module, record.params.__module__})),
         packages=(plugin.partition(".")[0],),
         registration=named is None,
-        facts={
-            field.name: in_order(_plain(getattr(record, field.name)))
-            for field in dataclasses.fields(record)
-            if kind == "backbone" and field.name not in _NOT_FACTS
-        },
+        facts=facts,
     )
-
-
-def _plain(value: Any) -> Any:
-    """A dataclass such as ``InputRule`` as a mapping of its fields."""
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
 
 
 def name_for_key(name: str) -> str:

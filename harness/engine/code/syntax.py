@@ -54,7 +54,13 @@ def scan(tree: ast.Module, *, registration: bool = False) -> tuple[str, list[ast
         tree: What ``ast.parse`` made of a file.
         registration: Keep hooks and records, for a plugin whose components are no importable names.
     """
-    records = frozenset() if registration else frozenset(_records_of(tree))
+    records = {  # the names under which the file knows records of the contract
+        alias.asname or alias.name
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module in CONTRACT and not registration
+        for alias in node.names
+        if alias.name in RECORDS
+    }
     parts: list[str] = []
     nodes: list[ast.AST] = []
     pending: list[Any] = [tree]
@@ -75,14 +81,15 @@ def scan(tree: ast.Module, *, registration: bool = False) -> tuple[str, list[ast
                 pending.append(value)
                 pending.append((name,))
         else:
-            parts.append(_constant(item))
+            # hex and ascii: without a limit of digits, and without escapes that depend on the version of Unicode
+            parts.append(f"{kind.__name__}:{hex(item) if kind is int else ascii(item)}")
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest(), nodes
 
 
 _END = (")",)
 
 
-def _content(node: ast.AST, records: frozenset[str], registration: bool) -> Iterator[tuple[str, Any]]:
+def _content(node: ast.AST, records: set[str], registration: bool) -> Iterator[tuple[str, Any]]:
     """Fields that are present, from the last name to the first."""
     fact = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in records
     for name in _fields(node.__class__.__name__):
@@ -106,12 +113,6 @@ def _fields(node: str) -> tuple[str, ...]:
     return tuple(sorted(set(getattr(ast, node)._fields) - _LEFT_OUT, reverse=True))
 
 
-def _constant(value: object) -> str:
-    """A text without any character whose escape depends on the version of Unicode."""
-    text = hex(value) if type(value) is int else ascii(value)
-    return f"{type(value).__name__}:{text}"
-
-
 def _kept(statement: ast.stmt, registration: bool) -> Iterator[ast.stmt]:
     """The statement, nothing, or what stands in its place."""
     if isinstance(statement, ast.Pass):
@@ -122,13 +123,11 @@ def _kept(statement: ast.stmt, registration: bool) -> Iterator[ast.stmt]:
         for other in statement.orelse:
             yield from _kept(other, registration)
         return
-    if not registration and isinstance(statement, ast.FunctionDef) and any(map(_is_hook, statement.decorator_list)):
-        return
+    if not registration and isinstance(statement, ast.FunctionDef):
+        marks = [mark.func if isinstance(mark, ast.Call) else mark for mark in statement.decorator_list]
+        if "hookimpl" in map(_name, marks):
+            return
     yield statement
-
-
-def _is_hook(decorator: ast.expr) -> bool:
-    return _name(decorator.func if isinstance(decorator, ast.Call) else decorator) == "hookimpl"
 
 
 def _name(node: ast.expr) -> str | None:
@@ -136,13 +135,6 @@ def _name(node: ast.expr) -> str | None:
     if isinstance(node, ast.Name):
         return node.id
     return node.attr if isinstance(node, ast.Attribute) else None
-
-
-def _records_of(tree: ast.Module) -> Iterator[str]:
-    """The names under which the file knows records of the contract."""
-    for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module in CONTRACT:
-            yield from (alias.asname or alias.name for alias in node.names if alias.name in RECORDS)
 
 
 def _joined(values: list[ast.expr]) -> Iterator[ast.expr]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,13 +60,14 @@ def catalogue(backbones: Iterable[BackboneRecord] = ()) -> list[Weights]:
         backbones: Records of all registered backbones.
     """
     records = {record.name: record for record in backbones}
-    known = [_entry(name, {**fields}, records) for name, fields in _shipped().items()]
-    named = {entry.source for entry in known}
+    text = (files("harness.modelling") / "catalogue.yaml").read_text(encoding="utf-8")
+    entries = [_entry(name, fields, records) for name, fields in parse_yaml(text, where="catalogue.yaml").items()]
+    listed = {entry.source for entry in entries}
     for record in records.values():
-        if record.init is not None and "://" in record.init and record.init not in named:
+        if record.init is not None and "://" in record.init and record.init not in listed:
             fields = {"source": record.init, "sha256": record.init_sha256, "licence": "not stated by the plugin"}
-            known.append(_entry(record.name, fields, records))
-    return known
+            entries.append(_entry(record.name, fields, records))
+    return entries
 
 
 def find_weights_named(name: str, backbones: Iterable[BackboneRecord]) -> Weights:
@@ -76,12 +76,12 @@ def find_weights_named(name: str, backbones: Iterable[BackboneRecord]) -> Weight
     Raises:
         ConfigError: There is none; suggests the nearest.
     """
-    known = catalogue(backbones)
+    entries = catalogue(backbones)
     for field in ("name", "file", "source", "backbone"):
-        for entry in known:
+        for entry in entries:
             if getattr(entry, field) == name:
                 return entry
-    names = [entry.name for entry in known]
+    names = [entry.name for entry in entries]
     raise ConfigError(f"there are no weights called {name!r}{did_you_mean(name, names)}; `wsss weights list` shows all")
 
 
@@ -106,13 +106,6 @@ def unset(variable: str, text: str) -> str:
     if variable == "WSSS_DATA":
         return ": it names the folder of all data sets; `wsss datasets prepare` fills it with published ones"
     return ""
-
-
-@cache
-def _shipped() -> dict[str, dict[str, Any]]:
-    file = files("harness.modelling") / "catalogue.yaml"
-    found: dict[str, dict[str, Any]] = parse_yaml(file.read_text(encoding="utf-8"), where="catalogue.yaml")
-    return found
 
 
 def _entry(name: str, fields: dict[str, Any], records: dict[str, BackboneRecord]) -> Weights:

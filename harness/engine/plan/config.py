@@ -1,6 +1,6 @@
 """The benchmark file: which data, protocol, rows, backbones and seeds.
 
-* A row is a method's name, a method with changes, or rounds written out; a component is a name or ``{name, params}``.
+* A row is a method's name, a method with changes, or rounds written out. A component is a name or ``{name, params}``.
 * Rows, backbones and seeds that were not selected are dropped before ``${VAR}`` is expanded, so an unset variable
   of an unused row is no error.
 * Everything wrong is one ``ConfigError`` sentence that names file and field.
@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, model_validator
 
 from harness.common.files import file_problem
 from harness.common.shipped import dataset_file
@@ -31,6 +31,15 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$"
 
 def _named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    """Check that no name of a row or backbone, and no seed, occurs twice."""
+    names = [getattr(value, "name", value) for value in values]
+    twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} occurs twice; give each its own name")
+    return values
 
 
 class _Strict(BaseModel):
@@ -125,12 +134,16 @@ class Benchmark(_Strict):
         pattern=NAME, description="folder of the records", json_schema_extra={"default": "the file's name"}
     )
     dataset: DatasetConfig = Field(description="a data set file relative to this one, or its fields written out")
-    backbones: list[Annotated[BackboneConfig, BeforeValidator(_named)]] = Field(
+    backbones: Annotated[list[Annotated[BackboneConfig, BeforeValidator(_named)]], AfterValidator(_distinct)] = Field(
         min_length=1, description="an axis: each row is computed with each; a name or fields"
     )
     protocol: Protocol = Field(description="the settings that all rows share, see `wsss plugins show protocol`")
-    methods: list[RowConfig] = Field(min_length=1, description="the rows of the table; a method's name or fields")
-    seeds: list[Annotated[int, Field(ge=0)]] = Field([0], min_length=1, description="an axis: each row for each seed")
+    methods: Annotated[list[RowConfig], AfterValidator(_distinct)] = Field(
+        min_length=1, description="the rows of the table; a method's name or fields"
+    )
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_distinct)] = Field(
+        [0], min_length=1, description="an axis: each row for each seed"
+    )
     timeout: float | None = Field(None, gt=0, description="seconds that one stage may take")
     executor: Annotated[ExecutorConfig, BeforeValidator(_named)] = Field(
         ExecutorConfig(name="local"), description="where stages run; a name or {name, params}"
@@ -165,21 +178,38 @@ def load_benchmark(
     Raises:
         ConfigError: Anything is wrong; names file and field.
     """
-    path, known = Path(path), registered or {}
-    where = str(path)
+    path, registered = Path(path), registered or {}
+    where, given = str(path), list(overrides)
     raw = _unshared(load_yaml(path))
     raw.setdefault("name", path.stem)
-    raw["dataset"] = _dataset(raw.get("dataset"), path.parent, where=where)
-    raw, overrides = _other_dataset(raw, overrides)
-    rows, general = _split_overrides(overrides)
-    raw = _override_rows(apply_overrides(raw, general), rows, where)
-    raw["methods"] = _select(raw.get("methods"), methods, known.get("method", ()), "methods", where)
-    raw["backbones"] = _select(raw.get("backbones"), backbones, known.get("backbone", ()), "backbones", where)
+    raw["dataset"] = _read_dataset(raw.get("dataset"), path.parent, where)
+
+    of_dataset = [override for override in given if override.partition("=")[0].strip() == "dataset"]
+    for override in of_dataset:  # before all others, which may change fields of the new data set
+        raw = apply_overrides(raw, [override])
+        if isinstance(raw["dataset"], str):
+            raw["dataset"] = str(dataset_file(Path(raw["dataset"])))
+        raw["dataset"] = _read_dataset(raw["dataset"], Path(), f"-o {override}")
+    of_rows = [override for override in given if override.startswith("methods.")]
+    raw = apply_overrides(raw, [override for override in given if override not in (*of_dataset, *of_rows)])
+    rows = raw["methods"] if isinstance(raw.get("methods"), list) else []
+    for override in of_rows:
+        _override_row(rows, override, where)
+
+    raw["methods"] = _select(raw.get("methods"), methods, registered.get("method", ()), "methods", where)
+    raw["backbones"] = _select(raw.get("backbones"), backbones, registered.get("backbone", ()), "backbones", where)
     if seeds is not None:
         raw["seeds"] = list(seeds)
     benchmark = validate(Benchmark, expand_env(raw, where=where, hint=unset), where=where)
-    _unique(benchmark, where)
-    benchmark = benchmark.model_copy(update={"protocol": _with_hashes(benchmark.protocol, path)})
+
+    segmenter = benchmark.protocol.segmenter
+    config = path.parent / segmenter.config
+    try:
+        update = {"config_sha256": segmenter_config_sha256(config), "config": str(config.resolve())}
+    except ConfigError as error:
+        raise ConfigError(f"{where}: protocol.segmenter.config: {error}") from None
+    protocol = benchmark.protocol.model_copy(update={"segmenter": segmenter.model_copy(update=update)})
+    benchmark = benchmark.model_copy(update={"protocol": protocol})
     benchmark._path = path
     return benchmark
 
@@ -191,8 +221,8 @@ def _unshared(value: Any) -> Any:
     return [_unshared(item) for item in value] if isinstance(value, list) else value
 
 
-def _dataset(value: object, folder: Path, *, where: str) -> object:
-    """A data set given as a file name is read; the file holds ``name`` and ``params``."""
+def _read_dataset(value: object, folder: Path, where: str) -> object:
+    """The content of the data set file that ``value`` names; fields that are written out are returned as they are."""
     if not isinstance(value, str):
         return value
     file = folder / expand_env(value, where=where, field="dataset", hint=unset)
@@ -201,43 +231,21 @@ def _dataset(value: object, folder: Path, *, where: str) -> object:
     return load_yaml(file)
 
 
-def _other_dataset(raw: dict[str, Any], overrides: Iterable[str]) -> tuple[dict[str, Any], list[str]]:
-    """``dataset=FILE`` is done first, FILE a path from the current folder or a shipped name; hands back the others."""
-    given = list(overrides)
-    replacing = [override for override in given if override.partition("=")[0].strip() == "dataset"]
-    for override in replacing:
-        raw = apply_overrides(raw, [override])
-        if isinstance(raw["dataset"], str):
-            raw["dataset"] = str(dataset_file(Path(raw["dataset"])))
-        raw["dataset"] = _dataset(raw["dataset"], Path(), where=f"-o {override}")
-    return raw, [override for override in given if override not in replacing]
-
-
-def _split_overrides(overrides: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Overrides of single rows, and all others."""
-    rows: list[str] = []
-    general: list[str] = []
-    for override in overrides:
-        (rows if override.startswith("methods.") else general).append(override)
-    return rows, general
-
-
-def _override_rows(raw: dict[str, Any], overrides: Iterable[str], where: str) -> dict[str, Any]:
-    rows = list(raw["methods"]) if isinstance(raw.get("methods"), list) else []
-    for override in overrides:
-        address = override.partition("=")[0].removeprefix("methods.")
-        label = max((known for row in rows if address.startswith(f"{(known := _label(row))}.")), key=len, default=None)
-        if label is None:
-            raise ConfigError(f"-o {override}: {_unknown(address.split('.')[0], map(_label, rows), f'row of {where}')}")
-        index = [_label(row) for row in rows].index(label)
-        row: dict[str, Any] = {"name": label} if isinstance(rows[index], str) else dict(rows[index])
-        if "rounds" in row:
-            raise ConfigError(f"-o {override}: row {label!r} is written out as rounds, change it in {where}")
-        rest = override.removeprefix(f"methods.{label}.")
-        params = row.get("params") or {}
-        row["params"] = apply_overrides(params, [rest]) if isinstance(params, dict) else params
-        rows[index] = row
-    return {**raw, "methods": rows} if rows else raw
+def _override_row(rows: list[Any], override: str, where: str) -> None:
+    """Apply ``methods.LABEL.PARAMETER=VALUE`` to the row with the longest such label: labels may hold dots."""
+    address = override.partition("=")[0].removeprefix("methods.")
+    labels = [_label(row) for row in rows]
+    label = max((label for label in labels if address.startswith(f"{label}.")), key=len, default=None)
+    if label is None:
+        raise ConfigError(f"-o {override}: {_unknown(address.split('.')[0], labels, f'row of {where}')}")
+    index = labels.index(label)
+    row: dict[str, Any] = {"name": label} if isinstance(rows[index], str) else rows[index]
+    if "rounds" in row:
+        raise ConfigError(f"-o {override}: row {label!r} is written out as rounds, change it in {where}")
+    params = row.get("params") or {}
+    if isinstance(params, dict):  # else validation says what it must be
+        params = apply_overrides(params, [override.removeprefix(f"methods.{label}.")])
+    rows[index] = {**row, "params": params}
 
 
 def _label(item: object) -> str:
@@ -252,15 +260,12 @@ def _select(
     if patterns is None or not isinstance(items, list):
         return items
     labels = [_label(item) for item in items]
-    chosen = {label for label in labels for pattern in patterns if fnmatchcase(label, pattern)}
-    added = []
-    for pattern in dict.fromkeys(patterns):
-        if any(fnmatchcase(label, pattern) for label in labels):
-            continue
-        if pattern not in registered:
-            raise ConfigError(f"--{field}: {_unknown(pattern, [*labels, *registered], f'{field} entry of {where}')}")
-        added.append(pattern)
-    return [item for item, label in zip(items, labels, strict=True) if label in chosen] + added
+    added = [name for name in dict.fromkeys(patterns) if not any(fnmatchcase(label, name) for label in labels)]
+    for name in added:
+        if name not in registered:
+            raise ConfigError(f"--{field}: {_unknown(name, [*labels, *registered], f'{field} entry of {where}')}")
+    kept = [label for label in labels if any(fnmatchcase(label, pattern) for pattern in patterns)]
+    return [item for item, label in zip(items, labels, strict=True) if label in kept] + added
 
 
 def _unknown(name: str, known: Iterable[str], what: str) -> str:
@@ -268,25 +273,3 @@ def _unknown(name: str, known: Iterable[str], what: str) -> str:
     close = difflib.get_close_matches(name, names, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(sorted(names)) or 'none'}"
     return f"{name!r} is no {what}; {hint}"
-
-
-def _unique(benchmark: Benchmark, where: str) -> None:
-    axes: dict[str, list[Any]] = {
-        "methods": [row.name for row in benchmark.methods],
-        "backbones": [backbone.name for backbone in benchmark.backbones],
-        "seeds": benchmark.seeds,
-    }
-    for field, values in axes.items():
-        twice = next((value for index, value in enumerate(values) if value in values[:index]), None)
-        if twice is not None:
-            raise ConfigError(f"{where}: {field}: {twice!r} occurs twice; give each its own name")
-
-
-def _with_hashes(protocol: Protocol, path: Path) -> Protocol:
-    """The protocol with the segmenter's configuration found beside the benchmark file, and hashed."""
-    config = path.parent / protocol.segmenter.config
-    try:
-        update = {"config_sha256": segmenter_config_sha256(config), "config": str(config.resolve())}
-    except ConfigError as error:
-        raise ConfigError(f"{path}: protocol.segmenter.config: {error}") from None
-    return protocol.model_copy(update={"segmenter": protocol.segmenter.model_copy(update=update)})

@@ -74,12 +74,6 @@ def is_key_of(key: str, inputs: Mapping[str, Any]) -> bool:
     return key in (stage_key(inputs), *(digest({"version": version, **inputs}) for version in (1, 2)))
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def settings_for_key(settings: Mapping[str, BaseModel]) -> dict[str, Any]:
     """Protocol sections as they enter a key: content hashes in place of paths."""
     return {name: _without_paths(section.model_dump(mode="json")) for name, section in settings.items()}

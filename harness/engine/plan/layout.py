@@ -1,6 +1,6 @@
 """The plan: every cell (row x backbone x seed) as a graph of stages, equal stages of all cells merged by key.
 
-    shared stages -> [fit] -> generate -> refine ... -> segmenter -> predict -> score     (once a round)
+    shared stages -> [fit] -> generate -> refine ... -> segmenter -> predict -> score     (once per round)
 
 * A round's pseudo labels are scored on the training images, the last round's predictions on the scored validation
   images. Only score stages see hidden masks that were not declared.
@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.errors import PluginError
@@ -88,7 +88,7 @@ class StageSpec:
 
 @dataclass(frozen=True)
 class Cell:
-    """One record to be: a row with a backbone and a seed.
+    """What becomes one record: a row with a backbone and a seed.
 
     Attributes:
         stages: (role, key) in order of the work; roles of rounds begin with ``r1/``.
@@ -175,42 +175,39 @@ class _Layout:
 
     def cell(self, row: ResolvedRow) -> Cell:
         pseudo: list[str] = []
-        rounds = len(row.rounds)
         previous: dict[str, str] = {}
         for number, item in enumerate(row.rounds, start=1):
-            labels = self._labels(item, f"r{number}", previous)
+            prefix = f"r{number}"
+            labels = self._labels(item, prefix, previous)
             if item.segmenter is not None:
-                segmenter = self._segmenter(item.segmenter, item.warm_start, f"r{number}", labels, previous)
+                inputs = {"labels": labels}
+                if item.warm_start:
+                    inputs["warm_start"] = previous["previous_segmenter"]
+                reads = ("backbone", "segmenter")
+                segmenter = self._component(item.segmenter, "segmenter", prefix, inputs, reads=reads)
                 previous = {"previous_labels": labels, "previous_segmenter": segmenter}
-            pseudo.append(self._score(ScoreName(number, rounds), labels))
-        if row.rounds[-1].segmenter is None:
-            return self._cell(row, pseudo, None)
-        predictions = self._add(
-            "predict",
-            "predict",
-            "predict",
-            inputs={"segmenter": previous["previous_segmenter"]},
-            reads=("test",),
-            params={"dev_fraction": self.protocol.scoring.dev_fraction},
-            split="val",
-        )
-        return self._cell(row, pseudo, self._score(ScoreName(None, rounds), predictions))
-
-    def _cell(self, row: ResolvedRow, pseudo: Iterable[str], val: str | None) -> Cell:
-        cell = Cell(row, self.backbone, self.seed, (), tuple(pseudo), val)
-        used = self._upstream(cell.targets)
-        return replace(cell, stages=tuple((role, key) for role, key in self.roles.items() if key in used))
-
-    def _upstream(self, targets: Iterable[str]) -> set[str]:
-        """The targets and everything that they are computed from."""
-        found: set[str] = set()
-        pending = list(targets)
+            pseudo.append(self._score(ScoreName(number, len(row.rounds)), labels))
+        val = None
+        if row.rounds[-1].segmenter is not None:
+            predictions = self._add(
+                "predict",
+                "predict",
+                "predict",
+                inputs={"segmenter": previous["previous_segmenter"]},
+                reads=("test",),
+                params={"dev_fraction": self.protocol.scoring.dev_fraction},
+                split="val",
+            )
+            val = self._score(ScoreName(None, len(row.rounds)), predictions)
+        used: set[str] = set()
+        pending = [*pseudo, *([val] if val else [])]
         while pending:
             key = pending.pop()
-            if key not in found:
-                found.add(key)
+            if key not in used:
+                used.add(key)
                 pending.extend(self.stages[key].inputs.values())
-        return found
+        stages = tuple((role, key) for role, key in self.roles.items() if key in used)
+        return Cell(row, self.backbone, self.seed, stages, tuple(pseudo), val)
 
     def _labels(self, item: ResolvedRound, prefix: str, previous: Mapping[str, str]) -> str:
         """Generator and refiners of one round; the key of its pseudo labels."""
@@ -222,12 +219,6 @@ class _Layout:
         for refiner in item.refiners:
             labels = self._component(refiner, "refine", prefix, {"labels": labels})
         return labels
-
-    def _segmenter(self, part: Part, warm_start: bool, prefix: str, labels: str, previous: Mapping[str, str]) -> str:
-        inputs = {"labels": labels}
-        if warm_start:
-            inputs["warm_start"] = previous["previous_segmenter"]
-        return self._component(part, "segmenter", prefix, inputs, reads=("backbone", "segmenter"))
 
     def _component(
         self, part: Part, kind: str, prefix: str, inputs: Mapping[str, str], reads: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from harness.engine.store.store import Artifact
 
 MOST = 3
-"""Differences that are named; of more the number is told."""
+"""Differences that are named; of the others only the number is told."""
 
 
 def reasons(plan: Plan, wanted: Iterable[str], artifacts: Iterable[Artifact]) -> dict[str, tuple[str, ...]]:
@@ -26,75 +26,61 @@ def reasons(plan: Plan, wanted: Iterable[str], artifacts: Iterable[Artifact]) ->
     stored: dict[tuple[str, str], list[Artifact]] = {}
     for artifact in artifacts:
         stored.setdefault((artifact.name, artifact.kind), []).append(artifact)
-    found = {}
+    why: dict[str, tuple[str, ...]] = {}
     for key in wanted:
         spec = plan.stages[key]
-        near = min(
-            (artifact.inputs for artifact in stored.get((spec.name, spec.kind), ())),
-            key=lambda inputs, after=spec.key_inputs: _distance(inputs, after),  # type: ignore[misc]
-            default=None,
-        )
-        found[key] = _against(plan, spec, near) if near is not None else ()
-    return found
+
+        def distance(artifact: Artifact, after: Mapping[str, Any] = spec.key_inputs) -> tuple[int, int]:
+            """How many inputs differ, and how many files of the code."""
+            before = artifact.inputs
+            files = set(before.get("code", {}).items()) ^ set(after["code"].items())
+            return sum(before.get(name) != after[name] for name in after), len(files)
+
+        alike = stored.get((spec.name, spec.kind), [])
+        why[key] = _against(plan, spec, min(alike, key=distance).inputs) if alike else ()
+    return why
 
 
-def _distance(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[int, int]:
-    """How many inputs differ, and how many files."""
-    one, two = before.get("code", {}), after["code"]
-    return sum(before.get(name) != after[name] for name in after), len(set(one.items()) ^ set(two.items()))
-
-
-def told(found: Iterable[str]) -> str:
+def told(lines: Iterable[str]) -> str:
     """The first differences in one line, and how many more there are."""
-    listed = list(found)
+    listed = list(lines)
     more = f" and {len(listed) - MOST} more" if len(listed) > MOST else ""
     return ", ".join(listed[:MOST]) + more
 
 
 def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Files or libraries that are not the same: ``harness/maps/crf/dense.py changed``, ``torch 2.12 -> 2.13``."""
-    return [
-        _told(name, before.get(name), after.get(name))
-        for name in sorted({*before, *after})
-        if before.get(name) != after.get(name)
-    ]
-
-
-def _told(name: str, before: Any, after: Any) -> str:
-    if before is None or after is None:
-        return f"{name} {'no longer used' if after is None else 'now used'}"
-    return f"{name} changed" if ".py" in name else f"{name} {before} -> {after}"
+    lines = []
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        if old is None or new is None:
+            lines.append(f"{name} {'no longer used' if new is None else 'now used'}")
+        else:
+            lines.append(f"{name} changed" if ".py" in name else f"{name} {old} -> {new}")
+    return lines
 
 
 def _against(plan: Plan, spec: StageSpec, before: Mapping[str, Any]) -> tuple[str, ...]:
-    """Differences of the key inputs of ``spec`` from others."""
+    """In what the key inputs of ``spec`` differ from those of a stored artifact."""
     after = spec.key_inputs
     if "code" not in before:
         return ("stored before the files of its code were noted",)
     files = differences(before["code"], after["code"])
-    found = [
-        *[line for line in files if line.endswith(" changed")],
-        *differences(before["libraries"], after["libraries"]),
-    ]
+    lines = [line for line in files if line.endswith(" changed")] + differences(before["libraries"], after["libraries"])
     for name in ("component", "params", "settings", "backbone", "data", "seed"):
-        found += _values(name, before.get(name), after.get(name))
-    found += [line for line in files if not line.endswith(" changed")]
+        old, new = (dict(_leaves(name, inputs.get(name))) for inputs in (before, after))
+        for path in old | new:
+            if old.get(path) == new.get(path):
+                continue
+            if path.startswith("data."):
+                lines.append(f"{path.removeprefix('data.')} of the data changed")
+            else:
+                lines.append(f"{path.rpartition('.')[2]} {_shown(old.get(path))} -> {_shown(new.get(path))}")
+    lines += [line for line in files if not line.endswith(" changed")]
     changed = [name for name, key in after["upstream"].items() if before["upstream"].get(name) != key]
-    return (*dict.fromkeys(found), *(f"upstream: {plan.stages[after['upstream'][name]].name}" for name in changed))
-
-
-def _values(name: str, before: Any, after: Any) -> Iterator[str]:
-    one, two = (dict(_leaves(name, value)) for value in (before, after))
-    for path in [*one, *(path for path in two if path not in one)]:
-        if one.get(path) != two.get(path):
-            yield _value(path, one.get(path), two.get(path))
-
-
-def _value(path: str, before: Any, after: Any) -> str:
-    if path.startswith("data."):
-        return f"{path.removeprefix('data.')} of the data changed"
-    short = path.rpartition(".")[2] if path.count(".") else path
-    return f"{short} {_shown(before)} -> {_shown(after)}"
+    return (*dict.fromkeys(lines), *(f"upstream: {plan.stages[after['upstream'][name]].name}" for name in changed))
 
 
 def _shown(value: Any) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from harness.contract.errors import ConfigError, PluginError
 from harness.contract.protocol import BackboneSettings
 from harness.contract.records import BackboneRecord, Card, MethodRecord, Round, SharedStage, Use
 from harness.contract.supervision import Need, letters
 from harness.engine.code.provided import Provided, provided
-from harness.engine.plan.config import BackboneConfig, Benchmark, ComponentConfig, RowConfig
+from harness.engine.plan.config import Benchmark, ComponentConfig, RowConfig
 from harness.engine.plan.weights import find_weights
 from harness.registry import (
     PluginManager,
@@ -61,6 +60,14 @@ class Part:
         """``{"name", "params"}``, as records show it."""
         return {"name": self.name, "params": dict(self.params)}
 
+    def shared(self) -> Iterator[SharedStage]:
+        """The shared stages that it reads, and those that they read in turn."""
+        pending = list(self.uses)
+        while pending:
+            stage = pending.pop()
+            yield stage
+            pending.extend(stage.after)
+
 
 @dataclass(frozen=True)
 class ResolvedRound:
@@ -104,7 +111,9 @@ class ResolvedRow:
     @property
     def supervision(self) -> str:
         """Letters of everything that the row's components and their shared stages declare."""
-        return letters(need for part in self.parts for need in all_needs(part))
+        needs = [need for part in self.parts for need in part.needs]
+        needs += [need for part in self.parts for stage in part.shared() for need in stage.needs]
+        return letters(needs)
 
     @property
     def reconstruction(self) -> bool:
@@ -119,16 +128,6 @@ class ResolvedRow:
         return [asdict(item) for item in card.reported] if card and not self.recombined else []
 
 
-def all_needs(part: Part) -> Iterable[Need]:
-    """Supervision of a component and of the shared stages below it."""
-    yield from part.needs
-    pending = list(part.uses)
-    while pending:
-        stage = pending.pop()
-        yield from stage.needs
-        pending.extend(stage.after)
-
-
 def resolve_rows(benchmark: Benchmark, manager: PluginManager) -> list[ResolvedRow]:
     """Every row of the benchmark with its components; the protocol's networks fit the backbones.
 
@@ -136,97 +135,43 @@ def resolve_rows(benchmark: Benchmark, manager: PluginManager) -> list[ResolvedR
         ConfigError: An unknown name, a wrong parameter, or a backbone without the protocol's output stride or levels;
             names file and field.
     """
-    rows = [_cut(row, _resolve(row, manager, f"{benchmark.path}: methods.{row.name}")) for row in benchmark.methods]
+    rows = [_resolve(row, manager, f"{benchmark.path}: methods.{row.name}") for row in benchmark.methods]
     for config in benchmark.backbones:
         record: Any = _get(manager, "backbone", config.name, f"{benchmark.path}: backbones")
-        _check_strides(benchmark, record, sections_read(rows))
-        _check_batches(benchmark, record, sections_read(rows), manager)
+        _check_backbone(benchmark, record, sections_read(rows), manager)
     return rows
 
 
 def sections_read(rows: Iterable[ResolvedRow]) -> frozenset[str]:
     """Protocol sections that some component or shared stage of the rows reads, or that a segmenter trains by."""
-    found: set[str] = set()
+    sections: set[str] = set()
     for row in rows:
-        found.update(section for part in row.parts for section in _all_reads(part))
+        for part in row.parts:
+            sections.update(part.reads, *(stage.reads for stage in part.shared()))
         if any(item.segmenter for item in row.rounds):
-            found.add("segmenter")
-    return frozenset(found)
-
-
-def _all_reads(part: Part) -> Iterable[str]:
-    yield from part.reads
-    pending = list(part.uses)
-    while pending:
-        stage = pending.pop()
-        yield from stage.reads
-        pending.extend(stage.after)
-
-
-def _check_strides(benchmark: Benchmark, record: BackboneRecord, sections: Collection[str]) -> None:
-    """What the sections that are read ask of a backbone is what its record offers."""
-    protocol, path = benchmark.protocol, benchmark.path
-    strides = {"classifier": protocol.classifier.output_stride, "segmenter": protocol.segmenter.output_stride}
-    for section, stride in strides.items():
-        if section in sections and stride not in record.output_strides:
-            offered = " or ".join(map(str, sorted(record.output_strides)))
-            raise ConfigError(
-                f"{path}: protocol.{section}.output_stride: backbone {record.name!r} has no output stride {stride}, "
-                f"set {offered}"
-            )
-    count = len(record.channels)
-    wrong = [level for level in protocol.classifier.levels if not -count <= level < count]
-    if "classifier" in sections and count and wrong:
-        raise ConfigError(
-            f"{path}: protocol.classifier.levels: backbone {record.name!r} has {count} levels, "
-            f"{wrong[0]} is none of {-count} to {count - 1}"
-        )
-
-
-def _cut(row: RowConfig, resolved: ResolvedRow) -> ResolvedRow:
-    """The row without its last segmenter if only its labels are wanted."""
-    if not row.labels_only:
-        return resolved
-    *earlier, last = resolved.rounds
-    return replace(resolved, rounds=(*earlier, replace(last, segmenter=None)))
+            sections.add("segmenter")
+    return frozenset(sections)
 
 
 def _resolve(row: RowConfig, manager: PluginManager, where: str) -> ResolvedRow:
+    record: MethodRecord | None = None
+    params: dict[str, Any] = {}
     if row.rounds is not None:
         rounds = tuple(
             Round(_use(item.generator), tuple(map(_use, item.refiners)), _use(item.segmenter), item.warm_start)
             for item in row.rounds
         )
-        return ResolvedRow(row.name, row.name, {}, _resolve_rounds(rounds, manager, where))
-    record: Any = _get(manager, "method", str(row.method), where)
-    params = build_params(record, row.params, where=where)
-    rounds = _replaced(method_rounds(record, params), row)
-    return ResolvedRow(
-        row.name,
-        record.name,
-        params_dict(params),
-        _resolve_rounds(rounds, manager, where),
-        record,
-        recombined=row.segmenter is not None or row.refiners is not None,
-    )
-
-
-def _use(component: ComponentConfig) -> Use:
-    return Use(component.name, component.params)
-
-
-def _replaced(rounds: tuple[Round, ...], row: RowConfig) -> tuple[Round, ...]:
-    """The method's rounds with the row's segmenter and refiners in the last one."""
-    last = rounds[-1]
-    segmenter = last.segmenter if row.segmenter is None else _use(row.segmenter)
-    refiners = last.refiners if row.refiners is None else tuple(map(_use, row.refiners))
-    return (*rounds[:-1], Round(last.generator, refiners, segmenter, last.warm_start))
-
-
-def _resolve_rounds(rounds: tuple[Round, ...], manager: PluginManager, where: str) -> tuple[ResolvedRound, ...]:
+    else:
+        record = cast("MethodRecord", _get(manager, "method", str(row.method), where))
+        values = build_params(record, row.params, where=where)
+        params = params_dict(values)
+        *earlier, last = method_rounds(record, values)
+        segmenter = last.segmenter if row.segmenter is None else _use(row.segmenter)
+        refiners = last.refiners if row.refiners is None else tuple(map(_use, row.refiners))
+        rounds = (*earlier, replace(last, segmenter=segmenter, refiners=refiners))
     if rounds[0].warm_start:
         raise ConfigError(f"{where}: the first round cannot warm-start, there is no segmenter before it")
-    return tuple(
+    resolved = [
         ResolvedRound(
             _part(manager, "generator", item.generator, where),
             tuple(_part(manager, "refiner", use, where) for use in item.refiners),
@@ -234,7 +179,21 @@ def _resolve_rounds(rounds: tuple[Round, ...], manager: PluginManager, where: st
             item.warm_start,
         )
         for item in rounds
+    ]
+    if row.labels_only:
+        resolved[-1] = replace(resolved[-1], segmenter=None)
+    return ResolvedRow(
+        label=row.name,
+        method=record.name if record else row.name,
+        params=params,
+        rounds=tuple(resolved),
+        record=record,
+        recombined=row.segmenter is not None or row.refiners is not None,
     )
+
+
+def _use(component: ComponentConfig) -> Use:
+    return Use(component.name, component.params)
 
 
 def _part(manager: PluginManager, kind: str, use: Use, where: str) -> Part:
@@ -270,37 +229,60 @@ def resolve_backbones(benchmark: Benchmark, manager: PluginManager) -> list[Back
     Raises:
         ConfigError: An unknown backbone, or weights that do not exist.
     """
-    return [_backbone(config, benchmark.path, manager) for config in benchmark.backbones]
-
-
-def _backbone(config: BackboneConfig, path: Path, manager: PluginManager) -> BackboneSettings:
-    record: Any = _get(manager, "backbone", config.name, f"{path}: backbones")
-    chosen = config.weights if "weights" in config.model_fields_set else record.init
-    trained_on = config.trained_on if config.weights or config.trained_on else record.trained_on
-    if chosen is None:
-        return BackboneSettings(name=config.name)
-    stated = config.sha256 if "weights" in config.model_fields_set or config.sha256 else record.init_sha256
-    where = f"{path}: backbones.{config.name}.weights"
-    weights, sha256 = find_weights(chosen, stated, base=path.parent, where=where)
-    return BackboneSettings(name=config.name, weights=weights, trained_on=trained_on, weights_sha256=sha256)
-
-
-def _check_batches(
-    benchmark: Benchmark, record: BackboneRecord, sections: Collection[str], manager: PluginManager
-) -> None:
-    """Steps of one image are left to networks that can learn from one; only such plans load torch for it."""
-    for section in ("classifier", "segmenter"):
-        settings: Any = getattr(benchmark.protocol, section)
-        if section not in sections or settings.optim.batch_size > 1 or settings.optim.iterations == 0:
+    settings = []
+    for config in benchmark.backbones:
+        where = f"{benchmark.path}: backbones"
+        record: Any = _get(manager, "backbone", config.name, where)
+        of_record = "weights" not in config.model_fields_set
+        source = record.init if of_record else config.weights
+        if source is None:
+            settings.append(BackboneSettings(name=config.name))
             continue
+        stated = record.init_sha256 if of_record and not config.sha256 else config.sha256
+        trained_on = config.trained_on if config.weights or config.trained_on else record.trained_on
+        weights, sha256 = find_weights(
+            source, stated, base=benchmark.path.parent, where=f"{where}.{config.name}.weights"
+        )
+        settings.append(
+            BackboneSettings(name=config.name, weights=weights, trained_on=trained_on, weights_sha256=sha256)
+        )
+    return settings
+
+
+def _check_backbone(
+    benchmark: Benchmark, record: BackboneRecord, sections: frozenset[str], manager: PluginManager
+) -> None:
+    """Check that a backbone offers what the sections that are read ask of it."""
+    networks: tuple[Literal["classifier", "segmenter"], ...] = ("classifier", "segmenter")
+    for section in networks:
+        if section not in sections:
+            continue
+        settings: Any = getattr(benchmark.protocol, section)
+        where = f"{benchmark.path}: protocol.{section}"
+        if settings.output_stride not in record.output_strides:
+            offered = " or ".join(map(str, sorted(record.output_strides)))
+            raise ConfigError(
+                f"{where}.output_stride: backbone {record.name!r} has no output stride {settings.output_stride}, "
+                f"set {offered}"
+            )
+        count = len(record.channels)
+        wrong = [level for level in getattr(settings, "levels", ()) if count and not -count <= level < count]
+        if wrong:
+            raise ConfigError(
+                f"{where}.levels: backbone {record.name!r} has {count} levels, "
+                f"{wrong[0]} is none of {-count} to {count - 1}"
+            )
+        if settings.optim.batch_size > 1 or settings.optim.iterations == 0:
+            continue
+        # Only a plan with steps of one image loads torch, to ask the network whether it can learn from one.
         from harness.modelling.backbones import use_records
         from harness.modelling.probe import trains_on_one_image
 
         use_records(manager.records("backbone").values())
         if not trains_on_one_image(section, settings, BackboneSettings(name=record.name)):
             raise ConfigError(
-                f"{benchmark.path}: protocol.{section}.optim.batch_size: the {section} with backbone {record.name!r} "
-                "holds a BatchNorm that sees 1 x 1 pixels, which cannot learn from one image a step; "
+                f"{where}.optim.batch_size: the {section} with backbone {record.name!r} "
+                "holds a BatchNorm that sees 1 x 1 pixels, which cannot learn from one image per step; "
                 "set at least 2, or take a configuration without global pooling"
             )
 

@@ -23,50 +23,38 @@ def segmenter_config_sha256(path: Path) -> str:
     Raises:
         ConfigError: A file is missing, no regular file or no Python source, or ``_base_`` leads back or too far.
     """
-    return digest([sha256 for _, sha256 in _chain(path)])
+    return digest([sha256 for _, sha256 in _chain(path, (), [])])
 
 
 def segmenter_files(path: Path) -> list[Path]:
     """An mmseg configuration and the files that it names in ``_base_``; raises like ``segmenter_config_sha256``."""
-    return [file for file, _ in _chain(path)]
+    return [file for file, _ in _chain(path, (), [])]
 
 
-def _chain(path: Path) -> list[tuple[Path, str]]:
-    found: list[tuple[Path, str]] = []
-    _collect(path, (), found)
-    return found
-
-
-def _collect(path: Path, above: tuple[Path, ...], found: list[tuple[Path, str]]) -> None:
-    """Append ``path`` with its hash, and what it is based on, in order of mention."""
+def _chain(path: Path, above: tuple[Path, ...], chain: list[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """Append ``path`` with its hash to ``chain``, then what it is based on, in order of mention; returns ``chain``."""
     where = printable(path)
     if problem := file_problem(path):
         raise ConfigError(f"{where}: {problem}")
     path = path.resolve()
     if path in above:
         raise ConfigError(f"{where}: _base_ leads back to the file itself")
-    if len(found) >= MOST_FILES:
+    if len(chain) >= MOST_FILES:
         raise ConfigError(f"{where}: _base_ leads through more than {MOST_FILES} files")
     source = read_bytes(path, limit=MOST_BYTES)
-    found.append((path, hashlib.sha256(source).hexdigest()))
-    for base in _bases(source, where):
-        _collect(path.parent / base, (*above, path), found)
-
-
-def _bases(source: bytes, where: str) -> list[str]:
-    """The file names in ``_base_`` of a Python source."""
-    found: list[str] = []
+    chain.append((path, hashlib.sha256(source).hexdigest()))
     for node in _parsed(source, where).body:
         if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "_base_" for t in node.targets):
             try:
                 value = ast.literal_eval(node.value)
             except (ValueError, TypeError, RecursionError, MemoryError):
                 value = None
-            names = value if isinstance(value, list | tuple) else [value]
-            if not all(isinstance(name, str) for name in names):
+            bases = value if isinstance(value, list | tuple) else [value]
+            if not all(isinstance(base, str) for base in bases):
                 raise ConfigError(f"{where}: _base_ must be a literal file name or a list of them")
-            found += names
-    return found
+            for base in bases:
+                _chain(path.parent / base, (*above, path), chain)
+    return chain
 
 
 def _parsed(source: bytes, where: str) -> ast.Module:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.common.files import file_problem
+from harness.common.files import file_problem, file_sha256
 from harness.common.text import printable
 from harness.contract.errors import ConfigError
 from harness.engine.plan.catalogue import hint
-from harness.engine.plan.keys import file_sha256
 from harness.modelling.weight_sources import check_format, check_sha256, find_download, is_address, local_path
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.common.atomic import write_atomically
+from harness.common.files import file_sha256
 from harness.contract import StoreError
-from harness.engine.plan.keys import file_sha256
 from harness.engine.store import store as store_module
 from harness.engine.store.store import MANIFEST, Artifact, Store
 from tests.engine.toy import flip_byte
