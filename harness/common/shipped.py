@@ -83,26 +83,21 @@ def with_needed(path: Path) -> list[Path]:
     Raises:
         ConfigError: A file cannot be read.
     """
-    root, found, pending = configs_folder().resolve(), [], [path.resolve()]
+    root, needed, pending = configs_folder().resolve(), [], [path.resolve()]
     while pending:
         current = pending.pop()
-        if current in found:
+        if current in needed:
             continue
-        found.append(current)
-        named = [(current.parent / text).resolve() for text in _texts(current)]
-        pending += [file for file in named if file.is_relative_to(root) and file.is_file()]
-    return sorted(found)
-
-
-def _texts(path: Path) -> Iterator[str]:
-    """Every text in the file that could be the name of another one."""
-    content = read_text(path)
-    values: Iterator[Any]
-    if path.suffix == ".py":
-        values = (node.value for node in ast.walk(ast.parse(content)) if isinstance(node, ast.Constant))
-    else:
-        values = _leaves(parse_yaml(content, where=str(path)))
-    yield from (value for value in values if isinstance(value, str) and value.endswith((".yaml", ".py")))
+        needed.append(current)
+        content = read_text(current)
+        if current.suffix == ".py":
+            values = [node.value for node in ast.walk(ast.parse(content)) if isinstance(node, ast.Constant)]
+        else:
+            values = list(_leaves(parse_yaml(content, where=str(current))))
+        texts = [value for value in values if isinstance(value, str) and value.endswith((".yaml", ".py"))]
+        files = [(current.parent / text).resolve() for text in texts]
+        pending += [file for file in files if file.is_relative_to(root) and file.is_file()]
+    return sorted(needed)
 
 
 def _leaves(value: Any) -> Iterator[Any]:

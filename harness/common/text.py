@@ -35,18 +35,19 @@ def printable(value: object) -> str:
 
     A name from a file must neither move the cursor of a terminal nor reverse the direction of its text.
     """
-    return _CONTROL.sub(_shown, str(value))
+
+    def escape(match: re.Match[str]) -> str:  # a byte of a file name that is not UTF-8 is shown as that byte
+        code = ord(match[0])
+        if 0xDC80 <= code <= 0xDCFF:
+            return f"\\x{code - 0xDC00:02x}"
+        return match[0].encode("unicode_escape").decode("ascii")
+
+    return _CONTROL.sub(escape, str(value))
 
 
 def one_line(value: object) -> str:
     """``printable`` with line breaks and runs of blanks as one blank each: for a cell of a table, or a sentence."""
     return printable(" ".join(str(value).split()))
-
-
-def _shown(match: re.Match[str]) -> str:
-    """A control character as its escape sequence; a byte of a file name that is not UTF-8 as that byte."""
-    code = ord(match[0])
-    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else match[0].encode("unicode_escape").decode("ascii")
 
 
 class _Loader(yaml.SafeLoader):
@@ -85,15 +86,15 @@ class _Loader(yaml.SafeLoader):
         raise yaml.composer.ComposerError(None, None, problem, self.get_mark())
 
 
-def _values(node: yaml.Node, known: dict[int, int]) -> int:
+def _values(node: yaml.Node, counted: dict[int, int]) -> int:
     """Values below a node with every alias written out; an alias inside its own anchor counts as too many."""
     if isinstance(node, yaml.ScalarNode):
         return 1
-    if id(node) not in known:
-        known[id(node)] = NODES + 1
+    if id(node) not in counted:
+        counted[id(node)] = NODES + 1
         children = [child for pair in node.value for child in (pair if isinstance(pair, tuple) else (pair,))]
-        known[id(node)] = min(1 + sum(_values(child, known) for child in children), NODES + 1)
-    return known[id(node)]
+        counted[id(node)] = min(1 + sum(_values(child, counted) for child in children), NODES + 1)
+    return counted[id(node)]
 
 
 def _scalar(name: str) -> Any:
@@ -156,23 +157,23 @@ def parse_json(text: str | bytes, *, where: str, error: type[WsssError] = Config
     Raises:
         WsssError: ``error`` with one sentence: no valid JSON, not UTF-8, or nested deeper than ``DEPTH``.
     """
+
+    def whole(digits: str) -> int:
+        if len(digits) > DIGITS:
+            raise ValueError(f"a number of {len(digits)} digits")
+        return int(digits)
+
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     if _deeper(data, DEPTH):
         raise error(f"{where}: nested more than {DEPTH} levels deep")
     try:
-        return json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text, parse_int=_whole)
+        return json.loads(text.decode("utf-8-sig") if isinstance(text, bytes) else text, parse_int=whole)
     except UnicodeDecodeError as wrong:
         raise error(f"{where}: is not UTF-8 text (byte {wrong.start})") from None
     except RecursionError:
         raise error(f"{where}: nested more than {DEPTH} levels deep") from None
     except ValueError as wrong:
         raise error(f"{where}: no valid JSON: {wrong}") from None
-
-
-def _whole(digits: str) -> int:
-    if len(digits) > DIGITS:
-        raise ValueError(f"a number of {len(digits)} digits")
-    return int(digits)
 
 
 _ALIKE = bytes.maketrans(b"{}", b"[]")
@@ -214,8 +215,8 @@ def unfit(value: Any, field: str = "") -> str | None:
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, item in items:
         below = f"{field}.{printable(name)}" if field else printable(name)
-        if found := unfit(name, below) or unfit(item, below):
-            return found
+        if problem := unfit(name, below) or unfit(item, below):
+            return problem
     return None
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         describe_params,
         method_rounds,
         params_dict,
+        with_upstream,
     )
     from harness.registry.records import KINDS
     from harness.registry.sources import BUILTINS, PluginSpec
@@ -47,6 +48,7 @@ __all__ = [
     "owner_of",
     "params_dict",
     "resolve",
+    "with_upstream",
 ]
 
 __getattr__, __dir__ = lazy_face(__name__)

@@ -66,11 +66,15 @@ def build_params(record: AnyRecord, mapping: Mapping[str, Any], *, where: str) -
     prefix = f"{where}: {kind_of(record)} {record.name!r}"
     if not isinstance(mapping, Mapping) or not all(isinstance(key, str) for key in mapping):
         raise ConfigError(f"{prefix}: parameters must be a mapping of names to values, got {mapping!r}")
-    known = _parameter_names(record.params)
+    params: Any = record.params
+    if is_pydantic(params):
+        names = [field.alias or name for name, field in params.model_fields.items()]
+    else:
+        names = [field.name for field in dataclasses.fields(params) if field.init]
     for name in mapping:
-        if name not in known:
-            listed = f" (parameters: {', '.join(known)})" if known else " (it has no parameters)"
-            raise ConfigError(f"{prefix}: parameter {name!r}: unknown{did_you_mean(name, known)}{listed}")
+        if name not in names:
+            listed = f" (parameters: {', '.join(names)})" if names else " (it has no parameters)"
+            raise ConfigError(f"{prefix}: parameter {name!r}: unknown{did_you_mean(name, names)}{listed}")
 
     from pydantic import ValidationError
     from pydantic_core import PydanticSerializationError, to_json
@@ -80,7 +84,7 @@ def build_params(record: AnyRecord, mapping: Mapping[str, Any], *, where: str) -
             raise ConfigError(f"{prefix}: parameter {name!r}: {problem}")
     try:
         with watching():
-            return adapter(record.params).validate_json(to_json(dict(mapping)), strict=True, extra="forbid")
+            return adapter(params).validate_json(to_json(dict(mapping)), strict=True, extra="forbid")
     except ValidationError as error:
         raise ConfigError(f"{prefix}: {_first_error(error.errors())}") from None
     except PydanticSerializationError as error:
@@ -92,7 +96,7 @@ def build_params(record: AnyRecord, mapping: Mapping[str, Any], *, where: str) -
     except BaseException as error:
         if of_user(error):
             raise
-        raise PluginError(f"{prefix}: {owner(record.params)}: {type(error).__name__}: {sentence(error)}") from error
+        raise PluginError(f"{prefix}: {owner(params)}: {type(error).__name__}: {sentence(error)}") from error
 
 
 def _odd_number(value: object, depth: int = 0) -> str | None:
@@ -102,21 +106,14 @@ def _odd_number(value: object, depth: int = 0) -> str | None:
     if isinstance(value, int) and abs(value) >= 10**DIGITS:
         return f"a number of over {DIGITS} digits"
     inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
-    found = (_odd_number(item, depth + 1) for item in inside if depth < DEPTH)
-    return next((problem for problem in found if problem), None)
+    problems = (_odd_number(item, depth + 1) for item in inside if depth < DEPTH)
+    return next((problem for problem in problems if problem), None)
 
 
 def owner(thing: object) -> str:
     """Name of the plugin that a class or function most likely belongs to."""
     module = getattr(thing, "__module__", None)  # a plugin may have set it to anything
     return owner_of(module if isinstance(module, str) else str(type(thing).__module__))
-
-
-def _parameter_names(params: type) -> list[str]:
-    if is_pydantic(params):
-        model: Any = params
-        return [field.alias or name for name, field in model.model_fields.items()]
-    return [field.name for field in dataclasses.fields(params) if field.init]
 
 
 @cache
@@ -132,10 +129,7 @@ def _first_error(errors: list[ErrorDetails]) -> str:
     message = first["msg"][:1].lower() + first["msg"][1:]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     path = ".".join(map(str, first["loc"]))
-    if first["type"] == "missing" or not path:
-        got = ""
-    else:
-        got = f", got {first['input']!r}"
+    got = "" if first["type"] == "missing" or not path else f", got {first['input']!r}"
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         message, got = "unknown", ""
     return (f"parameter {path!r}: " if path else "") + message + got + more

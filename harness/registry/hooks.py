@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 
 import pluggy
@@ -44,7 +44,10 @@ def register(manager: pluggy.PluginManager, name: str, plugin: object) -> tuple[
     Raises:
         PluginError: A hook is unknown, unmarked, a wrapper, asks for an unknown argument, or there is none.
     """
-    _refuse_unmarked(plugin)
+    for hook in (*HOOKS, *OBSERVERS):
+        function = getattr(plugin, hook, None)
+        if callable(function) and not hasattr(function, f"{PROJECT}_impl"):
+            raise PluginError(f"{hook} is not marked with @hookimpl")
     try:
         manager.register(plugin, name)
     except pluggy.PluginValidationError as error:
@@ -53,7 +56,7 @@ def register(manager: pluggy.PluginManager, name: str, plugin: object) -> tuple[
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        unknown = [hook.name for hook in callers if not hook.has_spec()]
+        unknown = [caller.name for caller in callers if not caller.has_spec()]
         hints = ", ".join(f"{hook!r}{did_you_mean(hook, (*HOOKS, *OBSERVERS), most=1)}" for hook in unknown)
         raise PluginError(f"unknown hook {hints}" if unknown else sentence(error)) from None
     if not callers:
@@ -69,7 +72,7 @@ def collect(manager: pluggy.PluginManager, plugin: object) -> tuple[list[tuple[s
 
     It goes on with the other hooks after a failure, so that the names of a quarantined plugin are known.
     """
-    found: list[tuple[str, AnyRecord]] = []
+    sound: list[tuple[str, AnyRecord]] = []
     failure: PluginError | None = None
     for hook_name, kind in HOOKS.items():
         hook: pluggy.HookCaller = getattr(manager.hook, hook_name)
@@ -77,8 +80,13 @@ def collect(manager: pluggy.PluginManager, plugin: object) -> tuple[list[tuple[s
             if implementation.plugin is not plugin:
                 continue
             try:
-                for record in _yielded(hook_name, implementation.function()):
-                    found.append((kind, check_record(kind, record)))
+                yielded = implementation.function()
+                if not isinstance(yielded, Iterable):
+                    raise PluginError(f"hook {hook_name} must yield records, it returned {type(yielded).__name__}")
+                for count, record in enumerate(islice(yielded, _MOST_RECORDS + 1)):
+                    if count == _MOST_RECORDS:
+                        raise PluginError(f"hook {hook_name} yields more than {_MOST_RECORDS} records")
+                    sound.append((kind, check_record(kind, record)))
             except PluginError as error:
                 failure = failure or error
             except BaseException as error:
@@ -87,7 +95,7 @@ def collect(manager: pluggy.PluginManager, plugin: object) -> tuple[list[tuple[s
                 wrapped = PluginError(f"hook {hook_name} raised {type(error).__name__}: {sentence(error)}")
                 wrapped.__cause__ = error
                 failure = failure or wrapped
-    return found, failure
+    return sound, failure
 
 
 def names(records: Iterable[tuple[str, AnyRecord]]) -> dict[str, tuple[str, ...]]:
@@ -96,19 +104,3 @@ def names(records: Iterable[tuple[str, AnyRecord]]) -> dict[str, tuple[str, ...]
     for kind, record in records:
         by_kind[kind] = (*by_kind.get(kind, ()), record.name)
     return by_kind
-
-
-def _refuse_unmarked(plugin: object) -> None:
-    for name in (*HOOKS, *OBSERVERS):
-        function = getattr(plugin, name, None)
-        if callable(function) and not hasattr(function, f"{PROJECT}_impl"):
-            raise PluginError(f"{name} is not marked with @hookimpl")
-
-
-def _yielded(hook: str, result: object) -> Iterator[object]:
-    if not isinstance(result, Iterable):
-        raise PluginError(f"hook {hook} must yield records, it returned {type(result).__name__}")
-    for count, record in enumerate(islice(result, _MOST_RECORDS + 1)):
-        if count == _MOST_RECORDS:
-            raise PluginError(f"hook {hook} yields more than {_MOST_RECORDS} records")
-        yield record

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import traceback as tracebacks
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -15,14 +15,14 @@ from typing import Any, Literal
 
 import pluggy
 
-from harness.contract import MethodRecord, Need, PluginError, SharedStage, hookspecs, union
+from harness.contract import MethodRecord, Need, PluginError, hookspecs, union
 from harness.contract.hookspecs import PROJECT
 from harness.contract.records import AnyRecord
 from harness.registry.build import build_params
 from harness.registry.hooks import collect, imported, names, register
 from harness.registry.interrupts import of_user, sentence, watching
 from harness.registry.names import did_you_mean
-from harness.registry.params import Component, component_needs, component_uses, method_rounds
+from harness.registry.params import component_needs, component_uses, method_rounds, with_upstream
 from harness.registry.records import KINDS, OBSERVERS
 from harness.registry.sources import (
     BUILTINS,
@@ -172,14 +172,15 @@ class PluginManager:
         record: Any = self.get(kind, name)
         values = build_params(record, params or {}, where=f"{kind} {name}")
         if not isinstance(record, MethodRecord):
-            return union(_all_needs(record, values))
-        found: list[Need] = []
+            stages = with_upstream(component_uses(record, values))
+            return union([*component_needs(record, values), *(need for stage in stages for need in stage.needs)])
+        needs: list[Need] = []
         for part in method_rounds(record, values):
-            found += self.needs("generator", part.generator.name, part.generator.params)
+            needs += self.needs("generator", part.generator.name, part.generator.params)
             for refiner in part.refiners:
-                found += self.needs("refiner", refiner.name, refiner.params)
-            found += self.needs("segmenter", part.segmenter.name, part.segmenter.params)
-        return union(found)
+                needs += self.needs("refiner", refiner.name, refiner.params)
+            needs += self.needs("segmenter", part.segmenter.name, part.segmenter.params)
+        return union(needs)
 
     def require_files(self) -> None:
         """Raise ``PluginError`` when a plugin file that was named explicitly is quarantined."""
@@ -188,7 +189,7 @@ class PluginManager:
                 raise PluginError(f"plugin {state.label} is quarantined: {state.reason}")
 
     def notify(self, event_name: str, **event: Any) -> None:
-        """Tell every observer; what one raises is logged once a plugin and reaches nobody else.
+        """Tell every observer; what one raises is logged once per plugin and reaches nobody else.
 
         Args:
             event_name: ``wsss_run_started``, ``wsss_stage_finished`` or ``wsss_run_finished``.
@@ -204,14 +205,12 @@ class PluginManager:
             except BaseException as error:
                 if of_user(error):
                     raise
-                self._log_once(implementation.plugin_name, event_name, error)
-
-    def _log_once(self, plugin: str, event_name: str, error: BaseException) -> None:
-        if plugin not in self._silenced:
-            self._silenced.add(plugin)
-            _log.warning(
-                "observer %s of plugin %s raised %s: %s (logged once)", event_name, plugin, type(error).__name__, error
-            )
+                plugin, kind = implementation.plugin_name, type(error).__name__
+                if plugin not in self._silenced:
+                    self._silenced.add(plugin)
+                    _log.warning(
+                        "observer %s of plugin %s raised %s: %s (logged once)", event_name, plugin, kind, error
+                    )
 
     def _of(self, kind: str) -> dict[str, tuple[AnyRecord, str]]:
         if kind not in self._records:
@@ -226,14 +225,22 @@ class PluginManager:
             plugin = imported(candidate)
             if self._pluggy.is_registered(plugin):
                 return
-            self._refuse_second(state)
+            if state.name in self._states:
+                raise PluginError(f"a plugin of this name is already loaded: {self._states[state.name].label}")
             hooks = register(self._pluggy, candidate.name, plugin)
             state = replace(state, file=state.file or module_file(candidate.module), hooks=hooks)
             records, failure = collect(self._pluggy, plugin)
             state = replace(state, records=names(records))
             if failure is not None:
                 raise failure
-            self._refuse_duplicates(state, records)
+            seen: set[tuple[str, str]] = set()
+            for kind, record in records:
+                if (kind, record.name) in seen:
+                    raise PluginError(f"{kind} {record.name!r} is yielded twice")
+                seen.add((kind, record.name))
+                if record.name in self._records[kind]:
+                    first = self._states[self._records[kind][record.name][1]]
+                    raise PluginError(f"{kind} {record.name!r} of {state.label} is already provided by {first.label}")
         except BaseException as error:
             if of_user(error):
                 raise
@@ -245,26 +252,12 @@ class PluginManager:
             for kind, record in records:
                 self._records[kind][record.name] = (record, state.name)
 
-    def _refuse_second(self, state: PluginState) -> None:
-        if state.name in self._states:
-            raise PluginError(f"a plugin of this name is already loaded: {self._states[state.name].label}")
-
-    def _refuse_duplicates(self, state: PluginState, records: Iterable[tuple[str, AnyRecord]]) -> None:
-        seen: set[tuple[str, str]] = set()
-        for kind, record in records:
-            if (kind, record.name) in seen:
-                raise PluginError(f"{kind} {record.name!r} is yielded twice")
-            seen.add((kind, record.name))
-            if record.name in self._records[kind]:
-                first = self._states[self._records[kind][record.name][1]]
-                raise PluginError(f"{kind} {record.name!r} of {state.label} is already provided by {first.label}")
-
     def _quarantine(self, state: PluginState, module: str | None, error: BaseException) -> None:
-        own = isinstance(error, PluginError)
-        reason = sentence(error) if own else f"{type(error).__name__}: {sentence(error)}"
+        told = isinstance(error, PluginError)
+        reason = sentence(error) if told else f"{type(error).__name__}: {sentence(error)}"
         if self._strict:
             raise PluginError(f"plugin {state.label}: {reason}") from error
-        shown = error if not own else error.__cause__
+        shown = error.__cause__ if told else error
         state = replace(
             state,
             file=state.file or module_file(module),
@@ -301,15 +294,5 @@ def manager(
 
 @cache
 def manager_from_spec(spec: PluginSpec) -> PluginManager:
-    """The manager that ``spec`` describes, for example in a worker process; built once a process."""
+    """The manager that ``spec`` describes, for example in a worker process; built once per process."""
     return PluginManager(plugin_files=spec.files, config_dir=spec.config_dir, builtins=spec.builtins, env=spec.env)
-
-
-def _all_needs(record: Component, params: Any) -> list[Need]:
-    found = list(component_needs(record, params))
-    pending: list[SharedStage] = list(component_uses(record, params))
-    while pending:
-        stage = pending.pop()
-        found += stage.needs
-        pending += stage.after
-    return found

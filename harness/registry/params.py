@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, get_type_hints
 
 from harness.contract import ConfigError, MethodRecord, Need, PluginError, Round, SharedStage
@@ -67,6 +67,15 @@ def component_uses(record: Component, params: Any) -> tuple[SharedStage, ...]:
     return _evaluated(record, "uses", params, is_uses, "a tuple of SharedStage")  # type: ignore[no-any-return]
 
 
+def with_upstream(uses: Iterable[SharedStage]) -> Iterator[SharedStage]:
+    """Shared stages, and those that they read in turn."""
+    pending = list(uses)
+    while pending:
+        stage = pending.pop()
+        yield stage
+        pending.extend(stage.after)
+
+
 def method_rounds(record: MethodRecord, params: Any) -> tuple[Round, ...]:
     """Rounds of the method with ``params``.
 
@@ -76,11 +85,23 @@ def method_rounds(record: MethodRecord, params: Any) -> tuple[Round, ...]:
     return _evaluated(record, "rounds", params, is_rounds, "a tuple of one or more Round")  # type: ignore[no-any-return]
 
 
-def describe_params(params: type) -> tuple[ParamInfo, ...]:
+def describe_params(params: Any) -> tuple[ParamInfo, ...]:
     """Name, type, default and help of every parameter, in declared order."""
     if is_pydantic(params):
-        return tuple(_describe_model(params))
-    hints = _hints(params)
+        return tuple(
+            ParamInfo(
+                field.alias or name,
+                _type_name(field.annotation),
+                None if field.is_required() else _plain(field.get_default(call_default_factory=True)),
+                field.is_required(),
+                field.description or "",
+            )
+            for name, field in params.model_fields.items()
+        )
+    try:
+        hints = get_type_hints(params)
+    except NameError:  # an annotation names what is imported for type checkers alone
+        hints = {}
     described = []
     for field in dataclasses.fields(params):
         factory = field.default_factory
@@ -96,19 +117,6 @@ def describe_params(params: type) -> tuple[ParamInfo, ...]:
             )
         )
     return tuple(described)
-
-
-def _describe_model(params: Any) -> list[ParamInfo]:
-    return [
-        ParamInfo(
-            field.alias or name,
-            _type_name(field.annotation),
-            None if field.is_required() else _plain(field.get_default(call_default_factory=True)),
-            field.is_required(),
-            field.description or "",
-        )
-        for name, field in params.model_fields.items()
-    ]
 
 
 def _evaluated(record: Any, field: str, params: Any, check: Callable[[object], bool], wanted: str) -> Any:
@@ -128,14 +136,6 @@ def _evaluated(record: Any, field: str, params: Any, check: Callable[[object], b
     if not check(result):
         raise PluginError(f"{where} must return {wanted}, got {result!r}")
     return result
-
-
-def _hints(params: type) -> dict[str, Any]:
-    """Resolved annotations; empty when a name is only known to type checkers."""
-    try:
-        return get_type_hints(params)
-    except NameError:
-        return {}
 
 
 def _type_name(annotation: Any) -> str:

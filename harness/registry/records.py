@@ -120,16 +120,11 @@ def _is_card(value: object) -> bool:
     return value is None or (isinstance(value, Card) and _tuple_of(Reported)(value.reported))
 
 
-def _is_use(value: object) -> bool:
-    return isinstance(value, Use) and isinstance(value.name, str) and isinstance(value.params, Mapping)
-
-
 def _is_round(value: object) -> bool:
-    return (
-        isinstance(value, Round)
-        and isinstance(value.refiners, tuple)
-        and all(map(_is_use, (value.generator, *value.refiners, value.segmenter)))
-    )
+    if not isinstance(value, Round) or not isinstance(value.refiners, tuple):
+        return False
+    uses = (value.generator, *value.refiners, value.segmenter)
+    return all(isinstance(u, Use) and isinstance(u.name, str) and isinstance(u.params, Mapping) for u in uses)
 
 
 def _is_shared_stage(value: object) -> bool:
@@ -149,12 +144,8 @@ def _tuple_of(item: type) -> Check:
     return lambda value: isinstance(value, tuple) and all(isinstance(entry, item) for entry in value)
 
 
-def _is_counts(value: object) -> bool:
-    return value == () or _some_of(*COUNTS)(value)
-
-
-def _some_of(*names: str) -> Check:
-    return lambda value: isinstance(value, tuple) and bool(value) and all(entry in names for entry in value)
+def _some_of(*names: str, or_none: bool = False) -> Check:
+    return lambda value: isinstance(value, tuple) and (or_none or bool(value)) and all(item in names for item in value)
 
 
 def _is(*types: type) -> Check:
@@ -194,7 +185,7 @@ _RULES: Mapping[str, tuple[Check, str]] = {
     "inputs": (_is_inputs, "an InputRule with three numbers as mean and three positive ones as std"),
     "column": (_is(str), "a string"),
     "of": (_some_of("labels", "predictions"), "a tuple of 'labels', 'predictions' or both"),
-    "counts": (_is_counts, "a tuple of 'boundary', 'size' or both, or an empty one"),
+    "counts": (_some_of(*COUNTS, or_none=True), "a tuple of 'boundary', 'size' or both, or an empty one"),
     "percent": (_is(bool), "a boolean"),
     "suffix": (_is(str), "a string"),
 }

@@ -13,6 +13,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -123,27 +124,20 @@ def _entry_points(env: str | None) -> Iterator[Candidate]:
     for entry in sorted(found, key=lambda entry: (entry.name, entry.value)):
         if wanted is None or entry.name in wanted:
             module = entry.value.partition(":")[0].strip()
-            yield Candidate(entry.name, "entry point", entry.load, *_shipped(entry), module)
+            shipped: tuple[str | None, str | None] = (None, None)
+            if entry.dist is not None:
+                with suppress(Exception):  # metadata of anybody's making; the plugin itself may be sound
+                    shipped = (entry.dist.name, entry.dist.version)
+            yield Candidate(entry.name, "entry point", entry.load, *shipped, module)
     for name in sorted(set(wanted or ()) - set(found.names)):
-        yield Candidate(name, "entry point", _missing(name, sorted(found.names)))
+        yield Candidate(name, "entry point", partial(_missing, name, sorted(found.names)))
 
 
-def _shipped(entry: importlib.metadata.EntryPoint) -> tuple[str | None, str | None]:
-    """Distribution and version of ``entry``, as far as its metadata can be read."""
-    try:
-        return (entry.dist.name, entry.dist.version) if entry.dist is not None else (None, None)
-    except Exception:
-        return None, None
-
-
-def _missing(name: str, installed: list[str]) -> Callable[[], object]:
-    def load() -> object:
-        raise PluginError(
-            f"{ENVIRONMENT} names {name!r}, which is not installed{did_you_mean(name, installed)}"
-            f" (installed: {', '.join(installed) or 'none'})"
-        )
-
-    return load
+def _missing(name: str, installed: list[str]) -> object:
+    raise PluginError(
+        f"{ENVIRONMENT} names {name!r}, which is not installed{did_you_mean(name, installed)}"
+        f" (installed: {', '.join(installed) or 'none'})"
+    )
 
 
 class _FromSource(importlib.machinery.SourceFileLoader):

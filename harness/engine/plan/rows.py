@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -22,6 +22,7 @@ from harness.registry import (
     method_rounds,
     params_dict,
     resolve,
+    with_upstream,
 )
 
 if TYPE_CHECKING:
@@ -60,13 +61,10 @@ class Part:
         """``{"name", "params"}``, as records show it."""
         return {"name": self.name, "params": dict(self.params)}
 
-    def shared(self) -> Iterator[SharedStage]:
+    @property
+    def shared(self) -> list[SharedStage]:
         """The shared stages that it reads, and those that they read in turn."""
-        pending = list(self.uses)
-        while pending:
-            stage = pending.pop()
-            yield stage
-            pending.extend(stage.after)
+        return list(with_upstream(self.uses))
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ class ResolvedRow:
     def supervision(self) -> str:
         """Letters of everything that the row's components and their shared stages declare."""
         needs = [need for part in self.parts for need in part.needs]
-        needs += [need for part in self.parts for stage in part.shared() for need in stage.needs]
+        needs += [need for part in self.parts for stage in part.shared for need in stage.needs]
         return letters(needs)
 
     @property
@@ -147,7 +145,7 @@ def sections_read(rows: Iterable[ResolvedRow]) -> frozenset[str]:
     sections: set[str] = set()
     for row in rows:
         for part in row.parts:
-            sections.update(part.reads, *(stage.reads for stage in part.shared()))
+            sections.update(part.reads, *(stage.reads for stage in part.shared))
         if any(item.segmenter for item in row.rounds):
             sections.add("segmenter")
     return frozenset(sections)
