@@ -28,8 +28,8 @@ def wsss_generators() -> Iterator[GeneratorRecord]:
     from wsss_baselines.card import CAM, FILL, GRABCUT
 
     at = "wsss_baselines.generator:"
-    maps, cuts = "thresholded CAMs of the shared classifier", "OpenCV GrabCut inside each box, smaller in front"
-    boxes, subset = "boxes painted with their class, smaller in front", "pixel masks of a fixed fraction, nothing else"
+    maps, subset = "thresholded CAMs of the shared classifier", "pixel masks of a fixed fraction, nothing else"
+    cuts, boxes = "OpenCV GrabCut inside each box, smaller in front", "boxes painted with their class, smaller in front"
     yield GeneratorRecord("full", at + "Full", needs=(MASKS,), summary="the hidden masks themselves")
     yield GeneratorRecord("background", at + "Background", summary="everything is background")
     yield GeneratorRecord(
@@ -56,8 +56,8 @@ def wsss_methods() -> Iterator[MethodRecord]:
     from wsss_baselines.card import CAM, FILL, GRABCUT
 
     floor = (Round(Use("background"), segmenter=Use("constant")),)
-    cut, some = one_round("box_grabcut"), one_round("pixel_subset")
-    subset = "the same segmenter trained only on the pixel-labelled subset"
+    cut, subset = one_round("box_grabcut"), one_round("pixel_subset")
+    text = "the same segmenter trained only on the pixel-labelled subset"
     yield MethodRecord("full", (Round(Use("full")),), reference=True, summary="full supervision, the ceiling")
     yield MethodRecord("background", floor, reference=True, summary="all background, the floor")
     yield MethodRecord("cam", one_round("cam"), params=CamParams, reference=True, card=CAM, summary="plain CAM")
@@ -65,4 +65,4 @@ def wsss_methods() -> Iterator[MethodRecord]:
     yield MethodRecord(
         "box_grabcut", cut, params=GrabCutParams, reference=True, card=GRABCUT, summary="GrabCut in boxes"
     )
-    yield MethodRecord("pixel_subset", some, params=SubsetParams, reference=True, summary=subset)
+    yield MethodRecord("pixel_subset", subset, params=SubsetParams, reference=True, summary=text)

@@ -31,8 +31,8 @@ class PixelSubset(Generator):
     def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
         """Yield true masks inside the subset, 255 everywhere outside it."""
         for image_id in view.ids:
-            known = image_id in view.mask_ids
-            mask = view.mask(image_id) if known else np.full(view.size(image_id), IGNORE, np.uint8)
+            has_mask = image_id in view.mask_ids
+            mask = view.mask(image_id) if has_mask else np.full(view.size(image_id), IGNORE, np.uint8)
             yield PseudoLabel(image_id, mask)
 
 

@@ -47,5 +47,5 @@ def grabcut(image: Image, box: Box, params: GrabCutParams) -> npt.NDArray[np.boo
     models = np.zeros((1, 65)), np.zeros((1, 65))
     # the stub wants a rectangle, in place of which the state is given
     cv2.grabCut(crop, state, None, *models, params.iterations, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
-    found = (state[rows, columns] & 1).astype(np.bool_)  # GC_FGD = 1, GC_PR_FGD = 3
-    return found if found.mean() >= params.min_fill else filled
+    foreground = (state[rows, columns] & 1).astype(np.bool_)  # GC_FGD = 1, GC_PR_FGD = 3
+    return foreground if foreground.mean() >= params.min_fill else filled

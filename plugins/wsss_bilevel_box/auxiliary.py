@@ -1,4 +1,4 @@
-"""Round r on the auxiliary data set, a shared stage: first M of the round before, then E of this one.
+"""Round r on the auxiliary data set, a shared stage: first M of the round before, then E of this round.
 
     M:  S_{r-1}^aux <- the protocol's segmenter, trained on C(G_{r-1}) of the auxiliary images (filled boxes for r = 1)
     E:  G_r <- fitted to the auxiliary masks, seeing S_{r-1}^aux
@@ -56,7 +56,9 @@ def learn(params: Mapping[str, Any], view: View, ctx: Context) -> None:
     segmenter = _auxiliary_segmenter(settings, scenes, before, view, ctx) if sees else None
     generator = _initial(settings, before, ctx, number=number, channels=5 if sees else 4)
     canvas = canvas_side([scene.image.shape[:2] for scene in scenes], settings.canvas, generator.multiple)
-    curve = _fit(generator, settings, [reduced(scene, canvas) for scene in scenes], canvas, segmenter, ctx)
+    curve = _fit(
+        generator, settings, [reduced(scene, canvas) for scene in scenes], ctx, canvas=canvas, segmenter=segmenter
+    )
     torch.save({k: v.contiguous().cpu() for k, v in generator.state_dict().items()}, ctx.out / WEIGHTS)
     if segmenter is not None and settings.scheme == "unrolled":  # it moved with the generator
         state = {k: v.contiguous().cpu() for k, v in segmenter.state_dict().items()}
@@ -134,9 +136,10 @@ def _fit(
     generator: nn.Module,
     settings: BilevelBoxParams,
     scenes: Sequence[Scene],
+    ctx: Context,
+    *,
     canvas: int,
     segmenter: nn.Module | None,
-    ctx: Context,
 ) -> list[dict[str, float]]:
     optim = ctx.settings["segmenter"].optim
     official = settings.preset == "official"
@@ -170,7 +173,7 @@ def _fit(
 @torch.inference_mode()
 def cached_planes(segmenter: nn.Module, scenes: Sequence[Scene], canvas: int, device: str) -> Planes:
     """p_c of the present classes of every image at the image's size, from one pass of the segmenter at scale 1."""
-    found = {}
+    cache = {}
     for scene in scenes:
         placed, factor = on_canvas(scene.image, canvas)
         logits = segmenter_logits(segmenter, torch.from_numpy(placed)[None].to(device))
@@ -179,8 +182,8 @@ def cached_planes(segmenter: nn.Module, scenes: Sequence[Scene], canvas: int, de
         planes = probability_planes(logits, torch.zeros_like(index), index, (canvas, canvas), exact=False)
         height, width = (max(round(side * factor), 1) for side in scene.image.shape[:2])
         for cls, plane in zip(classes, planes[:, :height, :width].cpu().numpy(), strict=True):
-            found[scene.image_id, cls] = np.ascontiguousarray(plane)
-    return found
+            cache[scene.image_id, cls] = np.ascontiguousarray(plane)
+    return cache
 
 
 def _auxiliary_segmenter(
@@ -193,8 +196,8 @@ def _auxiliary_segmenter(
         warm = before and before / SEGMENTER / "segmenter.pth"
         nested = _Nested(ctx, folder, len(view.auxiliary.classes), settings.auxiliary_iterations)
         warm_start = warm if warm is not None and warm.exists() else None
-        images = cast(View, _Scenes(scenes, view.auxiliary.classes))
-        train_segmenter(Segmenter(), labels, images, cast(Context, nested), warm_start=warm_start)
+        images = cast("View", _Scenes(scenes, view.auxiliary.classes))
+        train_segmenter(Segmenter(), labels, images, cast("Context", nested), warm_start=warm_start)
     shutil.copytree(folder, ctx.out / SEGMENTER, ignore=shutil.ignore_patterns("work"), dirs_exist_ok=True)
     segmenter = load_segmenter(folder, ctx.device)
     return segmenter if settings.scheme == "unrolled" else ready(segmenter, ctx.device)

@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from wsss_bilevel_box.network import STRIDE, MaskGenerator, Residual
 
 _WIDTH = 48
+"""Channels of the top-down path, as many as the paper's stem has."""
 
 
 class EncoderGenerator(nn.Module):
@@ -57,17 +58,17 @@ class EncoderGenerator(nn.Module):
 
     def decode(self, features: Sequence[Tensor], guides: Tensor) -> Tensor:
         """Features of P pairs and their guides (P, 1 or 2, H, W) -> logits (P, 2, H / 4, W / 4)."""
-        found: Tensor | None = None
+        below: Tensor | None = None
         for level, lateral, smooth in zip(
             reversed(list(features)), reversed(self.lateral), reversed(self.smooth), strict=True
         ):
             size = (level.shape[2], level.shape[3])
             here = lateral(torch.cat([level, functional.adaptive_avg_pool2d(guides, size)], 1))
-            if found is not None:
-                here = here + _resized(found, size)
-            found = smooth(here)
-        assert found is not None
-        return self.head(_resized(found, (guides.shape[2] // STRIDE, guides.shape[3] // STRIDE)))
+            if below is not None:
+                here = here + _resized(below, size)
+            below = smooth(here)
+        assert below is not None
+        return self.head(_resized(below, (guides.shape[2] // STRIDE, guides.shape[3] // STRIDE)))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, [p,] m, B, G, R, H, W) float32 -> logits (B, 2, H / 4, W / 4); channel 1 = foreground."""
@@ -89,9 +90,8 @@ def grown(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
     The guides [p, m] stand behind the features, so the zero column comes before the last one.
     """
-    changed = {}
+    widened = dict(state)
     for key, value in state.items():
         if key.startswith("lateral.") and key.endswith(".0.weight"):
-            value = torch.cat([value[:, :-1], torch.zeros_like(value[:, :1]), value[:, -1:]], 1)
-        changed[key] = value
-    return changed
+            widened[key] = torch.cat([value[:, :-1], torch.zeros_like(value[:, :1]), value[:, -1:]], 1)
+    return widened

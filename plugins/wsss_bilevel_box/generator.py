@@ -21,7 +21,7 @@ from wsss_bilevel_box.pairs import canvas_side, refuse_shared_classes
 from wsss_bilevel_box.params import GeneratorParams
 
 REPORT = "boxes.json"
-"""How many images had no box and became background."""
+"""File that counts the images without a box, which became background."""
 
 
 class BilevelBox(Generator):
@@ -53,7 +53,9 @@ class BilevelBox(Generator):
                 empty += not boxes
                 yield image_id, view.image(image_id), boxes
 
-        found = pseudo_labels(generator, items(), rules=rules(settings, canvas), device=ctx.device, segmenter=segmenter)
-        for image_id, label in found:
+        labels = pseudo_labels(
+            generator, items(), rules=rules(settings, canvas), device=ctx.device, segmenter=segmenter
+        )
+        for image_id, label in labels:
             yield PseudoLabel(image_id, label)
         (ctx.out / REPORT).write_text(json.dumps({"images_without_boxes": empty}) + "\n", encoding="utf-8")

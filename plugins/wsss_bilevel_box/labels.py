@@ -22,7 +22,7 @@ from wsss_bilevel_box.network import assemble, guides_of, pixels_of
 from wsss_bilevel_box.pairs import on_canvas, scaled
 
 _CPU_PIXELS, _GPU_PIXELS = 1 << 19, 1 << 24
-"""Canvas pixels of a batch of pairs."""
+"""Canvas pixels per batch of pairs; they bound the memory."""
 
 Item = tuple[str, npt.NDArray[np.uint8], tuple[Box, ...]]
 
@@ -95,13 +95,16 @@ def _labelled(
 ) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
     """Label maps of one batch."""
     placed = [on_canvas(image, rules.canvas) for _, image, _ in items]
-    planes = _margins(generator, items, placed, rules, device, segmenter)
+    planes = _margins(generator, items, placed, rules, device=device, segmenter=segmenter)
     done = 0
     for (image_id, image, boxes), (_, factor) in zip(items, placed, strict=True):
-        size = (image.shape[0], image.shape[1])
+        height, width = image.shape[:2]
         count = len(classes_in_order(boxes))
-        mine = [_to_size(plane, size, factor) for plane in planes[done : done + count]]
-        yield image_id, compose(np.array(mine, np.float32), boxes, size, overlap=rules.overlap, tight=rules.tight)
+        covered = planes[done : done + count, : max(round(height * factor), 1), : max(round(width * factor), 1)]
+        if factor != 1.0:
+            resized = [cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in covered]
+            covered = np.array(resized, np.float32)
+        yield image_id, compose(covered, boxes, (height, width), overlap=rules.overlap, tight=rules.tight)
         done += count
 
 
@@ -111,6 +114,7 @@ def _margins(
     items: Sequence[Item],
     placed: Sequence[tuple[npt.NDArray[np.uint8], float]],
     rules: Rules,
+    *,
     device: str,
     segmenter: nn.Module | None,
 ) -> npt.NDArray[np.float32]:
@@ -128,14 +132,14 @@ def _margins(
         scores = segmenter_logits(segmenter, images)
         seen = probability_planes(scores, owner, classes, side, exact=rules.exact, align=rules.align)
     logits = pair_logits(generator, images, owner, masks, seen, unit=rules.unit)
-    found: npt.NDArray[np.float32] = margins(logits, side, align=rules.align).cpu().numpy()
-    return found
+    planes: npt.NDArray[np.float32] = margins(logits, side, align=rules.align).cpu().numpy()
+    return planes
 
 
 def pair_logits(
     generator: nn.Module, images: Tensor, owner: Tensor, masks: Tensor, seen: Tensor | None, *, unit: bool
 ) -> Tensor:
-    """Logits (P, 2, h, w) of pairs; features that depend on the image alone are computed once an image.
+    """Logits (P, 2, h, w) of pairs; features that depend on the image alone are computed once for each image.
 
     Args:
         generator: G.
@@ -149,11 +153,3 @@ def pair_logits(
         return generator(assemble(images[owner], masks, seen, unit=unit))
     features = generator.encode(pixels_of(images, unit=unit))
     return generator.decode([level[owner] for level in features], guides_of(masks, seen))
-
-
-def _to_size(plane: npt.NDArray[np.float32], size: tuple[int, int], factor: float) -> npt.NDArray[np.float32]:
-    """The part of the canvas that the image covers, at the image's own size."""
-    if factor == 1.0:
-        return plane[: size[0], : size[1]]
-    covered = plane[: max(round(size[0] * factor), 1), : max(round(size[1] * factor), 1)]
-    return np.asarray(cv2.resize(covered, (size[1], size[0]), interpolation=cv2.INTER_LINEAR))

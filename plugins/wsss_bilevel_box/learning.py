@@ -29,6 +29,7 @@ from wsss_bilevel_box.network import assemble
 from wsss_bilevel_box.pairs import Batch, PairStream
 
 _ENCODER_RATE = 0.1
+"""Rate of a pretrained encoder, as a share of that of the layers that begin at random."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Unrolled:
 
     @torch.no_grad()
     def advance(self, moved: Mapping[str, Tensor]) -> None:
-        """T <- t'(w)."""
+        """Set t to t'(w)."""
         for name, parameter in self.segmenter.named_parameters():
             if name in moved:
                 parameter.copy_(moved[name])
@@ -165,7 +166,7 @@ class Fitting(nn.Module):
         return {"loss": loss}
 
     def advance(self, iteration: int) -> None:
-        """T <- t'(w), once the step is done."""
+        """Set t to t'(w), once the step is done."""
         if self._unrolled is not None:
             self._unrolled.advance(self._moved)
             self._moved = {}
@@ -179,7 +180,7 @@ def fit(fitting: Fitting, stream: PairStream, schedule: Schedule, ctx: Context, 
         stream: Auxiliary samples.
         schedule: Optimiser and length.
         ctx: Scratch folder, device, threads, progress.
-        seed: Of whatever a step draws.
+        seed: Of everything that a step draws.
 
     Returns:
         The loss curve.
@@ -187,8 +188,14 @@ def fit(fitting: Fitting, stream: PairStream, schedule: Schedule, ctx: Context, 
     Raises:
         FloatingPointError: The loss became infinite or NaN.
     """
-    fitting.generator.to(ctx.device).to(memory_format=torch.channels_last)
-    groups = _groups(fitting.generator, schedule.lr)
+    generator = fitting.generator.to(ctx.device).to(memory_format=torch.channels_last)
+    slow: list[nn.Parameter] = []
+    if isinstance(generator, EncoderGenerator) and generator.pretrained:
+        slow = list(generator.encoder.parameters())
+    is_slow = set(map(id, slow))
+    fast = [parameter for parameter in generator.parameters() if id(parameter) not in is_slow]
+    rates = ((fast, schedule.lr), (slow, _ENCODER_RATE * schedule.lr))
+    groups = [{"params": members, "lr": rate, "initial_lr": rate} for members, rate in rates if members]
     recipe = Recipe(
         torch.optim.Adam(groups, weight_decay=schedule.weight_decay),
         schedule.iterations,
@@ -200,16 +207,5 @@ def fit(fitting: Fitting, stream: PairStream, schedule: Schedule, ctx: Context, 
         return (read(step * schedule.batch_size, schedule.batch_size).to(ctx.device) for step in count(start))
 
     curve = train(fitting, batches, recipe, ctx, seed=seed, after_step=fitting.advance)
-    fitting.generator.eval()
+    generator.eval()
     return curve
-
-
-def _groups(generator: nn.Module, lr: float) -> list[dict[str, Any]]:
-    """All parameters at ``lr``, but a pretrained encoder at a tenth of it."""
-    slow = (
-        list(generator.encoder.parameters()) if isinstance(generator, EncoderGenerator) and generator.pretrained else []
-    )
-    known = set(map(id, slow))
-    rest = [parameter for parameter in generator.parameters() if id(parameter) not in known]
-    rates = ((rest, lr), (slow, _ENCODER_RATE * lr))
-    return [{"params": members, "lr": rate, "initial_lr": rate} for members, rate in rates if members]

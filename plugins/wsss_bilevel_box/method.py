@@ -10,8 +10,8 @@ A generator G_w of masks is learned on auxiliary classes, of which masks are kno
 m_c are the filled boxes of class c, p_c the probability that the segmenter S gives to it. The alternation and the
 unrolled step that solve (1) and (2) are in ``learning.py``, the rounds on the auxiliary data set in ``auxiliary.py``.
 
-Unusual here: foreground is a sign. argmax over two up-sampled logits is the sign of their up-sampled difference, so one
-plane is up-sampled and not two.
+Unusual here: foreground is a sign. The argmax over two up-sampled logits is the sign of their up-sampled difference, so
+only one plane is up-sampled.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from torch.nn import functional
 
 from harness.contract import IGNORE, Box
 
-Bools = npt.NDArray[np.bool_]
 _JUST_ABOVE = np.float32(1e-6)
+"""Lifts the margin that sets the threshold above it: foreground is what is strictly positive."""
 Overlap = Literal["first", "smallest_box", "max_logit"]
 
 
@@ -143,12 +143,12 @@ def compose(
     label = np.zeros(size, np.uint8)
     best = np.full(size, -np.inf, np.float32)
     for rank, (cls, plane) in enumerate(zip(classes, margin, strict=True)):
-        plane = reaching(plane, boxes, cls, tight) if tight else plane
-        wanted = (plane > 0) & (box_mask(boxes, cls, size) > 0)
+        raised = reaching(plane, boxes, cls, tight) if tight else plane
+        wanted = (raised > 0) & (box_mask(boxes, cls, size) > 0)
         if overlap == "first":
             claim = np.full(size, -rank, np.float32)
         else:
-            claim = plane if overlap == "max_logit" else -smallest_area(boxes, cls, size)
+            claim = raised if overlap == "max_logit" else -smallest_area(boxes, cls, size)
         wins = wanted & (claim > best)
         label[wins] = cls
         best[wins] = claim[wins]
@@ -199,8 +199,8 @@ def lower_loss(logits: Tensor, foreground: Tensor, *, owner: Tensor, classes: Te
     scores = logits.log_softmax(1)
     losses = []
     for n in range(len(logits)):
-        mine = owner == n
-        label = soft_compose(claims[mine], inside[mine])
-        channels = torch.cat([classes.new_zeros(1), classes[mine]])
+        pairs = owner == n
+        label = soft_compose(claims[pairs], inside[pairs])
+        channels = torch.cat([classes.new_zeros(1), classes[pairs]])
         losses.append(-(label * scores[n, channels]).sum(0).mean())
     return torch.stack(losses).mean()

@@ -22,7 +22,7 @@ from wsss_bilevel_box.network import STRIDE
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5)
 PAD_RGB = (123, 117, 104)
-"""The mean of both networks, rounded: next to zero once it is subtracted."""
+"""The mean of both networks, rounded, so that padding is nearly zero once the mean is subtracted."""
 
 Planes = Mapping[tuple[str, int], npt.NDArray[np.float32]]
 """(id, class) -> p_c over the image, at some stride: the cache of ``prob_cache``."""
@@ -83,7 +83,7 @@ def draw(seed: int, position: int) -> Draw:
 
 
 def order(seed: int, position: int, count: int) -> int:
-    """Which of ``count`` pairs comes at ``position``: a permutation an epoch."""
+    """Which of ``count`` pairs comes at ``position``; every epoch has a permutation of its own."""
     epoch, place = divmod(position, count)
     return int(np.random.default_rng((seed, 1 << 40, epoch)).permutation(count)[place])
 
@@ -106,8 +106,8 @@ def refuse_shared_classes(view: View) -> None:
     Raises:
         ConfigError: A class of the target is a class of the auxiliary data set.
     """
-    own = {name.casefold() for name in view.classes[1:]}
-    shared = [name for name in view.auxiliary.classes[1:] if name.casefold() in own]
+    target = {name.casefold() for name in view.classes[1:]}
+    shared = [name for name in view.auxiliary.classes[1:] if name.casefold() in target]
     if shared:
         raise ConfigError(f"dataset: auxiliary classes must differ from those of the target, both hold {shared[0]!r}")
 
@@ -279,8 +279,10 @@ def scaled(boxes: Sequence[Box], factor: float) -> Sequence[Box]:
     """``boxes`` on an image that was reduced by ``factor``; each keeps at least a pixel."""
     if factor == 1.0:
         return boxes
-    found = []
+    reduced_boxes = []
     for box in boxes:
         x0, y0 = int(box.x0 * factor), int(box.y0 * factor)
-        found.append(Box(box.cls, x0, y0, max(round(box.x1 * factor), x0 + 1), max(round(box.y1 * factor), y0 + 1)))
-    return found
+        reduced_boxes.append(
+            Box(box.cls, x0, y0, max(round(box.x1 * factor), x0 + 1), max(round(box.y1 * factor), y0 + 1))
+        )
+    return reduced_boxes

@@ -31,7 +31,7 @@ class BilevelBoxParams:
         default=None, metadata={"help": "G_2 begins from G_1 with a zero channel more; null = as the preset"}
     )
     prob_cache: bool = field(
-        default=False, metadata={"help": "probabilities of the auxiliary images computed once a round (approximate)"}
+        default=False, metadata={"help": "probabilities of the auxiliary images computed once per round (approximate)"}
     )
     overlap: Literal["preset", "smallest_box", "first", "max_logit"] = field(
         default="preset", metadata={"help": "who gets a pixel that two classes claim"}
@@ -42,10 +42,10 @@ class BilevelBoxParams:
     )
     canvas: int = field(default=512, metadata={"help": "largest side of the square that images are padded to"})
     iterations: int | None = field(
-        default=None, metadata={"help": "steps of G a round; null = those of the protocol's segmenter"}
+        default=None, metadata={"help": "steps of G per round; null = those of the protocol's segmenter"}
     )
     batch_size: int | None = field(
-        default=None, metadata={"help": "(image, class) pairs a step; null = the protocol's segmenter's"}
+        default=None, metadata={"help": "(image, class) pairs per step; null = the protocol's segmenter's"}
     )
     lr: float = field(default=0.002, metadata={"help": "initial rate of Adam; the paper's 100,000 steps use 0.0001"})
     weight_decay: float = field(default=0.0005, metadata={"help": "L2 decay of G"})

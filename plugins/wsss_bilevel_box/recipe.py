@@ -73,13 +73,13 @@ def box_map(size: tuple[int, int], boxes: Iterable[tuple[float, float, float, fl
 
 def multi_scale(base: Callable[[Tensor], Tensor], x: Tensor) -> list[Tensor]:
     """Logits at scales 1, .5, .75 and their maximum on the grid of scale 1; the last one is the prediction."""
-    found = [base(x)]
+    logits = [base(x)]
     for scale in (0.5, 0.75):
         size = [int(side * scale) for side in x.shape[2:]]
-        found.append(base(functional.interpolate(x, size, mode="bilinear", align_corners=False)))
-    largest = found[0].shape[2:]
-    aligned = [functional.interpolate(f, largest, mode="bilinear", align_corners=False) for f in found]
-    return [*found, torch.stack(aligned).amax(0)]
+        logits.append(base(functional.interpolate(x, size, mode="bilinear", align_corners=False)))
+    largest = logits[0].shape[2:]
+    aligned = [functional.interpolate(level, largest, mode="bilinear", align_corners=False) for level in logits]
+    return [*logits, torch.stack(aligned).amax(0)]
 
 
 def grid_rows(side: int, cells: int) -> list[int]:
@@ -102,20 +102,17 @@ def rate_groups(
     """
     groups: dict[int, list[nn.Parameter]] = {1: [], 2: [], 10: [], 20: []}
     for name, parameter in parameters:
-        multiple = _multiple(
-            parameter, layout, preset, bias=name.endswith("bias"), in_head=name.startswith("decode_head.")
-        )
+        bias, in_head = name.endswith("bias"), name.startswith("decode_head.")
+        if preset == "intended" and in_head:
+            multiple = 20 if bias else 10
+        elif layout == "vgg16":
+            multiple = 2 if bias else 1
+        elif preset == "intended":
+            multiple = 1
+        elif in_head:
+            multiple = 20 if bias else 0
+        else:
+            multiple = 1 if parameter.ndim == 4 else 0
         if multiple:
             groups[multiple].append(parameter)
     return groups
-
-
-def _multiple(parameter: nn.Parameter, layout: Layout, preset: Preset, *, bias: bool, in_head: bool) -> int:
-    """The rate of one tensor; 0 leaves it out."""
-    if layout == "vgg16":
-        return (20 if bias else 10) if in_head and preset == "intended" else (2 if bias else 1)
-    if preset == "intended":
-        return (20 if bias else 10) if in_head else 1
-    if in_head:
-        return 20 if bias else 0
-    return 1 if parameter.ndim == 4 else 0

@@ -59,11 +59,11 @@ class ClassConditional(Generator):
             device=ctx.device,
         )
         items = ((image_id, view.image(image_id), view.tags(image_id)) for image_id in view.ids)
-        for done, found in enumerate(inference(items), start=1):
-            classes, size = view.tags(found.image_id), view.size(found.image_id)
-            scores = SoftScores(classes, downsample(found.response, settings.stride), size)
-            mask = self.label(scores, view, found.image_id, threshold=settings.threshold, device=ctx.device)
-            yield PseudoLabel(found.image_id, mask, scores)
+        for done, inferred in enumerate(inference(items), start=1):
+            classes, size = view.tags(inferred.image_id), view.size(inferred.image_id)
+            scores = SoftScores(classes, downsample(inferred.response, settings.stride), size)
+            mask = self.label(scores, view, inferred.image_id, threshold=settings.threshold, device=ctx.device)
+            yield PseudoLabel(inferred.image_id, mask, scores)
             ctx.progress(done, len(view.ids))
 
     def label(self, scores: SoftScores, view: View, image_id: str, *, threshold: float, device: str = "cpu") -> Mask:

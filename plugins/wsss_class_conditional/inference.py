@@ -29,7 +29,7 @@ class Search:
         owner: Number of the image.
         patch: The patch; its mask is that of the next pass.
         origin: (row, column) of its corner in the image.
-        planes: Which planes of the image's map it contributes to, one a channel of the patch.
+        planes: Which planes of the image's map it contributes to, one for each channel of the patch.
         peak: (n,) maxima of the whole image's response, ``None`` with ``renorm="patch"``.
         shared: True: ``peak`` is the least divisor; False: the divisor.
         merged: A, (n, h, w) float32; ``None`` before the first pass.
@@ -64,8 +64,8 @@ class Inferred:
 
     Attributes:
         image_id: Its id.
-        response: M, (n, H, W) float32 in [0, 1), one plane a tagged class.
-        plain: The ordinary CAM of the whole image, alike.
+        response: M, (n, H, W) float32 in [0, 1), one plane for each tagged class.
+        plain: The ordinary CAM of the whole image, of the same shape and range.
         boxes: The different patches.
         passes: Passes of each patch, with ``erase_scope="class"`` of each patch and class.
     """
@@ -127,14 +127,22 @@ class Inference:
 
     def _infer(self, items: Sequence[CamItem]) -> Iterator[Inferred]:
         """Whole images first, then their patches until each has converged."""
-        tagged = {number: self._whole(item) for number, item in enumerate(items) if item.classes}
+        tagged = {}
+        for number, item in enumerate(items):
+            if item.classes:
+                factor = self.base / max(item.image.shape[:2]) if self.base else 1.0
+                tagged[number] = Patch(item.image, tuple(cls - 1 for cls in item.classes), factor)
         sums = dict(zip(tagged, self._respond(list(tagged.values())), strict=True))
         plain = {number: normalised(total).cpu().numpy() for number, total in sums.items()}
         boxes = {number: self._boxes(items[number], plain[number]) for number in tagged}
         searches = {
             number: list(self._searches(number, whole, sums[number], boxes[number])) for number, whole in tagged.items()
         }
-        self._iterate([search for found in searches.values() for search in found])
+        # Section 3, "iteratively": pass after pass over the patches that have not converged.
+        every = [search for of_image in searches.values() for search in of_image]
+        limit = self.params.passes if self.params.iterate else 1
+        while active := [search for search in every if search.passes < limit and not search.converged]:
+            self._merge_all(active, self._respond([search.patch for search in active]))
         for number, item in enumerate(items):
             if number in tagged:
                 response = self._merged(searches[number], plain[number].shape)
@@ -146,10 +154,6 @@ class Inference:
 
     def _respond(self, patches: Sequence[Patch]) -> list[torch.Tensor]:
         return respond(self.forward_cam, patches, self.views, device=self.device, batch_pixels=self.batch_pixels)
-
-    def _whole(self, item: CamItem) -> Patch:
-        factor = self.base / max(item.image.shape[:2]) if self.base else 1.0
-        return Patch(item.image, tuple(cls - 1 for cls in item.classes), factor)
 
     def _boxes(self, item: CamItem, plain: npt.NDArray[np.float32]) -> list[Box]:
         """The different patches of an image."""
@@ -165,7 +169,10 @@ class Inference:
         return list(dict.fromkeys(split_boxes(centres, (height, width), buffer=self.params.buffer, clamp=clamp)))
 
     def _searches(self, owner: int, whole: Patch, sums: torch.Tensor, boxes: Iterable[Box]) -> Iterator[Search]:
-        """One search a patch, or a patch and class. A patch that is the image has its first pass behind it."""
+        """One search per patch, or per patch and class; a patch that is the whole image has its first pass behind it.
+
+        The response of the whole image was needed for the centres of mass, so it is not asked for twice.
+        """
         peaks = None if self.params.renorm == "patch" else sums.amax((-2, -1))
         every = list(range(len(whole.channels)))
         for top, bottom, left, right in boxes:
@@ -184,12 +191,6 @@ class Inference:
                     self._merge_all([search], [sums[planes]])
                 yield search
 
-    def _iterate(self, searches: Sequence[Search]) -> None:
-        """Section 3, "iteratively": pass after pass over the patches that have not converged."""
-        limit = self.params.passes if self.params.iterate else 1
-        while active := [search for search in searches if search.passes < limit and not search.converged]:
-            self._merge_all(active, self._respond([search.patch for search in active]))
-
     def _merge_all(self, searches: Sequence[Search], sums: Sequence[torch.Tensor]) -> None:
         newly = [s.merge(total, self.params.erase_threshold) for s, total in zip(searches, sums, strict=True)]
         for search, share in zip(searches, torch.stack(newly).tolist(), strict=True):
@@ -201,7 +202,7 @@ class Inference:
         for search in searches:
             assert search.merged is not None
             (top, left), (height, width) = search.origin, search.patch.size
-            for plane, found in zip(search.planes, search.merged, strict=True):
+            for plane, merged in zip(search.planes, search.merged, strict=True):
                 at = response[plane, top : top + height, left : left + width]
-                torch.maximum(at, found, out=at)
+                torch.maximum(at, merged, out=at)
         return response.cpu().numpy()

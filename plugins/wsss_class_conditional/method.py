@@ -36,7 +36,6 @@ from harness.contract import IGNORE, Mask
 EPS = 1e-5
 """Added to a map's maximum before dividing by it."""
 
-
 Box = tuple[int, int, int, int]
 """Rows and columns of a patch, half-open: (top, bottom, left, right)."""
 
@@ -54,8 +53,9 @@ def normalised(sums: Tensor, peak: Tensor | None = None, *, at_least: Tensor | N
     """
     if peak is not None:
         return (sums / (peak[:, None, None] + EPS)).clamp_(max=1.0)
-    own = sums.amax((-2, -1))
-    divisor = own if at_least is None else torch.maximum(own, at_least)
+    divisor = sums.amax((-2, -1))
+    if at_least is not None:
+        divisor = torch.maximum(divisor, at_least)
     return sums / (divisor[:, None, None] + EPS)
 
 
@@ -143,13 +143,13 @@ def refined_target(
     theta: float = 0.5,
     rank: float = 0.9,
 ) -> Mask:
-    """F and w in one map, equations 4 to 7: saliency, completed by strong activations that are not salient.
+    """Both f and w in one map, equations 4 to 7: saliency, completed by strong activations that are not salient.
 
     It does not depend on the network, so it is made once for each image.
 
     Args:
         saliency: (H, W) float32 in [0, 1].
-        maps: (n, H, W) float32 >= 0, one plane a present class; n = 0 leaves the saliency as it is.
+        maps: (n, H, W) float32 >= 0, one plane for each present class; n = 0 leaves the saliency as it is.
         theta: Salient is what lies above.
         rank: q, rank of a class's positive values that strong activations exceed.
 

@@ -82,14 +82,14 @@ class WideResNet38(BaseModule):
         self.stem = nn.Conv2d(3, 64, 3, padding=1, bias=False)
         stages, inputs = [], 64
         for (units, channels, stride, first, rest), dropout in zip(STAGES, DROPOUT, strict=True):
-            made = []
+            built = []
             for k in range(units):
                 dilations = (first if k == 0 else rest, *[rest] * (len(channels) - 1))
-                made.append(
+                built.append(
                     Unit(inputs, channels, stride=stride if k == 0 else 1, dilations=dilations, dropout=dropout)
                 )
                 inputs = channels[-1]
-            stages.append(nn.Sequential(*made))
+            stages.append(nn.Sequential(*built))
         self.stages = nn.ModuleList(stages)
         self.norm = nn.BatchNorm2d(inputs)
 
@@ -107,20 +107,20 @@ class WideResNet38(BaseModule):
         """Weights under the names of PSA (``b2_1.conv_branch2a.weight``) as those of this network, others as is."""
         if "conv1a.weight" not in state:
             return dict(state)
-        return {_own_name(key): value for key, value in state.items() if not key.startswith(("fc", "linear"))}
+        return {_harness_name(key): value for key, value in state.items() if not key.startswith(("fc", "linear"))}
 
 
-def _own_name(key: str) -> str:
-    for theirs, own in (("conv1a.", "stem."), ("bn7.", "norm.")):
+def _harness_name(key: str) -> str:
+    for theirs, ours in (("conv1a.", "stem."), ("bn7.", "norm.")):
         if key.startswith(theirs):
-            return own + key.removeprefix(theirs)
-    found = _PUBLISHED.match(key)
-    if found is None:
+            return ours + key.removeprefix(theirs)
+    match = _PUBLISHED.match(key)
+    if match is None:
         return key
-    unit = f"stages.{int(found['stage']) - 2}.{found['unit'] or 0}"
-    kind = {"conv": "convs", "bn": "norms"}[found["kind"]]
-    layer = "shortcut" if found["branch"] == "1" else f"{kind}.{_PLACES[found['branch']]}"
-    return f"{unit}.{layer}{key[found.end() :]}"
+    unit = f"stages.{int(match['stage']) - 2}.{match['unit'] or 0}"
+    kind = {"conv": "convs", "bn": "norms"}[match["kind"]]
+    layer = "shortcut" if match["branch"] == "1" else f"{kind}.{_PLACES[match['branch']]}"
+    return f"{unit}.{layer}{key[match.end() :]}"
 
 
 def resnet38(output_stride: int) -> dict[str, Any]:

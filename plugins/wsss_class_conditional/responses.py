@@ -4,8 +4,8 @@ What is unusual here:
 
 * Views of different patches that share a network input size go through the network together, each with its mirror.
 * A view is resized once and kept as bytes; erasing replaces pixels on the device just before the network.
-* Only the labelled classes are kept, and a view's maps are added up before they are up-sampled: two small matrix
-  products a scale instead of one interpolation a view and class.
+* Only the labelled classes are kept, and a view's maps are added up before they are up-sampled, by two small matrix
+  products per scale instead of one interpolation per view and class.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Patch:
 
     Attributes:
         pixels: (h, w, 3) uint8 RGB.
-        channels: Channels of the network that are looked at, one a class.
+        channels: Channels of the network that are looked at, one for each class.
         factor: Scale of the image at view scale 1.
         keep: (h, w) bool on the device, False = erased; ``None`` = nothing is.
         views: Its resized (3, h', w') uint8 copies on the device, filled in at first use.
@@ -93,13 +93,18 @@ def respond(
         batch_pixels: Network input pixels of one batch, mirrors included; at least one view runs at a time.
 
     Returns:
-        One (n, h, w) float32 tensor a patch, >= 0.
+        One (n, h, w) float32 tensor for each patch, >= 0.
     """
     groups: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
     for index, patch in enumerate(patches):
         for number, size in enumerate(_prepare(patch, views, device)):
             groups[size].append((index, number))
-    masks = [_masks(patch, views) for patch in patches]
+    masks = [
+        [None] * len(views.scales)
+        if patch.keep is None
+        else view_masks(patch.keep, views.sizes(*patch.size, patch.factor), chain=views.mask_chain)
+        for patch in patches
+    ]
     sums = [torch.zeros(len(patch.channels), *patch.size, device=device) for patch in patches]
     for (height, width), members in groups.items():
         step = max(batch_pixels // (height * width * (2 if views.flip else 1)), 1)
@@ -109,7 +114,14 @@ def respond(
             kept = [masks[index][number] for index, number in chosen]
             maps = _maps(forward_cam, torch.stack(shown), kept, views)
             for row, (index, _) in enumerate(chosen):
-                _add(sums[index], [m[row, list(patches[index].channels)] for m in maps], (height, width), views.corners)
+                seen = [m[row, list(patches[index].channels)].float() for m in maps]
+                rows, columns = (
+                    _sampling(features, side, out, views.corners, device)
+                    for features, side, out in zip(
+                        seen[0].shape[1:], (height, width), sums[index].shape[1:], strict=True
+                    )
+                )
+                sums[index] += rows @ sum(seen[1:], seen[0]) @ columns.T
     return sums
 
 
@@ -129,19 +141,13 @@ def _prepare(patch: Patch, views: Views, device: torch.device) -> list[tuple[int
     return sizes
 
 
-def _masks(patch: Patch, views: Views) -> list[torch.Tensor | None]:
-    sizes = views.sizes(*patch.size, patch.factor)
-    if patch.keep is None:
-        return [None] * len(sizes)
-    return list(view_masks(patch.keep, sizes, chain=views.mask_chain))
-
-
 def _maps(
     forward_cam: ForwardCam, shown: torch.Tensor, kept: Sequence[torch.Tensor | None], views: Views
 ) -> list[torch.Tensor]:
-    """Maps (B, C, h', w') of one batch of equal views (B, 3, h, w) uint8, and those of their mirror images."""
+    """Maps (B, C, h', w') of one batch of equal views (B, 3, h, w) uint8, and those of their mirrors, turned back."""
     with torch.inference_mode():
-        batch = _standardise(shown, views.inputs)
+        mean, std = (torch.tensor(v, device=shown.device).view(3, 1, 1) for v in (views.inputs.mean, views.inputs.std))
+        batch = shown.float().sub_(mean).div_(std)
         erased = [index for index, mask in enumerate(kept) if mask is not None]
         mirrored = batch.flip(-1) if views.flip else None
         if erased:
@@ -154,21 +160,6 @@ def _maps(
             return [forward_cam(batch)]
         maps = forward_cam(torch.cat([batch, mirrored]))
         return [maps[: len(shown)], maps[len(shown) :].flip(-1)]
-
-
-def _add(total: torch.Tensor, maps: Sequence[torch.Tensor], size: tuple[int, int], corners: bool) -> None:
-    """Add a view's maps (n, h', w'), mirrored ones turned back, bilinearly to ``total`` (n, h, w)."""
-    rows, columns = (
-        _sampling(features, side, out, corners, total.device)
-        for features, side, out in zip(maps[0].shape[1:], size, total.shape[1:], strict=True)
-    )
-    total += rows @ sum((m.float() for m in maps[1:]), maps[0].float()) @ columns.T
-
-
-def _standardise(pixels: torch.Tensor, inputs: InputRule) -> torch.Tensor:
-    """(B, 3, h, w) uint8 RGB to float32 as the network wants it."""
-    mean, std = (torch.tensor(v, device=pixels.device).view(3, 1, 1) for v in (inputs.mean, inputs.std))
-    return pixels.float().sub_(mean).div_(std)
 
 
 @lru_cache(maxsize=4096)

@@ -1,7 +1,7 @@
-"""Boxes as maps: which class, which box, and what lies beneath (sections 2 and 3.5 of the README).
+"""Boxes as maps: which class, which box, and what lies beneath (section 3.5 of the README).
 
 Unusual here: the boxes travel with the label as a map of box numbers, so that they follow every augmentation, and the
-part of a box that a crop shows is simply what is left of its number.
+part of a box that a crop shows is what is left of its number.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ def grown(box: Box, pixels: int) -> Box:
     return Box(box.cls, max(box.x0 - pixels, 0), max(box.y0 - pixels, 0), box.x1 + pixels, box.y1 + pixels)
 
 
-def fill_ratios(known: Iterable[tuple[Mask, Mask]], num_classes: int) -> list[float]:
-    """Phi (3.5): object pixels by box pixels of every class.
+def fill_ratios(masked: Iterable[tuple[Mask, Mask]], num_classes: int) -> list[float]:
+    """Phi (3.5): object pixels divided by box pixels, for each class.
 
     Args:
-        known: (H, W) pixel mask and painted boxes of each image that has a mask.
+        masked: (H, W) pixel mask and painted boxes of each image that has a mask.
         num_classes: With the background.
 
     Returns:
@@ -58,7 +58,7 @@ def fill_ratios(known: Iterable[tuple[Mask, Mask]], num_classes: int) -> list[fl
         background (never used) has 1.
     """
     area, filled = np.zeros(num_classes, np.int64), np.zeros(num_classes, np.int64)
-    for mask, painted in known:
+    for mask, painted in masked:
         boxed = painted[(painted != BACKGROUND) & (mask != IGNORE)]
         object_ = painted[(painted != BACKGROUND) & (mask == painted)]
         area += np.bincount(boxed, minlength=num_classes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.contract import IGNORE, Context, Generator, Mask, PseudoLabel, View
+from harness.contract import IGNORE, Context, Generator, PseudoLabel, View
 from wsss_label_uncertainty.boxes import grown, paint
 from wsss_label_uncertainty.params import OUTSIDE, BoxAndPixelsParams
 
@@ -18,17 +18,15 @@ class BoxAndPixels(Generator):
     def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
         """Yield masks and painted boxes."""
         for image_id in view.ids:
-            known = image_id in view.mask_ids
-            yield PseudoLabel(image_id, view.mask(image_id) if known else self._boxes(view, image_id))
-
-    def _boxes(self, view: View, image_id: str) -> Mask:
-        boxes, size = view.boxes(image_id), view.size(image_id)
-        painted = paint(boxes, size)
-        inside = painted.origin != OUTSIDE
-        label = painted.label
-        if self.params.shrink_certain:
-            wider = paint((grown(box, self.params.shrink_certain) for box in boxes), size)
-            label[(wider.origin != OUTSIDE) & ~inside] = IGNORE
-        if self.params.interior == "ignore":
-            label[inside] = IGNORE
-        return label
+            if image_id in view.mask_ids:
+                yield PseudoLabel(image_id, view.mask(image_id))
+                continue
+            boxes, size = view.boxes(image_id), view.size(image_id)
+            painted = paint(boxes, size)
+            label, inside = painted.label, painted.origin != OUTSIDE
+            if self.params.shrink_certain:
+                wider = paint((grown(box, self.params.shrink_certain) for box in boxes), size)
+                label[(wider.origin != OUTSIDE) & ~inside] = IGNORE
+            if self.params.interior == "ignore":
+                label[inside] = IGNORE
+            yield PseudoLabel(image_id, label)

@@ -27,7 +27,7 @@ from harness.contract import BACKGROUND, IGNORE
 from wsss_label_uncertainty.params import EXACT, OUTSIDE
 
 C = math.pi / 8
-"""Of the probit approximation of the expected sigmoid."""
+"""Makes sigmoid(x) and the probit Phi(x / sqrt(8 / pi)) agree in slope at 0 (MacKay 1992)."""
 
 
 class Labels(NamedTuple):
@@ -92,9 +92,9 @@ def attenuated_nll(
 
 def margin(means: Tensor, label: Tensor) -> Tensor:
     """Mean of the labelled class minus the largest other; (B, H, W), the logit in the binary case."""
-    own = label.clamp(max=means.shape[1] - 1).unsqueeze(1)
-    others = means.scatter(1, own, -math.inf)
-    return (means.gather(1, own) - others.amax(1, keepdim=True)).squeeze(1)
+    channel = label.clamp(max=means.shape[1] - 1).unsqueeze(1)  # 255 = ignore names no channel
+    others = means.scatter(1, channel, -math.inf)
+    return (means.gather(1, channel) - others.amax(1, keepdim=True)).squeeze(1)
 
 
 def guard(flip: Tensor, boxed: Tensor, origin: Tensor, min_fill: float) -> Tensor:

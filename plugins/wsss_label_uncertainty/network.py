@@ -1,8 +1,8 @@
 """mmseg modules: a head with a variance beside every mean, and a sampler of two streams.
 
 Unusual here: the variance is one more 1x1 convolution on what the head's own ``conv_seg`` sees, found by a forward
-hook. So any head that ends in ``conv_seg`` will do, its parameters keep their names and start from the protocol's
-numbers, and in evaluation it is the ordinary head.
+hook. So every head that ends in ``conv_seg`` can be used, its parameters keep their names and start from the protocol's
+values, and in evaluation it is the ordinary head.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from wsss_label_uncertainty.loss import LabelUncertaintyLoss
 from wsss_label_uncertainty.method import Labels
 
 FLOOR = 1e-6
-"""Smallest variance."""
+"""Smallest variance: 0 would be a label that is trusted whatever the picture shows."""
 UNIT = math.log(math.expm1(1.0))
-"""Softplus of it is 1, the initial variance."""
+"""Its softplus is 1, the initial variance."""
 
 
 def uncertain(heads: Any, loss: Mapping[str, Any], *, shared_variance: bool) -> Any:
@@ -48,12 +48,12 @@ def uncertain(heads: Any, loss: Mapping[str, Any], *, shared_variance: bool) -> 
         return [uncertain(head, loss, shared_variance=shared_variance) for head in heads]
     head = dict(heads)
     base = head.pop("type")
-    own = head.pop("loss_decode", {})
+    loss_decode = head.pop("loss_decode", {})
     if head.pop("sampler", None) is not None:
         raise ConfigError(f"segmenter.config: {base}: label_uncertainty learns from all pixels, remove sampler")
     _uncertain_class(base)
     classes = head["num_classes"]
-    weight = (own[0] if isinstance(own, list) else own).get("loss_weight", 1.0)
+    weight = (loss_decode[0] if isinstance(loss_decode, list) else loss_decode).get("loss_weight", 1.0)
     return {
         "type": "UncertainHead",
         "base": base,
@@ -73,20 +73,20 @@ def build_uncertain_head(base: str, **kwargs: Any) -> BaseDecodeHead:
 @cache
 def _uncertain_class(base: str) -> type[Any]:
     """The head class ``base`` with ``WithVariance`` in front."""
-    known = MODELS.get(base)
-    if not (isinstance(known, type) and issubclass(known, BaseDecodeHead)):
+    registered = MODELS.get(base)
+    if not (isinstance(registered, type) and issubclass(registered, BaseDecodeHead)):
         raise ConfigError(f"segmenter.config: {base} is no mmseg decode head")
-    head: Any = known
+    head: Any = registered  # mypy takes it for a bare type from here on
     if head.loss_by_feat is not BaseDecodeHead.loss_by_feat:
         raise ConfigError(f"segmenter.config: {base} has a loss of its own, which label_uncertainty would replace")
-    return type(f"Uncertain{base}", (WithVariance, known), {"__module__": __name__})
+    return type(f"Uncertain{base}", (WithVariance, head), {"__module__": __name__})
 
 
 class WithVariance(BaseDecodeHead):
     """In front of a decode head class: predicts variances while training, and hands them to the loss.
 
     Args:
-        variances: Channels: one a class, or 1.
+        variances: Channels, one for each class or a single one.
         **kwargs: Of the head.
     """
 
@@ -114,20 +114,20 @@ class WithVariance(BaseDecodeHead):
         raw, self._raw = self._raw, None
         if raw is None or not isinstance(seg_logits, Tensor):
             raise ConfigError(f"segmenter.config: {type(self).__name__}: the head's output is not that of conv_seg")
-        labels = Labels(*(_stacked(batch_data_samples, name) for name in ("gt_sem_seg", "origin", "beneath")))
+        labels = Labels(
+            *(
+                torch.stack([getattr(sample, name).data[0] for sample in batch_data_samples]).long()
+                for name in ("gt_sem_seg", "origin", "beneath")
+            )
+        )
         means, raw = (self._upsampled(maps, labels.label.shape[1:]) for maps in (seg_logits, raw))
         iteration = MessageHub.get_current_instance().get_info("iter", 0)
         return {"loss_label_uncertainty": self.loss_decode(means, functional.softplus(raw) + FLOOR, labels, iteration)}
 
     def _upsampled(self, maps: Tensor, size: torch.Size) -> Tensor:
-        """In single precision at least: a softplus and a quantile need it."""
+        """In single precision at least, because a softplus and a quantile need it."""
         maps = maps.float() if maps.dtype in (torch.float16, torch.bfloat16) else maps
         return resize(maps, size=tuple(size), mode="bilinear", align_corners=self.align_corners)
-
-
-def _stacked(samples: Sequence[Any], name: str) -> Tensor:
-    """(B, H, W) int64."""
-    return torch.stack([getattr(sample, name).data[0] for sample in samples]).long()
 
 
 @DATA_SAMPLERS.register_module(force=True)
@@ -135,7 +135,7 @@ class TwoStreams(Sampler[int]):
     """An endless stream that mixes two: a fixed share of every stretch of it comes from the ids in ``first``.
 
     Each stream is shuffled epoch after epoch by (seed, stream, epoch) alone. With several processes each takes every
-    world-size-th sample. Where one stream is empty the other fills its place.
+    world-size-th sample. If one stream is empty, the other takes its place.
     """
 
     def __init__(self, dataset: Any, first: Collection[str], share: float, seed: int) -> None:

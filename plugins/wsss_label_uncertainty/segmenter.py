@@ -26,7 +26,7 @@ class LabelUncertainty(Segmenter):
 
         params, iterations = self.params, ctx.settings["segmenter"].optim.iterations
         loss = {
-            "fill": fill_ratios(known(view), ctx.num_classes),
+            "fill": fill_ratios(masked(view), ctx.num_classes),
             "attenuate": params.attenuate,
             "form": params.form,
             "exact_weight": params.exact_weight,
@@ -58,7 +58,7 @@ class LabelUncertainty(Segmenter):
         return {"origin": painted.origin, "beneath": painted.beneath}
 
 
-def known(view: View) -> Iterator[tuple[Mask, Mask]]:
+def masked(view: View) -> Iterator[tuple[Mask, Mask]]:
     """Pixel mask and painted boxes of the images that have a mask."""
     for image_id in sorted(view.mask_ids):
         yield view.mask(image_id), paint(view.boxes(image_id), view.size(image_id)).label

@@ -16,13 +16,13 @@ TEST_CRF = (Gaussian(sxy=1, compat=3), Bilateral(sxy=67, srgb=3, compat=4))
 """Kernels of the segmenter's test-time CRF."""
 
 MIN_PROBABILITY = 0.01
-"""A class that stays below this everywhere is left out of the CRF."""
+"""A class that stays below this everywhere is left out: the CRF takes time in proportion to its classes."""
 
 STRIDE = 4
-"""Of the stored scores."""
+"""Of the stored scores, in pixels."""
 
 _TOGETHER = 128
-"""Images that are predicted in one call."""
+"""Images for each call of the predictor, which shares batches among images of one size."""
 
 
 class Cyclic(Generator):
@@ -36,19 +36,14 @@ class Cyclic(Generator):
         for start in range(0, len(view.ids), _TOGETHER):
             ids = view.ids[start : start + _TOGETHER]
             images = [view.image(image_id) for image_id in ids]
-            predicted = ctx.previous.predict(images)
-            for index, probabilities in enumerate(predicted):
-                classes = self._classes(probabilities, ids[index], view)
+            for index, probabilities in enumerate(ctx.previous.predict(images)):
+                allowed = np.flatnonzero(probabilities.max(axis=(1, 2)) > MIN_PROBABILITY)
+                if self._params.filter_by_tags:
+                    allowed = np.intersect1d(allowed, (BACKGROUND, *view.tags(ids[index])))
+                classes = tuple(allowed.tolist()) or (BACKGROUND,)
                 image = images[index] if self._params.crf else None
                 yield relabel(ids[index], probabilities, classes, image, device=ctx.device)
                 ctx.progress(start + index + 1, len(view.ids))
-
-    def _classes(self, probabilities: npt.NDArray[np.float32], image_id: str, view: View) -> tuple[int, ...]:
-        """Classes that may be labelled: those with some probability and, if asked for, a tag."""
-        allowed = np.flatnonzero(probabilities.max(axis=(1, 2)) > MIN_PROBABILITY)
-        if self._params.filter_by_tags:
-            allowed = np.intersect1d(allowed, (BACKGROUND, *view.tags(image_id)))
-        return tuple(allowed.tolist()) or (BACKGROUND,)
 
 
 def relabel(

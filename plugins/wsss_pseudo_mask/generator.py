@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.contract import BACKGROUND, Context, DataError, Generator, PseudoLabel, Refiner, SoftScores, View
 from harness.maps import ScoreReader, upsample
 from wsss_pseudo_mask import method
 from wsss_pseudo_mask.params import CvsPmgParams
-
-Image = npt.NDArray[np.uint8]
 
 
 class CvsPmgGenerator(Generator):
@@ -22,7 +19,7 @@ class CvsPmgGenerator(Generator):
         self._params = params
 
     def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
-        """One mask an image, without ignored pixels; an image without tags is background."""
+        """One mask for each image, without ignored pixels; an image without tags is background."""
         cams = ScoreReader(ctx.input("cams"))
         items = ((image_id, cams.get(image_id)) for image_id in view.ids)
         for done, label in enumerate(pseudo_labels(items, view, ctx, self._params), start=1):
@@ -37,12 +34,19 @@ class CvsPmgRefiner(Refiner):
         self._params = params
 
     def refine(self, labels: Iterable[PseudoLabel], view: View, ctx: Context) -> Iterator[PseudoLabel]:
-        """One mask a label.
+        """One mask for each label.
 
         Raises:
             DataError: A label holds objects but carries no soft scores.
         """
-        yield from pseudo_labels((_scores_of(label) for label in labels), view, ctx, self._params)
+
+        def items() -> Iterator[tuple[str, SoftScores | None]]:
+            for label in labels:
+                if label.scores is None and (label.mask != BACKGROUND).any():
+                    raise DataError(f"cvs_pmg: the label of image {label.image_id!r} carries no soft scores")
+                yield label.image_id, label.scores
+
+        yield from pseudo_labels(items(), view, ctx, self._params)
 
 
 def pseudo_labels(
@@ -51,26 +55,20 @@ def pseudo_labels(
     """One mask for each id and its soft scores, in order."""
     alpha = background_exponent(params, ctx)
     if params.pcm:
-        from wsss_pseudo_mask.pcm import correlated  # brings in the networks
+        from wsss_pseudo_mask.pcm import correlated  # imports the networks, which only PCM needs
 
         items = correlated(items, view, ctx)
-    device = ctx.device if params.crf else "cpu"  # who asks for the device brings in torch
+    device = ctx.device if params.crf else "cpu"  # asking for the device imports torch, which the rest does not need
     for image_id, scores in items:
         yield pseudo_label(image_id, scores, view, params, alpha, device=device)
-
-
-def _scores_of(label: PseudoLabel) -> tuple[str, SoftScores | None]:
-    if label.scores is None and (label.mask != BACKGROUND).any():
-        raise DataError(f"cvs_pmg: the label of image {label.image_id!r} carries no soft scores")
-    return label.image_id, label.scores
 
 
 def background_exponent(params: CvsPmgParams, ctx: Context) -> float:
     """Alpha: the given one, the paper's, or one that fits the protocol's CAMs.
 
-    The last lets the foreground of a raw map begin at the protocol's background score, as for every other method. CVS
-    lifts all maps; the score that an evenly spread map has after CVS then takes that place, so that peaky maps gain
-    pixels and flat ones lose some, whatever the CAMs.
+    With the last, the foreground of a raw map begins at the protocol's background score, as for every other method.
+    CVS lifts all maps. The place of that score is then taken by what an evenly spread map has there after CVS, so that
+    peaky maps gain pixels and flat ones lose some, whatever the CAMs.
     """
     if params.alpha is not None:
         return params.alpha
@@ -86,7 +84,7 @@ def pseudo_label(
     """Mask of one image and its smoothed scores; the image is only read for a CRF."""
     if scores is None or not set(scores.classes) - {BACKGROUND}:
         return PseudoLabel(image_id, np.full(view.size(image_id), BACKGROUND, np.uint8), scores)
-    stored, classes = _foreground_planes(scores)
+    stored, classes = method.foreground_planes(scores)
     maps = upsample(SoftScores(classes, stored, scores.size))
     if params.preset == "official":
         maps = maps.astype(np.float16)
@@ -94,23 +92,13 @@ def pseudo_label(
     if params.cvs:
         variation = method.coefficient_of_variation(maps, tau=params.tau, strength=params.smoothing)
     smoothed = method.smooth(maps, variation, tau=params.tau)
-    image = _crf_image(image_id, view, params) if params.crf else None
+    image = view.image(image_id) if params.crf else None
     if params.pmg:
+        if image is not None and params.preset == "official":
+            image = image[..., ::-1]  # the released PMG code hands the CRF what OpenCV read, which is BGR
         foreground = method.class_marginals(smoothed, image, alpha=alpha, device=device) > 0.5
         mask = method.proportional_labels(maps, foreground, classes)
     else:
         mask = method.joint_labels(smoothed, classes, image, alpha=alpha, device=device)
     planes = method.smooth(stored.astype(np.float32), variation, tau=params.tau)
     return PseudoLabel(image_id, mask, SoftScores(classes, np.clip(planes, 0, 1).astype(np.float16), scores.size))
-
-
-def _foreground_planes(scores: SoftScores) -> tuple[npt.NDArray[np.float16], tuple[int, ...]]:
-    """Planes and classes without the background."""
-    kept = [index for index, cls in enumerate(scores.classes) if cls != BACKGROUND]
-    return scores.values[kept], tuple(scores.classes[index] for index in kept)
-
-
-def _crf_image(image_id: str, view: View, params: CvsPmgParams) -> Image:
-    """RGB; the released PMG code hands the CRF what OpenCV read, which is BGR."""
-    image = view.image(image_id)
-    return image[..., ::-1] if params.preset == "official" and params.pmg else image

@@ -9,8 +9,8 @@
 What is unusual: the background never competes with the classes. It is what no class claims, and between claims the
 class wins for which the pixel is the larger share of its own mass, so small objects stay in front of large ones.
 
-Maps are ``(K, H, W)`` floats, one plane a present class, usually in [0, 1]. With half-precision maps every step stays
-in half precision, as in the released code; single precision or better is what the paper means.
+Maps are ``(K, H, W)`` floats, one plane for each present class, usually in [0, 1]. With half-precision maps every step
+stays in half precision, as in the released code; single precision or better is what the paper means.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from harness.contract import BACKGROUND
+from harness.contract import BACKGROUND, SoftScores
 from harness.maps import Bilateral, DenseCRF, Gaussian
 
 Maps = npt.NDArray[Any]
@@ -36,6 +36,12 @@ CLASS_CRF = (Gaussian(sxy=3, compat=10), Bilateral(sxy=80, srgb=13, compat=10))
 
 JOINT_CRF = (Gaussian(sxy=3, compat=3), Bilateral(sxy=80, srgb=13, compat=10))
 """Kernels of the joint problem over the background and all present classes, without PMG."""
+
+
+def foreground_planes(scores: SoftScores) -> tuple[npt.NDArray[np.float16], tuple[int, ...]]:
+    """M of an image as it is stored, (K, h, w) float16, and the class of each plane; without the background."""
+    kept = [index for index, cls in enumerate(scores.classes) if cls != BACKGROUND]
+    return scores.values[kept], tuple(scores.classes[index] for index in kept)
 
 
 def coefficient_of_variation(maps: Maps, *, tau: float = 0.05, strength: float = 0.3, eps: float = 1e-8) -> Maps:
@@ -84,12 +90,12 @@ def background(smoothed: Maps, alpha: float = ALPHA) -> Maps:
 
 
 def neutral_alpha(threshold: float) -> float:
-    """The alpha for which score and background are equal at ``threshold``; the paper's 11 stands for 0.1556."""
+    """The alpha at which score and background are equal at ``threshold``; the paper's 11 belongs to 0.1556."""
     return math.log(threshold) / math.log1p(-threshold)
 
 
 def even_variation(*, tau: float = 0.05, strength: float = 0.3) -> float:
-    """Cv of a map whose active values are spread evenly over [tau, 1]: what lies above it is peaky, below it flat."""
+    """Cv of a map whose active values are spread evenly over [tau, 1]; maps above it are peaky, maps below it flat."""
     return strength * (1 - tau) / (math.sqrt(3) * (1 + tau))
 
 
@@ -143,8 +149,8 @@ def proportions(maps: Maps, foreground: npt.NDArray[np.bool_]) -> Maps:
     Returns:
         (K, H, W) floats.
     """
-    own = foreground.astype(np.float32)
-    return np.stack([plane / (1 + (plane * mine).sum()) for plane, mine in zip(maps, own, strict=True)])
+    weights = foreground.astype(np.float32)  # so the mass is summed in float32 even of half-precision maps
+    return np.stack([plane / (1 + (plane * weight).sum()) for plane, weight in zip(maps, weights, strict=True)])
 
 
 def proportional_labels(maps: Maps, foreground: npt.NDArray[np.bool_], classes: Sequence[int]) -> Mask:

@@ -28,7 +28,7 @@ class CvsPmgParams:
     cvs: bool = _help("coefficient of variation smoothing", True)
     pmg: bool = _help("proportional pseudo-mask generation; off = strongest of background and classes", True)
     pcm: bool = _help(PCM_HELP, False)
-    crf: bool = _help("dense CRF: two labels a class with pmg, background and all classes without", True)
+    crf: bool = _help("dense CRF: two labels for each class with pmg, background and all classes without", True)
     tau: float = _help("scores of at least tau are active", 0.05)
     smoothing: float = _help("CVS: lambda, the strength", 0.3)
     alpha: float | None = _help(ALPHA_HELP, None)

@@ -21,8 +21,10 @@ from torch.nn import functional
 
 from harness.contract import BACKGROUND, IMAGENET, Context, InputRule, SoftScores, View
 from harness.modelling import load_classifier
+from wsss_pseudo_mask.method import foreground_planes
 
 SHARPNESS = 4.0
+"""Exponent of the cosines of untrained features, chosen among four variants on photographs that are never scored."""
 SIDE = 449
 """Largest side of the network input; images are squeezed into a square, so that all share a batch."""
 
@@ -62,7 +64,7 @@ def input_side(crop: int, inputs: InputRule = IMAGENET) -> int:
 
 
 def correlated(items: Iterable[Item], view: View, ctx: Context) -> Iterator[Item]:
-    """Refine soft scores, in order; those without a foreground class pass as they are."""
+    """Refine soft scores, in order; a background plane is left out, and those without another pass as they are."""
     model = load_classifier(Path(ctx.input("classifier")), ctx.device)
     side = input_side(ctx.settings["classifier"].augment.crop, model.inputs)
     source = iter(items)
@@ -70,30 +72,26 @@ def correlated(items: Iterable[Item], view: View, ctx: Context) -> Iterator[Item
         busy = [image_id for image_id, scores in batch if scores is not None and set(scores.classes) - {BACKGROUND}]
         features = dict(zip(busy, _features(model, busy, view, side), strict=True)) if busy else {}
         for image_id, scores in batch:
-            if scores is not None and image_id in features:
-                yield image_id, _refine(scores, features[image_id])
-            else:
+            if scores is None or image_id not in features:
                 yield image_id, scores
+                continue
+            cells = features[image_id]
+            planes, classes = foreground_planes(scores)
+            stored = torch.from_numpy(planes.astype(np.float32)).to(cells.device)
+            coarse = functional.interpolate(stored[None], cells.shape[1:], mode="area")
+            refined = correlate(coarse, cells[None], SHARPNESS)
+            fine = functional.interpolate(refined, stored.shape[1:], mode="bilinear", align_corners=False)[0]
+            values = with_histogram_of(fine, stored).half().cpu().numpy()
+            yield image_id, SoftScores(classes, values, scores.size)
 
 
 @torch.inference_mode()
 def _features(model: Any, ids: Iterable[str], view: View, side: int) -> Tensor:
-    """(B, D, h, w) float32: the deepest two levels, each of unit length in every cell."""
+    """(B, D, h, w) float32: the two deepest levels, each of unit length in every cell."""
     pixels = [model.data_preprocessor.normalise(torch.from_numpy(np.array(view.image(name)))[None]) for name in ids]
     size = (side, side)
-    inputs = [functional.interpolate(one, size, mode="bilinear", align_corners=False) for one in pixels]
+    inputs = [functional.interpolate(image, size, mode="bilinear", align_corners=False) for image in pixels]
     levels = model.features(torch.cat(inputs))[-2:]
     size = levels[-1].shape[2:]
-    resized = [functional.interpolate(one.float(), size, mode="bilinear", align_corners=False) for one in levels]
-    return torch.cat([functional.normalize(one, dim=1) for one in resized], dim=1)
-
-
-def _refine(scores: SoftScores, features: Tensor) -> SoftScores:
-    """Soft scores of one image, refined at the size of ``features (D, h, w)``; a background plane is left out."""
-    kept = [index for index, cls in enumerate(scores.classes) if cls != BACKGROUND]
-    stored = torch.from_numpy(scores.values[kept].astype(np.float32)).to(features.device)
-    coarse = functional.interpolate(stored[None], features.shape[1:], mode="area")
-    refined = correlate(coarse, features[None], SHARPNESS)
-    fine = functional.interpolate(refined, stored.shape[1:], mode="bilinear", align_corners=False)[0]
-    values = with_histogram_of(fine, stored).half().cpu().numpy()
-    return SoftScores(tuple(scores.classes[index] for index in kept), values, scores.size)
+    resized = [functional.interpolate(level.float(), size, mode="bilinear", align_corners=False) for level in levels]
+    return torch.cat([functional.normalize(level, dim=1) for level in resized], dim=1)

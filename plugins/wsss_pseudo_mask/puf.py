@@ -5,8 +5,8 @@ In any mmseg configuration:
     custom_imports = dict(imports=["wsss_pseudo_mask.puf"])
     loss_decode = dict(type="PretendedUnderfittingLoss", puf="clamp", beta=0.5, k=0.5, loss_weight=1.0)
 
-Each head has a module of its own, and so a gate of its own. The gate has no state and no schedule: it is the mean
-cross entropy of the very batch, before the loss weight.
+Each head has a module of its own, and so a gate of its own. The gate has no state and no schedule. It looks at the
+mean cross entropy of the batch itself, before the loss weight.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class PretendedUnderfittingLoss(nn.Module):
         gate_pixels: The mean is over the labelled pixels (``valid``) or over all, ignored ones as 0 (``all``).
         gate_scope: The mean is over the images of this process (``local``) or of all processes (``global``).
         loss_weight: Factor of the result.
-        class_weight: Factor of each class' pixels, as mmseg's ``CrossEntropyLoss`` has it.
+        class_weight: Factor of the pixels of each class, as in mmseg's ``CrossEntropyLoss``.
         avg_non_ignore: Average over the labelled pixels instead of all.
         loss_name: Key of the loss in the log.
     """
@@ -75,31 +75,29 @@ class PretendedUnderfittingLoss(nn.Module):
         factors = None if self.class_weight is None else logits.new_tensor(self.class_weight)
         ce = functional.cross_entropy(logits, label, weight=factors, ignore_index=ignore_index, reduction="none")
         valid = label != ignore_index
-        ce = torch.where(self._open(ce.detach(), valid), self._under_fitted(ce), ce)
+        if self.puf == "clamp":
+            fitted = ce.clamp(max=self.k)
+        elif self.puf == "ignore":
+            fitted = torch.where(ce > self.k, 0, ce)
+        else:
+            fitted = (ce + 1e-9) ** self.k  # the released code's guard against an infinite gradient at 0
+        ce = torch.where(self._gate_is_open(ce.detach(), valid), fitted, ce)
         if weight is not None:
             ce = ce * weight
-        return self.loss_weight * ce.sum() / self._count(label, valid, factors)
+        count: Tensor | int
+        if factors is not None:  # mmseg divides by the sum of the factors over the labelled pixels
+            count = factors[label[valid]].sum().clamp(min=torch.finfo(factors.dtype).eps)
+        else:
+            count = valid.sum().clamp(min=1) if self.avg_non_ignore else label.numel()
+        return self.loss_weight * ce.sum() / count
 
-    def _open(self, ce: Tensor, valid: Tensor) -> Tensor:
-        """Scalar bool on the device of ``ce``: whether the mean loss is below ``beta``."""
+    def _gate_is_open(self, ce: Tensor, valid: Tensor) -> Tensor:
+        """Whether the mean loss is below ``beta``: a scalar on the device of ``ce``, so that no step waits for it."""
         count = valid.sum() if self.gate_pixels == "valid" else ce.new_tensor(ce.numel())
         totals = torch.stack([ce.sum().double(), count.double()])
         if self.gate_scope == "global" and torch.distributed.is_initialized():
             torch.distributed.all_reduce(totals)
         return totals[0] < self.beta * totals[1]
-
-    def _under_fitted(self, ce: Tensor) -> Tensor:
-        if self.puf == "clamp":
-            return ce.clamp(max=self.k)
-        if self.puf == "ignore":
-            return torch.where(ce > self.k, 0, ce)
-        return (ce + 1e-9) ** self.k
-
-    def _count(self, label: Tensor, valid: Tensor, factors: Tensor | None) -> Tensor | int:
-        """What the sum is divided by; with class weights their sum over the labelled pixels, as in mmseg."""
-        if factors is not None:
-            return factors[label[valid]].sum().clamp(min=torch.finfo(factors.dtype).eps)
-        return valid.sum().clamp(min=1) if self.avg_non_ignore else label.numel()
 
 
 def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:

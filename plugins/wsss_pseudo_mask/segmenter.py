@@ -8,8 +8,8 @@ from typing import Any
 from harness.contract import ConfigError, Context, Segmenter, View
 from wsss_pseudo_mask.params import PufParams
 
-_HEADS = ("decode_head", "auxiliary_head")
 _DEFAULT = {"type": "CrossEntropyLoss", "use_sigmoid": False, "loss_weight": 1.0}
+"""The loss of an mmseg head that names none."""
 _KEPT = ("loss_weight", "class_weight", "avg_non_ignore", "loss_name")
 
 
@@ -27,30 +27,33 @@ class PretendedUnderFitting(Segmenter):
         """
         from wsss_pseudo_mask import puf  # registers the loss
 
-        for key in _HEADS:
+        for key in ("decode_head", "auxiliary_head"):
             heads = cfg.model.get(key)
             for head in heads if isinstance(heads, list) else [heads]:
-                if head is not None:
-                    head["loss_decode"] = self._exchange(head.get("loss_decode", _DEFAULT), key, puf)
+                if head is None:
+                    continue
+                losses = head.get("loss_decode", _DEFAULT)
+                listed = losses if isinstance(losses, list) else [losses]
+                changed = [self._exchanged(loss, puf.PretendedUnderfittingLoss.__name__) for loss in listed]
+                if changed == listed:
+                    named = ", ".join(str(loss.get("type")) for loss in listed)
+                    raise ConfigError(
+                        f"pretended_underfitting: model.{key}.loss_decode has no softmax CrossEntropyLoss "
+                        f"(it is {named})"
+                    )
+                head["loss_decode"] = changed if isinstance(losses, list) else changed[0]
         return cfg
 
-    def _exchange(self, losses: Any, key: str, puf: Any) -> Any:
-        listed = losses if isinstance(losses, list) else [losses]
-        changed = [self._puf(loss, puf) if _is_softmax(loss) else loss for loss in listed]
-        if changed == listed:
-            named = ", ".join(str(loss.get("type")) for loss in listed)
-            raise ConfigError(
-                f"pretended_underfitting: model.{key}.loss_decode has no softmax CrossEntropyLoss (it is {named})"
-            )
-        return changed if isinstance(losses, list) else changed[0]
-
-    def _puf(self, loss: Mapping[str, Any], puf: Any) -> dict[str, Any]:
+    def _exchanged(self, loss: Mapping[str, Any], loss_type: str) -> Mapping[str, Any]:
+        """``loss`` as it is, or PUF under its names and weights if it is a softmax cross entropy."""
+        if loss.get("type") != "CrossEntropyLoss" or loss.get("use_sigmoid") or loss.get("use_mask"):
+            return loss
         params, official = self._params, self._params.preset == "official"
         kept = {"loss_name": "loss_ce", **{name: loss[name] for name in _KEPT if name in loss}}
         if official:
             kept["avg_non_ignore"] = False
         return {
-            "type": puf.PretendedUnderfittingLoss.__name__,
+            "type": loss_type,
             "puf": params.puf,
             "beta": params.beta,
             "k": params.k,
@@ -58,7 +61,3 @@ class PretendedUnderFitting(Segmenter):
             "gate_scope": params.gate_scope,
             **kept,
         }
-
-
-def _is_softmax(loss: Mapping[str, Any]) -> bool:
-    return loss.get("type") == "CrossEntropyLoss" and not loss.get("use_sigmoid") and not loss.get("use_mask")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -33,16 +32,19 @@ class SelfGuided(Generator):
         if not self._params.alternation:
             return
         settings = ctx.settings["classifier"]
-        folder = ctx.input("classifier")
         iterations = round(self._params.schedule * settings.optim.iterations)
         optim = settings.optim.model_copy(
             update={
                 "iterations": iterations,
+                # A tenth of the steps at least: the segmentation head begins at random in front of a trained trunk.
                 "warmup": max(round(self._params.schedule * settings.optim.warmup), iterations // 10),
                 "lr": self._params.lr_mult * settings.optim.lr,
             }
         )
-        network = self._network(folder, -(-len(view.ids) // optim.batch_size), ctx)
+        epoch = -(-len(view.ids) // optim.batch_size)
+        network = build_classifier(ctx, SelfGuidedNetwork, params=asdict(self._resolved(ctx)), epoch=epoch)
+        assert isinstance(network, SelfGuidedNetwork)
+        network.begin(load_classifier(ctx.input("classifier"), fold=False).state_dict())
         curve = fit(network, TaggedImages.of(view, ctx, axis="alternation"), optim, ctx, axis="alternation")
         history = {"curve": curve, "foreground": network.shares, "frozen": network.frozen}
         save_classifier(network.classifier_state(), ctx, curve=history)
@@ -54,7 +56,7 @@ class SelfGuided(Generator):
         network = load_classifier(ctx.input("fit" if trained else "classifier"), ctx.device)
         params = self._resolved(ctx)
         for image_id, scores in self._scores(network if trained else None, view, ctx):
-            yield label_image(network, image_id, view.image(image_id), scores, params, ctx)
+            yield label_image(network, image_id, view.image(image_id), scores, params=params, device=ctx.device)
 
     def _scores(self, network: CamClassifier | None, view: View, ctx: Context) -> Iterator[tuple[str, SoftScores]]:
         """Normalised CAMs of the present classes: the shared ones, or those of ``network``."""
@@ -70,12 +72,6 @@ class SelfGuided(Generator):
             assert scores is not None
             yield image_id, scores
 
-    def _network(self, folder: Path, epoch: int, ctx: Context) -> SelfGuidedNetwork:
-        network = build_classifier(ctx, SelfGuidedNetwork, params=asdict(self._resolved(ctx)), epoch=epoch)
-        assert isinstance(network, SelfGuidedNetwork)
-        network.begin(load_classifier(folder, fold=False).state_dict())
-        return network
-
     def _resolved(self, ctx: Context) -> SelfGuidedParams:
         """The parameters with a number for alpha: plain CAM and this method tie at the same peak-relative score."""
         if self._params.alpha is not None:
@@ -89,16 +85,17 @@ def label_image(
     image_id: str,
     image: npt.NDArray[np.uint8],
     scores: SoftScores,
+    *,
     params: SelfGuidedParams,
-    ctx: Context,
+    device: str,
 ) -> PseudoLabel:
     """Refined label of one image, (H, W, 3) uint8 RGB; its soft scores hold the background and sum to 1."""
     if not scores.classes:
         return PseudoLabel(image_id, np.zeros(image.shape[:2], np.uint8), scores)
-    pixels = torch.from_numpy(np.array(image))[None].to(ctx.device)
+    pixels = torch.from_numpy(np.array(image))[None].to(device)
     guide = pixels.permute(0, 3, 1, 2).float() / 255
-    slots = torch.tensor([[0, *scores.classes]], device=ctx.device)
-    planes = torch.from_numpy(upsample(scores))[None].to(ctx.device)
+    slots = torch.tensor([[0, *scores.classes]], device=device)
+    planes = torch.from_numpy(upsample(scores))[None].to(device)
     maps = method.localization_maps(planes, slots[:, 1:] > 0, params.alpha or 1.0)
     affinity = None
     if params.affinity:

@@ -103,8 +103,8 @@ class SelfGuidedNetwork(CamClassifier):
 
     def classifier_state(self) -> dict[str, Tensor]:
         """Weights, as a plain classifier, of the network that final labels come from."""
-        own = (self.label_backbone, self.label_head) if self.frozen else (self.backbone, self.head)
-        pairs = zip(("backbone", "head"), own, strict=True)
+        parts = (self.label_backbone, self.label_head) if self.frozen else (self.backbone, self.head)
+        pairs = zip(("backbone", "head"), parts, strict=True)
         return {f"{name}.{key}": value for name, part in pairs for key, value in part.state_dict().items()}
 
     def train(self, mode: bool = True) -> SelfGuidedNetwork:
@@ -190,8 +190,8 @@ class SelfGuidedNetwork(CamClassifier):
     @torch.no_grad()
     def _follow(self, labels: Tensor) -> None:
         """Count the foreground; at the end of an epoch renew the label network, or freeze it when labels drift."""
-        known = labels != IGNORE
-        self.pixels += torch.stack([(known & (labels > 0)).sum(), known.sum()])
+        labelled = labels != IGNORE
+        self.pixels += torch.stack([(labelled & (labels > 0)).sum(), labelled.sum()])
         self.step += 1
         if self.step % self.epoch:
             return

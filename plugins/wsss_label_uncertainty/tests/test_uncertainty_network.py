@@ -18,7 +18,7 @@ from wsss_label_uncertainty.diagnosis import label_error_auc, moments
 from wsss_label_uncertainty.generator import BoxAndPixels
 from wsss_label_uncertainty.network import TwoStreams, uncertain
 from wsss_label_uncertainty.params import LabelUncertaintyParams, MethodParams
-from wsss_label_uncertainty.segmenter import LabelUncertainty, known
+from wsss_label_uncertainty.segmenter import LabelUncertainty, masked
 
 CONFIGS = configs_folder() / "segmenters"
 SIZE = (40, 48)
@@ -128,12 +128,12 @@ def test_the_smallest_box_is_in_front_and_what_lies_beneath_is_kept():
 
 def test_the_fill_ratio_comes_from_the_images_with_a_mask(view):
     expected = [view.mask(image_id).astype(bool).sum() / view.boxes(image_id)[0].area for image_id in view.ids[:2]]
-    assert fill_ratios(known(view), 3) == pytest.approx([1.0, *expected])
+    assert fill_ratios(masked(view), 3) == pytest.approx([1.0, *expected])
     areas = [view.boxes(image_id)[0].area for image_id in view.ids[:2]]
     overall = sum(view.mask(image_id).astype(bool).sum() for image_id in view.mask_ids) / sum(areas)
-    assert fill_ratios(known(view), 4)[3] == pytest.approx(overall)
+    assert fill_ratios(masked(view), 4)[3] == pytest.approx(overall)
     view.mask_ids = frozenset()
-    assert fill_ratios(known(view), 3) == [1.0, 1.0, 1.0]
+    assert fill_ratios(masked(view), 3) == [1.0, 1.0, 1.0]
 
 
 SUMMED = "deeplabv2"
