@@ -1,8 +1,10 @@
 """Training augmentation: random scale, crop, flip and colour jitter on uint8 arrays.
 
-What is unusual here: every draw is a pure function of (seed, position in the sample stream), so a training sees the
-same samples for every method, for any number of loader threads, and after a resume; and the image is never resized as
-a whole, one affine warp fills just the crop.
+What is unusual here:
+
+* Every draw is a pure function of (seed, position in the sample stream), so a training sees the same samples for every
+  method, for any number of loader threads, and after a resume.
+* The image is never resized as a whole: one affine warp fills just the crop.
 """
 
 from __future__ import annotations
@@ -26,14 +28,21 @@ Colour = tuple[int, int, int]
 PAD_COLOUR = IMAGENET.padding
 """ImageNet mean, RGB: zero after normalisation."""
 _GREY = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""Luma weights of R, G and B (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True)
 class Draw:
     """What is random about one sample.
 
-    ``scale`` is a side factor, ``x`` and ``y`` place the crop as fractions of the free play, the last three are
-    factors around 1.
+    Attributes:
+        scale: Factor of the sides.
+        x: Where the crop begins, as a fraction of the room that it has.
+        y: The same for the rows.
+        flip: Whether the view is mirrored.
+        brightness: Factor around 1, as the next two are.
+        contrast: Of the difference to the mean grey.
+        saturation: Of the difference to the grey of each pixel.
     """
 
     scale: float
@@ -62,12 +71,15 @@ def draw(settings: AugmentSettings, seed: int, position: int) -> Draw:
 
 
 def shrink(image: Image, maps: Sequence[Mask], settings: AugmentSettings) -> tuple[Image, list[Mask]]:
-    """Reduce what is larger than any scaled view of it needs; without ``base`` nothing changes.
+    """Reduce an image that is larger than its largest view; without ``base`` nothing changes.
 
     Args:
         image: (H, W, 3) uint8.
         maps: (H, W) uint8 each, resized to the nearest pixel.
         settings: ``base`` and ``scale`` bound the size.
+
+    Returns:
+        The image and its maps at the same smaller size, or as they are.
     """
     height, width = image.shape[:2]
     factor = settings.base * settings.scale[1] / max(height, width) if settings.base else 1.0
@@ -75,7 +87,8 @@ def shrink(image: Image, maps: Sequence[Mask], settings: AugmentSettings) -> tup
         return image, list(maps)
     size = (max(round(width * factor), 1), max(round(height * factor), 1))
     small = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    return small, [_nearest(m, size) for m in maps]
+    nearest = cv2.INTER_NEAREST_EXACT
+    return small, [np.asarray(cv2.resize(m, size, interpolation=nearest), dtype=np.uint8) for m in maps]
 
 
 def augment(
@@ -94,7 +107,7 @@ def augment(
         maps: (H, W) uint8 each; they follow the image, nearest neighbour.
         settings: Crop side, base size.
         drawn: The random part.
-        long_side: Long side of the image before ``shrink``; used without ``base``.
+        long_side: Long side in pixels of the image before ``shrink``; used without ``base``.
         padding: R, G, B uint8 of what lies outside the image.
 
     Returns:
@@ -129,20 +142,16 @@ def augment(
     return view, warped
 
 
-def _nearest(array: Mask, size: tuple[int, int]) -> Mask:
-    return np.asarray(cv2.resize(array, size, interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
-
-
-def _window(side: int, crop: int, play: float) -> tuple[int, int, int]:
+def _window(side: int, crop: int, position: float) -> tuple[int, int, int]:
     """Where the image lies on one axis of the crop (start, end), and the crop's start on the scaled image."""
-    free = side - crop
-    origin = int(play * (abs(free) + 1)) * (1 if free >= 0 else -1)
+    room = side - crop
+    origin = int(position * (abs(room) + 1)) * (1 if room >= 0 else -1)
     start = max(-origin, 0)
     return start, min(side - origin, crop), origin
 
 
 def _warp(array: Image | Mask, source: np.ndarray, size: tuple[int, int], mode: int) -> np.ndarray:
-    """Sample ``array`` at the affine positions ``source``; beyond the edge the edge repeats."""
+    """Sample ``array`` at the affine positions ``source``; beyond an edge its pixels are repeated."""
     return cv2.warpAffine(array, source, size, flags=mode | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
 
 

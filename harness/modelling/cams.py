@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def infer_cams(params: Mapping[str, Any], view: View, ctx: Context) -> None:
-    """CAMs of the tagged classes of every training image into ``ctx.out``."""
+    """Write the CAMs of the tagged classes of every training image into ``ctx.out``."""
     torch.set_num_threads(ctx.threads)
     model = load_classifier(ctx.input("classifier"), ctx.device)
     items = (CamItem(image_id, view.image(image_id), view.tags(image_id)) for image_id in view.ids)
     with ScoreWriter(ctx.out) as writer:
-        found = cams(model.forward_cam, items, settings=ctx.settings["cam"], device=ctx.device, inputs=model.inputs)
-        for done, (image_id, scores) in enumerate(found, start=1):
+        maps = cams(model.forward_cam, items, settings=ctx.settings["cam"], device=ctx.device, inputs=model.inputs)
+        for done, (image_id, scores) in enumerate(maps, start=1):
             writer.write(image_id, scores)
             ctx.progress(done, len(view.ids))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def train_classifier(params: Mapping[str, Any], view: View, ctx: Context) -> None:
-    """Train the protocol's classifier on tags into ``ctx.out``. Images without tags count as all-negative."""
+    """Train the protocol's classifier on tags and write it into ``ctx.out``; an untagged image holds no class."""
     model = build_classifier(ctx)
     curve = fit(model, tagged_images(view, ctx), ctx.settings["classifier"].optim, ctx)
     save_classifier(model.state_dict(), ctx, curve=curve)

@@ -41,10 +41,10 @@ class CamClassifier(BaseModel):
     Args:
         backbone: mmseg backbone configuration.
         channels: Channels of the backbone's levels.
-        levels: Which levels feed the head; several are resized to the largest of them and concatenated.
+        levels: Which levels the head reads; several are resized to the largest of them and concatenated.
         num_classes: C, foreground classes; channel i is class i + 1.
-        inputs: Fields of the backbone's ``InputRule``; default that of ImageNet.
-        data_preprocessor: Its configuration; by default the one that ``inputs`` asks for.
+        inputs: Fields of the backbone's ``InputRule``, by default that of ImageNet.
+        data_preprocessor: Fields of the preprocessor's configuration that replace those that follow from ``inputs``.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class CamClassifier(BaseModel):
         return functional.relu(self.head(self._joined(x)))
 
     def losses(self, images: Tensor, tags: Tensor) -> dict[str, Tensor]:
-        """What training minimises, by name; a method that trains with a loss of its own overrides this.
+        """The losses that training minimises, by name; a method with a loss of its own overrides this.
 
         Args:
             images: (B, 3, h, w) normalised float32.
@@ -101,12 +101,11 @@ class CamClassifier(BaseModel):
         if len(chosen) == 1:
             return chosen[0]
         size = max((level.shape[2:] for level in chosen), key=lambda shape: shape.numel())
-        return torch.cat(
-            [functional.interpolate(f, size=size, mode="bilinear", align_corners=False) for f in chosen], dim=1
-        )
+        resized = [functional.interpolate(level, size, mode="bilinear", align_corners=False) for level in chosen]
+        return torch.cat(resized, dim=1)
 
 
-def build_classifier(ctx: Context, network: type[CamClassifier] = CamClassifier, **own: Any) -> CamClassifier:
+def build_classifier(ctx: Context, network: type[CamClassifier] = CamClassifier, **extra: Any) -> CamClassifier:
     """A classifier on the protocol's backbone with its initial weights, ready for ``fit``.
 
     Whatever ``network`` shares with the protocol's classifier starts from the same numbers.
@@ -114,7 +113,7 @@ def build_classifier(ctx: Context, network: type[CamClassifier] = CamClassifier,
     Args:
         ctx: The stage's context, with the sections ``classifier`` and ``backbone``.
         network: A subclass, for example with ``losses`` of its own.
-        own: Further arguments of that class.
+        **extra: Further arguments of that class.
 
     Raises:
         ConfigError: The backbone comes from a segmenter configuration, or its weights cannot be read.
@@ -122,7 +121,7 @@ def build_classifier(ctx: Context, network: type[CamClassifier] = CamClassifier,
     settings, backbone = ctx.settings["classifier"], ctx.settings["backbone"]
     config = classifier_config(settings, backbone, ctx.num_classes)
     del config["type"]
-    model = seeded(lambda: network(**config, **own), ctx.seed("init"))
+    model = seeded(lambda: network(**config, **extra), ctx.seed("init"))
     if backbone.weights is not None:
         load_weights(model.get_submodule("backbone"), backbone.weights, backbone.weights_sha256)
     return model
@@ -158,9 +157,9 @@ def save_classifier(state: Mapping[str, Tensor], ctx: Context, *, curve: Any = (
     """Write what ``load_classifier`` reads into ``ctx.out``.
 
     Args:
-        state: Weights of a classifier, or of a network that holds one: what is neither backbone nor head is left out.
+        state: Weights of a classifier, or of a network that holds one; what is neither backbone nor head is left out.
         ctx: The stage's context.
-        curve: Whatever of the training is to be kept beside it, as JSON.
+        curve: What to keep of the training beside it, as JSON; for example the loss curve.
     """
     kept = {name: value for name, value in state.items() if name.startswith(("backbone.", "head."))}
     config = classifier_config(ctx.settings["classifier"], ctx.settings["backbone"], ctx.num_classes)

@@ -1,4 +1,4 @@
-"""What a forward pass costs, counted on tensors without memory."""
+"""What a forward pass costs, counted on tensors of the meta device, which take no memory."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def classifier_flops(settings: ClassifierSettings, backbone: BackboneSettings, n
 
 
 def segmenter_flops(settings: SegmenterSettings, backbone: BackboneSettings, num_classes: int, side: int) -> int:
-    """Floating-point operations of the protocol's segmenter on one image, its auxiliary heads left aside."""
+    """Floating-point operations of the protocol's segmenter on one image, without its auxiliary heads."""
     model = dict(build_config(settings, backbone, num_classes).model)
     model.pop("auxiliary_head", None)
     return _count(model, side)
 
 
 def _count(model: dict[str, Any], side: int) -> int:
-    """Multiplications and additions count one each, in convolutions and matrix products alone."""
+    """Count multiplications and additions, one each, in convolutions and matrix products alone."""
     network = hollow(model)
     network.eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 KERNELS = (Gaussian(sxy=1, compat=3), Bilateral(sxy=67, srgb=3, compat=4))
 ITERATIONS = 10
 SMALLEST = 0.01
-"""Classes that are nowhere more probable take no part in the CRF."""
+"""A class whose probability exceeds this nowhere takes no part in the CRF."""
 
 
 def predict(

@@ -44,19 +44,19 @@ class _Decoded:
 
 
 class TrainingSet(Dataset[Sample]):
-    """Images with what is learned from them.
+    """Training images with their labels or tags.
 
     Args:
         ids: Image ids, in list order.
         image: id -> (H, W, 3) uint8 RGB.
         settings: Augmentation.
-        seed: Of the augmentation.
+        seed: Seed of the augmentation.
         maps: id -> the label and the extra targets, (H, W) uint8 each; ``None`` for a classifier.
         extra: Names of the extra targets.
         tags: (N, C) float32 multi-hot rows in the order of ``ids``; ``None`` for a segmenter.
         padding: R, G, B uint8 of what lies outside an image, see ``InputRule.padding``.
-        cache_bytes: Memory for decoded images; default a quarter of what is free. What fits stays, nothing is evicted:
-            every image is used equally often.
+        cache_bytes: Memory for decoded images, by default a quarter of what is free. What fits stays and nothing is
+            evicted, because every image is used equally often.
     """
 
     metainfo: Mapping[str, Any] = {}
@@ -116,29 +116,27 @@ class TrainingSet(Dataset[Sample]):
         return batch
 
     def _decoded(self, index: int) -> _Decoded:
-        known = self._cache.get(index)
-        if known is not None:
-            return known
-        item = self._load(self.ids[index])
-        with self._lock:
-            if index not in self._cache and item.nbytes <= self._room:
-                self._room -= item.nbytes
-                self._cache[index] = item
-        return item
-
-    def _load(self, image_id: str) -> _Decoded:
+        """Item ``index`` from the cache; else read it, and keep it where it fits."""
+        item = self._cache.get(index)
+        if item is not None:
+            return item
+        image_id = self.ids[index]
         image = self._image(image_id)
         with self._lock:  # a method's targets need not be thread-safe
             maps = list(self._maps(image_id)) if self._maps else []
         for m in maps:
             if m.shape != image.shape[:2]:
                 raise DataError(f"label of image {image_id!r} is {m.shape}, the image is {image.shape[:2]}")
-        small, reduced = shrink(image, maps, self.settings)
-        return _Decoded(small, reduced, max(image.shape[:2]))
+        item = _Decoded(*shrink(image, maps, self.settings), max(image.shape[:2]))
+        with self._lock:
+            if index not in self._cache and item.nbytes <= self._room:
+                self._room -= item.nbytes
+                self._cache[index] = item
+        return item
 
 
 class Views:
-    """Several augmented views of each sample of ``dataset``; in a batch those of one image lie next to each other."""
+    """Several augmented views of each sample of ``dataset``; those of one image are neighbours in a batch."""
 
     def __init__(self, dataset: TrainingSet, views: int) -> None:
         self.dataset, self.views = dataset, views

@@ -12,7 +12,7 @@ from harness.modelling import mm
 
 
 def join_group(device: str) -> str:
-    """Under torchrun, join the process group once and take the local GPU; else ``device`` as it is."""
+    """The device of this process: under torchrun its own GPU, after joining the process group; else ``device``."""
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         return device
     cuda = device.startswith("cuda")
@@ -21,24 +21,24 @@ def join_group(device: str) -> str:
         torch.cuda.set_device(device)
     if not mm.distributed():
         torch.distributed.init_process_group("nccl" if cuda else "gloo")
-        atexit.register(_leave_group)
+
+        @atexit.register
+        def leave_group() -> None:
+            if mm.distributed():
+                torch.distributed.destroy_process_group()
+
     return device
-
-
-def _leave_group() -> None:
-    if mm.distributed():
-        torch.distributed.destroy_process_group()
 
 
 def synchronise_norms(model: nn.Module) -> None:
     """Let BatchNorm see the whole batch of several GPUs, as one GPU would; torch has no such layer for the CPU."""
     if mm.distributed() and torch.distributed.get_backend() == "nccl":
-        # replaces the layers inside the model; their parameters stay the same objects
+        # This replaces the layers inside the model, and their parameters stay the same objects.
         nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
 
 
 def wrapped(model: nn.Module) -> nn.Module:
-    """``model`` as it is called in a training: averaging gradients over the processes, where there are several."""
+    """``model`` as a training calls it: where there are several processes, it averages gradients over them."""
     if not mm.distributed():
         return model
     index = next(model.parameters()).device.index

@@ -29,9 +29,9 @@ class SummedAtrousHead(LinearHead):
     """The sum of 3x3 convolutions with several dilations, the ASPP of DeepLab v2 (arXiv 1606.00915).
 
     Args:
-        in_channels: Channels of the level that it sees.
-        dilations: One convolution each.
-        **kwargs: Of mmseg's heads.
+        in_channels: Channels of the level of the backbone that it reads.
+        dilations: The dilation of each convolution.
+        **kwargs: Arguments that all heads of mmseg take.
     """
 
     def __init__(self, *, in_channels: int, dilations: Sequence[int] = (6, 12, 18, 24), **kwargs: Any) -> None:

@@ -1,7 +1,6 @@
 """Predictions of a trained segmenter under the protocol's test-time settings.
 
-The dense CRF of ``test.crf`` is given from outside (``harness.modelling.crf``), so that nothing here depends on
-the CRF.
+The dense CRF of ``test.crf`` is an argument (``harness.modelling.crf`` gives it), so that nothing here depends on it.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ if TYPE_CHECKING:
     from harness.contract.protocol import TestSettings
 
 Finish = Callable[[Tensor, "Image"], npt.NDArray[Any]]
+"""(C, H, W) scores on the device and the image to what is predicted for it."""
 Refine = Callable[["npt.NDArray[np.float32]", "Image", str], "npt.NDArray[np.float32]"]
 """(C, H, W) float32 probabilities, the image and a device to probabilities of the same shape."""
 
 
-_MASK_WINDOW = 64
-_PROBABILITY_WINDOW = 4
-"""Images read at a time, to batch those of one size; masks are small, probabilities are not."""
+_MASK_WINDOW, _PROBABILITY_WINDOW = 64, 4
+"""Images read at a time, so that those of one size share batches; masks are small, probabilities are not."""
 _CPU_PIXELS, _GPU_PIXELS = 1 << 19, 1 << 22
 """Image pixels of a batch."""
 
@@ -73,7 +72,7 @@ def predict_probabilities(
     """Class probabilities of each image, in order.
 
     Args:
-        folder: Of a trained segmenter.
+        folder: Artifact of a trained segmenter.
         images: (H, W, 3) uint8 RGB each.
         settings: Scales, flip, base size.
         device: Where to compute.
@@ -103,7 +102,7 @@ def predict(
     """Label map of each image, in order.
 
     Args:
-        folder: Of a trained segmenter.
+        folder: Artifact of a trained segmenter.
         items: (id, (H, W, 3) uint8 RGB).
         settings: Scales, flip, base size.
         device: Where to compute.
@@ -115,7 +114,7 @@ def predict(
     Raises:
         ValueError: The settings ask for the dense CRF and none is given.
     """
-    finish = _finish(_most_probable, settings, device, refine)
+    finish = _finish(lambda scores, _: scores.argmax(0).to(torch.uint8).cpu().numpy(), settings, device, refine)
     model = load_segmenter(folder, device)
     softmax = len(settings.scales) > 1 or settings.flip or settings.crf
     source = iter(items)
@@ -139,10 +138,6 @@ def _as_array(scores: Tensor, image: Image) -> npt.NDArray[np.float32]:
     return scores.float().cpu().numpy()
 
 
-def _most_probable(scores: Tensor, image: Image) -> Mask:
-    return scores.argmax(0).to(torch.uint8).cpu().numpy()
-
-
 def _predicted(
     model: nn.Module,
     images: Sequence[Image],
@@ -157,20 +152,20 @@ def _predicted(
         groups[image.shape[:2]].append(index)
     on_gpu = model.data_preprocessor.mean.is_cuda  # type: ignore[union-attr]
     limit = _GPU_PIXELS if on_gpu else _CPU_PIXELS
-    found: dict[int, npt.NDArray[Any]] = {}
+    predicted: dict[int, npt.NDArray[Any]] = {}
     for (height, width), members in groups.items():
         step = max(limit // (height * width), 1)
         for start in range(0, len(members), step):
             chosen = members[start : start + step]
             batch = torch.from_numpy(np.stack([images[i] for i in chosen]))
             scores = _scores(model, batch, settings, softmax=softmax)
-            found.update((i, finish(one, images[i])) for i, one in zip(chosen, scores, strict=True))
-    return [found[index] for index in range(len(images))]
+            predicted.update((i, finish(planes, images[i])) for i, planes in zip(chosen, scores, strict=True))
+    return [predicted[index] for index in range(len(images))]
 
 
 @torch.inference_mode()
 def _scores(model: Any, images: Tensor, settings: TestSettings, *, softmax: bool) -> Tensor:
-    """(B, H, W, 3) uint8 -> (B, C, H, W): probabilities, or logits of the single view where the largest is enough."""
+    """(B, H, W, 3) uint8 -> (B, C, H, W): mean probabilities of all views, or the logits of a single one."""
     x = model.data_preprocessor.normalise(images)
     height, width = x.shape[2:]
     meta = [{"img_shape": (height, width), "ori_shape": (height, width), "pad_shape": (height, width)}] * len(x)

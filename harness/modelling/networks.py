@@ -1,4 +1,4 @@
-"""Networks as a whole: built from a seed, written into an artifact."""
+"""Whole networks: built from a seed, filled with weights that fit, written into an artifact."""
 
 from __future__ import annotations
 
@@ -38,14 +38,21 @@ def seeded_model(model_cfg: Any, seed: int) -> nn.Module:
     return seeded(lambda: mm.build(model_cfg), seed)
 
 
+def copy_fitting(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Give ``model`` those weights of ``state`` that it has under the same name and shape; the others stay."""
+    weights = model.state_dict()
+    fitting = {name: value for name, value in state.items() if name in weights and weights[name].shape == value.shape}
+    model.load_state_dict({**weights, **fitting})
+
+
 def save_network(out: Path, state: Mapping[str, Tensor], *, weights: str, configs: Mapping[str, Any]) -> None:
-    """Write a network's weights, and what else a reader needs as JSON files.
+    """Write a network's weights, and beside them JSON files with what else its reader needs.
 
     Args:
         out: Folder of the artifact.
         state: Name to tensor, on any device.
         weights: Name of the weights file.
-        configs: Name of a file to its content.
+        configs: Name of each JSON file, and its content.
     """
     torch.save({name: value.contiguous().cpu() for name, value in state.items()}, out / weights)
     for name, content in configs.items():

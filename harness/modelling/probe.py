@@ -1,7 +1,7 @@
-"""Whether a backbone is what its record says, found out before anything is trained on it.
+"""Checks that a backbone is what its record says, before anything is trained on it.
 
-The network is built and run once on tensors of the meta device, which have shapes and no numbers: milliseconds, no
-memory. Only a network that cannot run there is built for real, with random weights.
+The network is built and run once on tensors of the meta device, which have shapes and no numbers, so the check takes
+milliseconds and no memory. Only a network that cannot run there is built for real, with random weights.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SIDE = 129
 
 
 def hollow(cfg: dict[str, Any]) -> nn.Module:
-    """The network on the meta device, where nothing is drawn at random and nothing takes room."""
+    """The network on the meta device, where nothing is drawn at random and nothing takes memory."""
     try:
         with torch.device("meta"):
             return mm.build(cfg)
@@ -49,9 +49,9 @@ def check_backbone(record: BackboneRecord, output_stride: int) -> None:
         raise
     except PluginError as error:
         raise PluginError(f"{where}: factory: {error}") from error
-    except Exception as error:  # a factory is a plugin's code: whatever it raises is the finding
-        raise PluginError(f"{where}: factory: fails at output stride {output_stride}: {_told(error)}") from error
-    shapes = _shapes(cfg, f"{where}: factory: the network of output stride {output_stride}")
+    except Exception as error:  # a factory is a plugin's code, which may raise anything
+        raise PluginError(f"{where}: factory: fails at output stride {output_stride}: {_reason(error)}") from error
+    shapes = level_shapes(cfg, f"{where}: factory: the network of output stride {output_stride}")
     channels = tuple(shape[1] for shape in shapes)
     if channels != tuple(record.channels):
         raise PluginError(
@@ -67,15 +67,23 @@ def check_backbone(record: BackboneRecord, output_stride: int) -> None:
             )
 
 
-def _shapes(cfg: dict[str, Any], what: str) -> list[torch.Size]:
-    """Shapes (1, C, h, w) of the levels that the network gives for an image of ``SIDE`` x ``SIDE`` pixels."""
+def level_shapes(cfg: dict[str, Any], what: str) -> list[torch.Size]:
+    """Shapes (1, C, h, w) of the levels that a network gives for an image of ``SIDE`` x ``SIDE`` pixels.
+
+    Args:
+        cfg: Configuration of a backbone.
+        what: What the network is, as the beginning of an error message.
+
+    Raises:
+        PluginError: The network cannot be built or run, or returns anything but a list of feature maps.
+    """
     try:
         try:
             levels = _levels(hollow(cfg), "meta")
-        except Exception:  # an operation without shapes of its own: the same for real
+        except Exception:  # some operations cannot run on the meta device
             levels = _levels(mm.build(cfg), "cpu")
-    except Exception as error:  # whatever a library raises while it builds or runs is the finding
-        raise PluginError(f"{what} cannot be built and run: {_told(error)}") from error
+    except Exception as error:  # a library may raise anything while it builds or runs the network
+        raise PluginError(f"{what} cannot be built and run: {_reason(error)}") from error
     if not isinstance(levels, list | tuple) or not all(
         isinstance(level, torch.Tensor) and level.ndim == 4 for level in levels
     ):
@@ -84,24 +92,26 @@ def _shapes(cfg: dict[str, Any], what: str) -> list[torch.Size]:
 
 
 def _levels(network: nn.Module, device: str) -> Any:
-    network.eval()  # of an mmseg backbone it returns nothing
+    network.eval()  # a statement of its own: the method of an mmseg backbone returns nothing
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         return network(torch.zeros(1, 3, SIDE, SIDE, device=device))
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
+    """The class of an error and the first line of its message."""
     first = (str(error).strip().splitlines() or ["no reason given"])[0]
     return f"{type(error).__name__}: {first}"
 
 
 def trains_on_one_image(section: Literal["classifier", "segmenter"], settings: Any, backbone: BackboneSettings) -> bool:
-    """Whether the networks of a protocol section can be trained on one image a step.
+    """Whether the networks of a protocol section can be trained on one image per step.
 
-    BatchNorm cannot where its input is 1 x 1 pixels: behind the global pooling of a head such as PSPNet's, or in a
-    backbone whose deepest level is that small. The networks are tried with a crop of the protocol's size.
+    BatchNorm cannot learn from one image of 1 x 1 pixels, which it gets behind the global pooling of a head such as
+    PSPNet's, or in a backbone whose deepest level is that small. The networks are tried with a crop of the protocol's
+    size.
 
     Args:
-        section: Which networks.
+        section: Which of the two networks.
         settings: ``ClassifierSettings`` or ``SegmenterSettings``.
         backbone: The cell's backbone.
 

@@ -26,13 +26,13 @@ class Bottle2neck(BaseModule):
     Args:
         inplanes: Input channels.
         planes: A quarter of the output channels.
-        stride: Of the 3x3 convolutions.
-        dilation: Of the 3x3 convolutions.
+        stride: Stride of the 3x3 convolutions.
+        dilation: Dilation of the 3x3 convolutions.
         downsample: The shortcut; the first unit of a stage has one.
         norm_cfg: Norm layers.
         with_cp: Compute activations again in the backward pass.
         init_cfg: As mmengine takes it.
-        **unused: What else mmseg hands to a block: style, plugins and deformable convolutions, that are not offered.
+        **unused: What else mmseg hands to a block; style, plugins and deformable convolutions are not offered.
     """
 
     expansion = 4
@@ -75,16 +75,16 @@ class Bottle2neck(BaseModule):
 
     def _branch(self, x: Tensor) -> Tensor:
         *groups, last = self.bn1(self.conv1(x)).relu().split(self.width, dim=1)
-        found: list[Tensor] = []
+        outputs: list[Tensor] = []
         for group, conv, norm in zip(groups, self.convs, self.bns, strict=True):
-            chained = group + found[-1] if found and self.downsample is None else group
-            found.append(norm(conv(chained)).relu())
-        joined: Tensor = self.bn3(self.conv3(torch.cat([*found, self.pool(last)], dim=1)))
+            chained = group + outputs[-1] if outputs and self.downsample is None else group
+            outputs.append(norm(conv(chained)).relu())
+        joined: Tensor = self.bn3(self.conv3(torch.cat([*outputs, self.pool(last)], dim=1)))
         return joined
 
 
 class Res2Net(ResNet):
-    """Res2Net-50 and -101 with 26 channels a group and four groups; arguments are those of mmseg's ResNet."""
+    """Res2Net-50 and -101 with four groups of 26 channels each; arguments are those of mmseg's ResNet."""
 
     arch_settings = {50: (Bottle2neck, (3, 4, 6, 3)), 101: (Bottle2neck, (3, 4, 23, 3))}
 

@@ -57,13 +57,13 @@ class Batches(Protocol):
 class StreamLoader:
     """Batches in stream order, prepared by threads.
 
-    Threads rather than processes: decoding and warping release the interpreter lock, all threads share one cache of
-    decoded images, and what the supervision meter counts is counted in one process. Any sampler of indices will do;
-    the loader adds the position that augmentation depends on.
+    They are threads rather than processes because decoding and warping release the interpreter lock, all threads share
+    one cache of decoded images, and the supervision meter counts in one process. Any sampler of indices will do; the
+    loader adds the position that augmentation depends on.
 
     Args:
         dataset: Where samples come from.
-        sampler: Endless; yields the indices of this process.
+        sampler: Yields the indices of this process; one that ends is iterated again.
         batch_size: Samples of a batch in this process.
         threads: 0 prepares each batch when it is asked for.
         pin: Whether batches lie in page-locked memory, from which a GPU copies while it computes.
@@ -83,7 +83,15 @@ class StreamLoader:
         return iter(self)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        batches = self._batches()
+        """Draw (position, index) of each sample, a batch at a time, and prepare the samples."""
+        rank, world = get_dist_info()
+        if hasattr(self._sampler, "skip"):
+            self._sampler.skip(self._start)
+            indices = self._indices()
+        else:
+            indices = islice(self._indices(), self._start, None)
+        stream = zip(count(self._start * world + rank, world), indices, strict=False)
+        batches = iter(lambda: list(islice(stream, self.batch_size)), [])  # without end: no batch is ever empty
         if self._threads == 0:
             for batch in batches:
                 yield self._batch([self.dataset.sample(*item) for item in batch])
@@ -102,18 +110,6 @@ class StreamLoader:
         if not self._pin:
             return batch
         return {name: value.pin_memory() if isinstance(value, Tensor) else value for name, value in batch.items()}
-
-    def _batches(self) -> Iterator[list[tuple[int, int]]]:
-        """(position, index) of each sample, a batch at a time, without end."""
-        rank, world = get_dist_info()
-        if hasattr(self._sampler, "skip"):
-            self._sampler.skip(self._start)
-            indices = self._indices()
-        else:
-            indices = islice(self._indices(), self._start, None)
-        stream = zip(count(self._start * world + rank, world), indices, strict=False)
-        while True:
-            yield list(islice(stream, self.batch_size))
 
     def _indices(self) -> Iterator[int]:
         """The sampler again and again; one without end is iterated once."""

@@ -1,8 +1,8 @@
-"""The mmseg segmenter: its configuration, its initial weights, what a method may change of it.
+"""The mmseg segmenter: its configuration, its initial weights, and what a method may change of it.
 
-A file in ``configs/segmenters`` is an ordinary mmseg model configuration with holes: ``in_channels`` and
-``c1_in_channels`` may be ``"auto"``, and backbone and classes are filled in. The method's ``Segmenter.configure`` then
-changes losses, heads and sampler; whatever else it touched is put back.
+A file in ``configs/segmenters`` is an ordinary mmseg model configuration with gaps. Backbone and classes are filled in,
+and so are ``in_channels`` and ``c1_in_channels`` where they are ``"auto"``. The method's ``Segmenter.configure`` then
+changes losses, heads and sampler; whatever else it changed is put back.
 """
 
 from __future__ import annotations
@@ -11,15 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
 from harness.contract.errors import ConfigError, PluginError
 from harness.modelling import mm, preprocess
 from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone, input_rule
 from harness.modelling.mm import Config
-from harness.modelling.networks import seeded_model
-from harness.modelling.probe import check_backbone
+from harness.modelling.networks import copy_fitting, seeded_model
+from harness.modelling.probe import check_backbone, level_shapes
 from harness.modelling.weights import load_weights
 
 if TYPE_CHECKING:
@@ -34,13 +33,14 @@ def build_config(settings: SegmenterSettings, backbone: BackboneSettings, num_cl
 
     Raises:
         ConfigError: The file is missing, is no mmseg model configuration, or does not fit the backbone.
-        PluginError: The backbone is not what its record says.
+        PluginError: The backbone is not what its record says, or that of the file cannot be built and run.
     """
     model = _read_model(Path(settings.config))
     if backbone.name == FROM_CONFIG:
         if "backbone" not in model:
             raise ConfigError(f"{settings.config}: model.backbone is missing, and the backbone is named 'config'")
-        channels: Sequence[int] = _probe_channels(model["backbone"])
+        shapes = level_shapes(model["backbone"], f"{settings.config}: model.backbone")
+        channels: Sequence[int] = tuple(shape[1] for shape in shapes)
     else:
         record = find_backbone(backbone.name)
         check_backbone(record, settings.output_stride)
@@ -53,18 +53,18 @@ def build_config(settings: SegmenterSettings, backbone: BackboneSettings, num_cl
     for key in ("decode_head", "auxiliary_head"):
         heads = model.get(key)
         for head in heads if isinstance(heads, list) else [heads]:
-            if head is not None and not isinstance(head, dict):
-                raise ConfigError(f"{settings.config}: model.{key} must be a dictionary")
-            if head is not None:
+            if isinstance(head, dict):
                 _fill_head(head, channels, num_classes, where=f"{settings.config}: model.{key}")
+            elif head is not None:
+                raise ConfigError(f"{settings.config}: model.{key} must be a dictionary")
     return Config({"model": model, "train_dataloader": {"sampler": {"type": "ShuffleStream"}}})
 
 
 def configure(segmenter: Segmenter, cfg: Config, view: View, ctx: Context) -> Config:
-    """What the method makes of ``cfg``, with the protocol's part put back.
+    """The configuration as the method changes it, with the protocol's part put back.
 
     Raises:
-        PluginError: The method returns no configuration or changes the backbone (a model without one is allowed).
+        PluginError: The method returns no configuration or changes the backbone; a model without one is allowed.
     """
     name = type(segmenter).__name__
     changed = segmenter.configure(Config(mm.plain(cfg.to_dict(), sync_bn=True)), view, ctx)
@@ -84,16 +84,14 @@ def initial_model(
 ) -> nn.Module:
     """The method's network with the protocol's initial weights.
 
-    What the protocol's own network has under the same name and shape starts from the same numbers for every method;
-    only what is the method's own is drawn afterwards.
+    What the protocol's own network has under the same name and shape starts from the same numbers for every method.
+    Only the parts that a method adds or reshapes have initial weights of their own.
     """
     common = seeded_model(protocol.model, seed)
     if weights is not None:
         load_weights(common.get_submodule("backbone"), weights, sha256)
     model = seeded_model(cfg.model, seed)
-    own = model.state_dict()
-    shared = {k: v for k, v in common.state_dict().items() if k in own and own[k].shape == v.shape}
-    model.load_state_dict({**own, **shared})
+    copy_fitting(model, common.state_dict())
     return model
 
 
@@ -102,7 +100,7 @@ def _read_model(path: Path) -> dict[str, Any]:
         cfg = Config.fromfile(path, format_python_code=False)
     except FileNotFoundError:
         raise ConfigError(f"segmenter.config: {path}: no such file") from None
-    except Exception as error:  # a configuration is a program: whatever it raises is the user's to know
+    except Exception as error:  # a configuration is a program, which may raise anything
         with mm.quiet():
             error.__traceback__ = None  # mmengine leaves a file open in these frames
         raise ConfigError(f"segmenter.config: {path}: cannot be read ({type(error).__name__}: {error})") from None
@@ -126,11 +124,3 @@ def _fill_head(head: dict[str, Any], channels: Sequence[int], num_classes: int, 
             head["c1_in_channels"] = channels[0]
     except IndexError:
         raise ConfigError(f"{where}.in_index: the backbone has {len(channels)} levels") from None
-
-
-def _probe_channels(backbone: dict[str, Any]) -> tuple[int, ...]:
-    network = mm.build(backbone)
-    network.eval()  # of an mmseg backbone it returns nothing
-    with torch.no_grad():
-        levels = network(torch.zeros(1, 3, 64, 64))
-    return tuple(level.shape[1] for level in levels)

@@ -7,20 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-from torch import nn
 
 from harness.contract.arrays import IGNORE
 from harness.contract.errors import DataError, PluginError
 from harness.modelling import mm
 from harness.modelling.backbones import input_rule
 from harness.modelling.dataset import TrainingSet
-from harness.modelling.networks import CONFIG, CURVE, WEIGHTS, save_network
+from harness.modelling.networks import CONFIG, CURVE, WEIGHTS, copy_fitting, save_network
 from harness.modelling.segmenter import build_config, configure, initial_model
 from harness.modelling.training import fit
 
 if TYPE_CHECKING:
     from harness.contract import Context, PseudoLabel, Segmenter, View
     from harness.contract.arrays import Mask
+
+
+SHIPPED = ("torch", "mmseg", "mmcv", "mmengine", "harness")
+"""Packages whose network parts are registered wherever the harness runs; those of others are imported first."""
 
 
 class Labels(Protocol):
@@ -33,16 +36,20 @@ class Labels(Protocol):
 def train_segmenter(
     segmenter: Segmenter, labels: Labels, view: View, ctx: Context, *, warm_start: Path | None = None
 ) -> None:
-    """Train the method's segmenter on ``labels`` into ``ctx.out``.
+    """Train the method's segmenter on ``labels`` and write it into ``ctx.out``.
 
-    Images whose label is 255 everywhere hold nothing to learn from and are left out.
+    Images whose label is 255 everywhere are left out: there is nothing to learn from them.
 
     Args:
         segmenter: The method's component.
         labels: Pseudo labels of every id of ``view``.
         view: Training images with what the segmenter declared.
         ctx: Settings, seeds, folders.
-        warm_start: Weights of an earlier segmenter to begin from; what fits by name and shape is taken.
+        warm_start: Weights of an earlier segmenter to begin from; those that fit by name and shape are taken.
+
+    Raises:
+        DataError: No pixel of any label says a class.
+        PluginError: The method's configuration or targets are not as ``Segmenter`` says.
     """
     settings, backbone = ctx.settings["segmenter"], ctx.settings["backbone"]
     protocol = build_config(settings, backbone, ctx.num_classes)
@@ -51,9 +58,12 @@ def train_segmenter(
         cfg, protocol, seed=ctx.seed("init"), weights=backbone.weights, sha256=backbone.weights_sha256
     )
     if warm_start is not None:
-        _warm_start(model, warm_start)
+        copy_fitting(model, torch.load(warm_start, map_location="cpu", weights_only=True))
+    labelled = tuple(image_id for image_id in view.ids if (labels.label(image_id).mask != IGNORE).any())
+    if not labelled:
+        raise DataError("every pixel of every pseudo label is 255: there is nothing to train the segmenter on")
     dataset = TrainingSet(
-        _labelled(labels, view),
+        labelled,
         view.image,
         settings=settings.augment,
         seed=ctx.seed("augment"),
@@ -62,13 +72,14 @@ def train_segmenter(
         padding=input_rule(backbone.name).padding,
     )
     curve = fit(model, dataset, settings.optim, ctx, sampler=mm.plain(cfg.train_dataloader.sampler))
-    config = {"model": mm.plain(cfg.model, sync_bn=True), "imports": _foreign_modules(model)}
-    configs = {CONFIG: config, CURVE: curve}
-    save_network(ctx.out, model.state_dict(), weights=WEIGHTS, configs=configs)
+    modules = {type(part).__module__ for part in model.modules()}
+    imports = sorted(name for name in modules if name.partition(".")[0] not in SHIPPED)
+    config = {"model": mm.plain(cfg.model, sync_bn=True), "imports": imports}
+    save_network(ctx.out, model.state_dict(), weights=WEIGHTS, configs={CONFIG: config, CURVE: curve})
 
 
 def _training_maps(segmenter: Segmenter, labels: Labels, view: View, ctx: Context) -> Callable[[str], list[Mask]]:
-    """Id -> the label and the extra targets in the order of ``extra_targets``."""
+    """A function from an image id to its label and the extra targets, in the order of ``extra_targets``."""
     names = segmenter.extra_targets
 
     def maps(image_id: str) -> list[Mask]:
@@ -84,24 +95,3 @@ def _training_maps(segmenter: Segmenter, labels: Labels, view: View, ctx: Contex
         return [label.mask, *(extra[name] for name in names)]
 
     return maps
-
-
-def _labelled(labels: Labels, view: View) -> tuple[str, ...]:
-    """Ids with at least one labelled pixel."""
-    ids = tuple(image_id for image_id in view.ids if (labels.label(image_id).mask != IGNORE).any())
-    if not ids:
-        raise DataError("every pixel of every pseudo label is 255: there is nothing to train the segmenter on")
-    return ids
-
-
-def _warm_start(model: nn.Module, checkpoint: Path) -> None:
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    own = model.state_dict()
-    model.load_state_dict({**own, **{k: v for k, v in state.items() if k in own and own[k].shape == v.shape}})
-
-
-def _foreign_modules(model: nn.Module) -> list[str]:
-    """Python modules of a plugin's network parts, to be imported before the network is built again."""
-    modules = {type(part).__module__ for part in model.modules()}
-    known = ("torch", "mmseg", "mmcv", "mmengine", "harness")
-    return sorted(name for name in modules if name.partition(".")[0] not in known)

@@ -6,14 +6,14 @@ What is unusual here:
   stream, dropout the iteration, and a training that was killed and resumed ends with the same bytes.
 * Images stay uint8 until they are on the device, and convolutional networks train in channels-last layout.
 * Losses are read from the device once in 50 steps, and go to TensorBoard where it is installed.
-* Several processes that torchrun started share every batch; BatchNorm then sees all of it (on GPUs).
+* Several processes that torchrun started share every batch; on GPUs BatchNorm then sees all of it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import random
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from harness.contract.protocol import OptimSettings
 
 MOST_LOADERS = 8
-"""Threads that prepare batches beside a GPU; more than these only wait for each other."""
+"""Most threads that prepare batches beside a GPU; more than these only wait for each other."""
 BF16_CAPABILITY = 8
 """First major compute capability of NVIDIA GPUs that compute in bfloat16."""
 CHECKPOINT_SECONDS = 300.0
@@ -45,7 +45,7 @@ CHECKPOINT_SECONDS = 300.0
 
 
 class Place(Protocol):
-    """What a training asks of a stage's ``Context``."""
+    """The part of a stage's ``Context`` that a training uses."""
 
     work: Path
     device: str
@@ -55,7 +55,7 @@ class Place(Protocol):
         """A seed of this run for ``axis``."""
 
     def progress(self, done: int, total: int, /) -> None:
-        """Say how far the training is."""
+        """Report how far the training is."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Recipe:
 
     Attributes:
         optimizer: Holds the parameters that learn; each of its groups has its rate under ``initial_lr`` too.
-        iterations: Steps in all.
-        rate: Iteration, from 0 on, to what the initial rates are multiplied with.
+        iterations: Number of steps.
+        rate: Iteration, from 0 on, to the factor of the initial rates.
         precision: ``bfloat16`` or ``float16`` for mixed precision, ``None`` for float32.
         frozen_norms: BatchNorm layers that keep their statistics.
     """
@@ -96,7 +96,7 @@ def fit(
         dataset: Training samples.
         optim: Optimiser and schedule; 0 iterations, or a model without parameters that learn, leave it as it is.
         ctx: The stage's context: scratch folder, device, threads, seeds, progress.
-        axis: Which of the run's seeds rules the order of the data and dropout.
+        axis: Which of the run's seeds the order of the data and dropout depend on.
         rates: Prefix of parameter names to a multiplier of their rate; the longest prefix that fits counts, 0 freezes.
         sampler: Registered sampler of indices; by default a shuffled, endless one.
         checkpoint_iterations: Iterations between checkpoints, beside the time.
@@ -158,7 +158,7 @@ def train(
         batches: Iteration to an endless iterator of the batches from there on.
         recipe: Optimiser, rate, length, precision.
         ctx: Scratch folder, threads, progress.
-        seed: Of dropout and whatever else a step draws.
+        seed: Seed of dropout and of whatever else a step draws at random.
         after_step: Called with the iteration after its step.
         checkpoint_iterations: Iterations between checkpoints, beside the time.
 
@@ -168,7 +168,7 @@ def train(
     Raises:
         FloatingPointError: A loss became infinite or NaN.
     """
-    cv2.setNumThreads(0)
+    cv2.setNumThreads(0)  # the loader's threads are the parallel ones; OpenCV's own would compete with them
     mm.enter_scope()
     step = _Step(model, recipe)
     curve = LossCurve()
@@ -180,7 +180,9 @@ def train(
         for iteration in range(start, recipe.iterations):
             batch = next(stream)
             _seed_step(seed, iteration)
-            _set_rate(recipe, iteration)
+            factor = recipe.rate(iteration)
+            for group in recipe.optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
             MessageHub.get_current_instance().update_info("iter", iteration)  # losses of mmseg and of methods read it
             losses = step(batch)
             if after_step is not None:
@@ -209,33 +211,25 @@ class _Step:
         self._network.train()
         for norm in self._frozen:
             norm.training = False
-        with self._autocast():
-            losses = _named(self._forward(batch))
-        total = losses["loss"]
-        torch.autograd.backward(self.scaler.scale(total), inputs=self._inputs)
+        mixed = torch.autocast(self._device, getattr(torch, self._precision)) if self._precision else nullcontext()
+        with mixed:
+            if isinstance(self._model, BaseModel):
+                named = self._network(**self._model.data_preprocessor(batch, True), mode="loss")
+            else:
+                named = self._network(batch)
+            losses = _summed(named)
+        torch.autograd.backward(self.scaler.scale(losses["loss"]), inputs=self._inputs)
         self.scaler.step(self._optimizer)
         self.scaler.update()
         self._optimizer.zero_grad()
         return losses
 
-    def _forward(self, batch: Any) -> Mapping[str, Any]:
-        if isinstance(self._model, BaseModel):
-            found: Mapping[str, Any] = self._network(**self._model.data_preprocessor(batch, True), mode="loss")
-        else:
-            found = self._network(batch)
-        return found
 
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        if self._precision is None:
-            return contextlib.nullcontext()
-        return torch.autocast(self._device, getattr(torch, self._precision))
-
-
-def _named(found: Mapping[str, Any]) -> dict[str, Tensor]:
+def _summed(named: Mapping[str, Any]) -> dict[str, Tensor]:
     """Each loss as its mean (a list as the sum of means), and their sum as ``loss``."""
     losses = {
         name: sum((item.mean() for item in value[1:]), value[0].mean()) if isinstance(value, list) else value.mean()
-        for name, value in found.items()
+        for name, value in named.items()
     }
     return {"loss": sum(value for name, value in losses.items() if "loss" in name), **losses}
 
@@ -246,9 +240,9 @@ def norms_of(module: nn.Module) -> tuple[nn.Module, ...]:
 
 
 def parameter_groups(model: nn.Module, optim: OptimSettings, rates: Mapping[str, float]) -> list[dict[str, Any]]:
-    """The parameters that learn, by rate and decay; those whose rate is 0 are frozen.
+    """The parameters that learn, grouped by rate and decay; those whose rate is 0 are frozen.
 
-    AdamW leaves biases and norms undecayed.
+    With AdamW, biases and norms have no weight decay.
 
     Raises:
         ConfigError: A prefix of ``rates`` fits no parameter.
@@ -306,7 +300,10 @@ def _loader(
     device: str,
     threads: int = 1,
 ) -> StreamLoader:
-    """This process's share of every batch; beside a GPU threads prepare it, on the CPU they would only compete."""
+    """The loader of this process's share of every batch.
+
+    Beside a GPU threads prepare it; on the CPU they would only compete with the training.
+    """
     world = torch.distributed.get_world_size() if mm.distributed() else 1
     if batch_size % world:
         raise ConfigError(f"optim.batch_size: {batch_size} does not divide among {world} processes")
@@ -324,22 +321,16 @@ def _loader(
 
 
 def _seed_step(seed: int, iteration: int) -> None:
-    """Dropout is the same after a resume; the rank keeps processes apart."""
+    """Seed all generators for one step, so that dropout is the same after a resume; each process has its own seed."""
     derived = derive_seed(seed, f"{get_rank()}/{iteration}")
     torch.manual_seed(derived)
     np.random.seed(derived)
     random.seed(derived)
 
 
-def _set_rate(recipe: Recipe, iteration: int) -> None:
-    factor = recipe.rate(iteration)
-    for group in recipe.optimizer.param_groups:
-        group["lr"] = group["initial_lr"] * factor
-
-
-@contextlib.contextmanager
+@contextmanager
 def _without_pixel_accuracy() -> Iterator[None]:
-    """Mmseg's heads measure it each step, at full resolution and waiting for the device; here nothing reads it."""
+    """Keep mmseg's heads from measuring it: each step would wait for the device, and here nothing reads it."""
     measured = mm.decode_head.accuracy
     mm.decode_head.accuracy = lambda logits, *args, **kwargs: logits.new_zeros(1)
     try:

@@ -1,4 +1,4 @@
-"""What a training remembers beside the weights: its loss curve, its checkpoint, and scalars for TensorBoard."""
+"""What a training keeps beside the weights: its loss curve, its checkpoint, and scalars for TensorBoard."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TENSORBOARD = "TensorboardVisBackend"
 
 
 class LossCurve:
-    """Mean losses of each interval, and an error when one is not finite. Reads the device once per interval."""
+    """Mean losses of each interval of iterations; the device is read once per interval."""
 
     def __init__(self, *, interval: int = LOG_INTERVAL) -> None:
         self.points: list[dict[str, float]] = []
@@ -31,23 +31,17 @@ class LossCurve:
         self._interval = interval
 
     def add(self, losses: Mapping[str, Tensor], *, done: int, total: int) -> dict[str, float] | None:
-        """Keep the losses of a step on the device; at the end of an interval their means.
+        """Keep the losses of a step on the device.
+
+        Returns:
+            At the end of an interval, ``iteration`` and the mean of each loss; else ``None``.
 
         Raises:
             FloatingPointError: A loss of the interval is infinite or NaN; says which, and at which iteration.
         """
         self._pending.append({name: value.detach() for name, value in losses.items() if "loss" in name})
-        return self._flush(done) if done % self._interval == 0 or done == total else None
-
-    def state_dict(self) -> dict[str, Any]:
-        """Points, and the losses of the interval under way."""
-        return {"points": self.points, "pending": [{k: v.cpu() for k, v in step.items()} for step in self._pending]}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where ``state_dict`` was called."""
-        self.points, self._pending = list(state["points"]), list(state["pending"])
-
-    def _flush(self, done: int) -> dict[str, float]:
+        if done % self._interval and done != total:
+            return None
         point: dict[str, float] = {"iteration": done}
         for name in dict.fromkeys(name for step in self._pending for name in step):
             values = torch.stack([step[name].float().cpu() for step in self._pending if name in step]).tolist()
@@ -60,13 +54,21 @@ class LossCurve:
         self._pending = []
         return point
 
+    def state_dict(self) -> dict[str, Any]:
+        """The points, and the losses of the interval that has begun."""
+        return {"points": self.points, "pending": [{k: v.cpu() for k, v in step.items()} for step in self._pending]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where ``state_dict`` was called."""
+        self.points, self._pending = list(state["points"]), list(state["pending"])
+
 
 class Checkpoint:
     """Saves what a resume needs, every ``seconds`` or ``iterations``, replacing the file in one step.
 
     Args:
         work: Scratch folder of the stage.
-        parts: What has a ``state_dict`` by name.
+        parts: Name to object; each has ``state_dict`` and ``load_state_dict``.
         seconds: Time between checkpoints.
         iterations: Iterations between checkpoints, beside the time.
     """
@@ -77,7 +79,11 @@ class Checkpoint:
         self._saved = time.monotonic()
 
     def resume(self) -> int:
-        """Load the saved state, if there is one; the number of iterations done."""
+        """Load the saved state, if there is one.
+
+        Returns:
+            The number of iterations that are done.
+        """
         if not self._path.exists():
             return 0
         state = torch.load(self._path, map_location="cpu", weights_only=True)
@@ -86,7 +92,7 @@ class Checkpoint:
         return int(state["iteration"])
 
     def save_when_due(self, done: int, total: int) -> None:
-        """Save when it is time; the last step is left to whoever publishes the result."""
+        """Save when it is time, but not after the last step: then the stage publishes the result itself."""
         late = time.monotonic() - self._saved >= self._seconds
         due = late or (self._iterations is not None and done % self._iterations == 0)
         if get_rank() == 0 and done < total and due:

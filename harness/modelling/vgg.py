@@ -1,7 +1,7 @@
 """VGG-16 as DeepLab uses it: "LargeFOV", output stride 8 (Chen et al., arXiv 1412.7062).
 
 Differences to the classifier (arXiv 1409.1556): pools are 3x3 and the last two do not stride, stage 5 is dilated, and
-the two fully connected layers became convolutions of 1,024 channels, the first with dilation 12. Convolutions keep the
+the two fully connected layers became convolutions of 1,024 channels, the first with dilation 12. Convolutions have the
 names that torchvision gives them, so its ImageNet weights fit.
 """
 
@@ -19,6 +19,7 @@ _STAGES = ((2, 64, 2, 1), (2, 128, 2, 1), (3, 256, 2, 1), (3, 512, 1, 1), (3, 51
 _LEVELS = (15, 22, 29)
 """Layers of ``features`` whose output is a level: conv3_3, conv4_3, conv5_3 after ReLU."""
 _FC6, _FC7 = (4096, 512 * 7 * 7), (4096, 4096)
+"""Shapes of the weights of the classifier's two fully connected layers."""
 
 
 class Vgg16LargeFov(BaseModule):
@@ -54,8 +55,8 @@ class Vgg16LargeFov(BaseModule):
     def convert_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """A classifier in torchvision's layout as weights of this network; any other state as it is.
 
-        Of fc6, a 7x7 filter bank, every fourth filter and the taps 0, 3, 6 of each side are kept; of fc7 every fourth
-        filter and input: the customary sub-sampling of DeepLab-LargeFOV.
+        This is the customary sub-sampling of DeepLab-LargeFOV. Of fc6, a 7x7 filter bank, every fourth filter and the
+        taps 0, 3, 6 of each side are kept; of fc7 every fourth filter and every fourth input.
         """
         fc6, fc7 = (state.get(f"classifier.{index}.weight") for index in (0, 3))
         if fc6 is None or fc7 is None or (fc6.shape, fc7.shape) != (_FC6, _FC7):

@@ -58,6 +58,15 @@ def test_a_configuration_may_bring_its_own_backbone(settings: dict[str, Any], tm
         build_config(settings["segmenter"], BackboneSettings(name="config"), 3)
 
 
+def test_a_backbone_of_a_configuration_that_cannot_run_is_one_sentence(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    path = write(tmp_path, "model = dict(backbone=dict(type='ResNetV1c', depth=19), decode_head=dict(type='FCNHead'))")
+    with pytest.raises(PluginError, match=r"own\.py: model\.backbone cannot be built and run: KeyError") as error:
+        build_config(with_config(settings, path), BackboneSettings(name="config"), 3)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
