@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness.leaderboard import columns as text
-from harness.leaderboard.frame import Board, ClaimAnswer, ReportedNumber, Row
+from harness.leaderboard.frame import Board, ReportedNumber, Row
 from harness.leaderboard.reported import kind_of, measured_like, plain, reported_settings, split_confirmed
 from harness.records.seeds import names_of
 
@@ -63,32 +63,29 @@ class FailureView:
 
 def claims_of(board: Board) -> list[ClaimView]:
     """The claims that the frame has answers to."""
-    return [_claim(answer) for answer in board.claims]
-
-
-def _claim(answer: ClaimAnswer) -> ClaimView:
-    sign = "/" if answer.relative else "\N{MINUS SIGN}"
-    where = f", {answer.backbone}" if answer.backbone else ""
-    return ClaimView(
-        name=f"{answer.left} {answer.direction} {answer.right} ({text.claim_metric(answer)}{where})",
-        text=answer.text,
-        reported=_amount(answer.reported, relative=answer.relative),
-        measured=_measured(answer) if answer.measured is not None else f"no {answer.left} {sign} {answer.right}",
-        verdict=answer.verdict,
-        reason=answer.reason,
-        kind=_KINDS[answer.verdict],
-        source=". ".join(part for part in (answer.source, answer.setting) if part),
-        answered=answer.answered,
-    )
-
-
-def _measured(answer: ClaimAnswer) -> str:
-    value = _amount(answer.measured, relative=answer.relative)
-    if answer.low is None or answer.high is None:
-        return value
-    low, high = (_amount(end, relative=answer.relative) for end in (answer.low, answer.high))
-    seeds = f", {names_of(answer.seeds)}" if answer.seeds else ""
-    return f"{value} [{low}, {high}]{seeds}"
+    views = []
+    for answer in board.claims:
+        sign = "/" if answer.relative else "\N{MINUS SIGN}"
+        where = f", {answer.backbone}" if answer.backbone else ""
+        measured = f"no {answer.left} {sign} {answer.right}"
+        if answer.measured is not None:
+            measured = _amount(answer.measured, relative=answer.relative)
+            if answer.low is not None and answer.high is not None:
+                low, high = (_amount(end, relative=answer.relative) for end in (answer.low, answer.high))
+                measured += f" [{low}, {high}]{f', {names_of(answer.seeds)}' if answer.seeds else ''}"
+        view = ClaimView(
+            name=f"{answer.left} {answer.direction} {answer.right} ({text.claim_metric(answer)}{where})",
+            text=answer.text,
+            reported=_amount(answer.reported, relative=answer.relative),
+            measured=measured,
+            verdict=answer.verdict,
+            reason=answer.reason,
+            kind=_KINDS[answer.verdict],
+            source=". ".join(part for part in (answer.source, answer.setting) if part),
+            answered=answer.answered,
+        )
+        views.append(view)
+    return views
 
 
 def _amount(value: float | None, *, relative: bool) -> str:
@@ -106,44 +103,41 @@ def signed(value: float) -> str:
 
 def reported_of(rows: Iterable[Row]) -> list[ReportedView]:
     """Every reported number of the rows, validation numbers first."""
-    return [
-        _reported(index, row, number)
-        for index, row in enumerate(rows)
-        for number in sorted(row.reported or (), key=lambda number: kind_of(number) != "val")
-    ]
-
-
-def _reported(index: int, row: Row, number: ReportedNumber) -> ReportedView:
-    found = measured_like(row, number)
-    verdict, reason, kind = verdict_on(row, number)
-    return ReportedView(
-        row=index,
-        method=row.method,
-        metric=number.metric,
-        reported=text.percent(number.value) or "",
-        measured=(found and text.interval(found.value, found.low, found.high)) or "—",
-        measured_name=found.name if found else "",
-        difference=signed(found.value - number.value) if found else "—",
-        verdict=verdict,
-        reason=reason,
-        kind=kind,
-        protocol=reported_settings(number),
-        source=number.source,
-    )
+    views = []
+    for index, row in enumerate(rows):
+        for number in sorted(row.reported or (), key=lambda number: kind_of(number) != "val"):
+            measured = measured_like(row, number)
+            verdict, reason, kind = verdict_on(row, number)
+            view = ReportedView(
+                row=index,
+                method=row.method,
+                metric=number.metric,
+                reported=text.percent(number.value) or "",
+                measured=(measured and text.interval(measured.value, measured.low, measured.high)) or "—",
+                measured_name=measured.name if measured else "",
+                difference=signed(measured.value - number.value) if measured else "—",
+                verdict=verdict,
+                reason=reason,
+                kind=kind,
+                protocol=reported_settings(number),
+                source=number.source,
+            )
+            views.append(view)
+    return views
 
 
 def verdict_on(row: Row, number: ReportedNumber) -> tuple[str, str, str]:
     """(verdict, reason, style): whether the measured number agrees, where the two can be compared at all."""
     if kind_of(number) is None:
         return "not comparable", "no number of this metric and split is measured here", "none"
-    found = measured_like(row, number)
-    if found is None or found.low is None or found.high is None:
+    measured = measured_like(row, number)
+    if measured is None or measured.low is None or measured.high is None:
         return "no measurement", text.status(row) if row.error or row.status != "ok" else "", "none"
     if other := _other_settings(row, number):
         return "not comparable", "; ".join(other), "none"
-    if found.low <= number.value <= found.high:
+    if measured.low <= number.value <= measured.high:
         return "agrees", "inside the measured interval", "good"
-    side = "below" if found.value < number.value else "above"
+    side = "below" if measured.value < number.value else "above"
     return f"measured {side}", "outside the measured interval", "bad" if side == "below" else "unsure"
 
 

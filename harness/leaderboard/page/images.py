@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.leaderboard.frame import Board, Row
-from harness.leaderboard.page.panels import Gallery, Panel, RowMap
+from harness.leaderboard.frame import Board
+from harness.leaderboard.page.panels import Panel, RowMap
 from harness.leaderboard.page.rows import long_name
 
 _TITLES = {"train": "Training images: pseudo labels", "val": "Validation images: predictions"}
@@ -60,56 +59,45 @@ class Images:
 def images_of(board: Board) -> Images | None:
     """The section, or ``None`` when the frame carries no pictures."""
     gallery = board.gallery
-    if gallery is None or not gallery.panels:
+    if gallery is None:
         return None
     index = {(row.method, row.backbone): number for number, row in enumerate(board.rows)}
-    shown = sorted({index[_key(found)] for panel in gallery.panels for found in panel.maps if _key(found) in index})
+    keys = {_key(picture) for panel in gallery.panels for picture in panel.maps}
+    shown = sorted(number for key, number in index.items() if key in keys)
     if not shown:
         return None
-    views = [_gallery(gallery, split, index) for split in _TITLES if _of(gallery, split)]
+    views = []
+    for split, title in _TITLES.items():
+        panels = [panel for panel in gallery.panels if panel.split == split]
+        if panels:
+            against = panels[0].against
+            last = "where it is wrong" if against == "truth" else f"where it flipped against {against}"
+            heads = ["image", "truth", _WHAT[split], last]
+            images = [_image(panel, index) for panel in panels]
+            views.append(GalleryView(title, _WHAT[split], heads, images, gallery.marks.get(split, [])))
+    # What a visitor wants to see first is the best row that is no reference.
+    first = next((number for number in shown if not board.rows[number].reference), shown[0])
     names = [(number, long_name(board.rows[number])) for number in shown]
-    return Images(gallery.note, names, _first(board.rows, shown), views, gallery.palette)
-
-
-def _first(rows: Sequence[Row], shown: Sequence[int]) -> int:
-    """The best row that is no reference, else the best."""
-    return next((number for number in shown if not rows[number].reference), shown[0])
-
-
-def _of(gallery: Gallery, split: str) -> list[Panel]:
-    return [panel for panel in gallery.panels if panel.split == split]
-
-
-def _gallery(gallery: Gallery, split: str, index: dict[tuple[str, str], int]) -> GalleryView:
-    panels = _of(gallery, split)
-    against = panels[0].against
-    last = "where it is wrong" if against == "truth" else f"where it flipped against {against}"
-    return GalleryView(
-        title=_TITLES[split],
-        what=_WHAT[split],
-        heads=["image", "truth", _WHAT[split], last],
-        images=[_image(panel, index) for panel in panels],
-        marks=gallery.marks.get(split, []),
-    )
+    return Images(gallery.note, names, first, views, gallery.palette)
 
 
 def _image(panel: Panel, index: dict[tuple[str, str], int]) -> ImageView:
     maps = [
         MapView(
-            row=index[_key(found)],
-            name=found.method,
-            label=_url(found.label),
-            change=_url(found.change),
-            words=", ".join(f"{100 * share:.1f} % {name}" for name, share in found.share.items()),
+            row=index[_key(picture)],
+            name=picture.method,
+            label=_url(picture.label),
+            change=_url(picture.change),
+            words=", ".join(f"{100 * share:.1f} % {name}" for name, share in picture.share.items()),
         )
-        for found in panel.maps
-        if _key(found) in index
+        for picture in panel.maps
+        if _key(picture) in index
     ]
     return ImageView(panel.name, _url(panel.image), _url(panel.truth), sorted(maps, key=lambda view: view.row))
 
 
-def _key(found: RowMap) -> tuple[str, str]:
-    return found.method, found.backbone
+def _key(picture: RowMap) -> tuple[str, str]:
+    return picture.method, picture.backbone
 
 
 def _url(png: bytes) -> str:

@@ -1,6 +1,6 @@
 """The frame as one HTML file that needs no network: sortable, filterable, printable, light and dark.
 
-* What the page shows is computed here and in ``html_*.py``; the templates only lay it out.
+* What the page shows is computed here and in the modules beside this one; the templates only lay it out.
 * Every text is escaped by the template engine, and a content security policy allows the page's own script alone: no
   name of a method can become code and no request can leave the page.
 * The same frame gives the same bytes: no date, no version, no path.
@@ -22,13 +22,13 @@ from markupsafe import Markup
 
 from harness.common.text import one_line
 from harness.leaderboard import columns
-from harness.leaderboard.frame import Board, Row
-from harness.leaderboard.page import claims as html_claims
-from harness.leaderboard.page import images as html_images
-from harness.leaderboard.page import pairs as html_pairs
-from harness.leaderboard.page import plots as html_plots
-from harness.leaderboard.page import rows as html_rows
-from harness.leaderboard.page import settings as html_settings
+from harness.leaderboard.frame import Board
+from harness.leaderboard.page.claims import ClaimView, FailureView, ReportedView, claims_of, failures_of, reported_of
+from harness.leaderboard.page.images import Images, images_of
+from harness.leaderboard.page.pairs import PairTable, pairs_of
+from harness.leaderboard.page.plots import Plot, Series, plots_of, series_of
+from harness.leaderboard.page.rows import Column, RowView, table_of
+from harness.leaderboard.page.settings import identity_of, settings_of
 from harness.records.seeds import names_of
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -43,31 +43,31 @@ class Page:
     mixed: bool
     facts: list[tuple[str, str]]
     filters: list[tuple[str, list[str]]]
-    columns: list[html_rows.Column]
-    rows: list[html_rows.RowView]
+    columns: list[Column]
+    rows: list[RowView]
     ceiling: float | None
     several_backbones: bool
-    plots: list[html_plots.Plot]
-    series: list[html_plots.Series]
+    plots: list[Plot]
+    series: list[Series]
     classes: list[str]
-    pairs: list[html_pairs.PairTable]
-    claims: list[html_claims.ClaimView]
+    pairs: list[PairTable]
+    claims: list[ClaimView]
     all_claims: bool
-    reported: list[html_claims.ReportedView]
-    failures: list[html_claims.FailureView]
-    images: html_images.Images | None
+    reported: list[ReportedView]
+    failures: list[FailureView]
+    images: Images | None
     identity: list[tuple[str, str]]
     settings: list[tuple[str, list[tuple[str, str]]]]
     notes: list[str]
     warnings: list[str]
 
     @property
-    def answered_claims(self) -> list[html_claims.ClaimView]:
+    def answered_claims(self) -> list[ClaimView]:
         """The claims that the rows say something about; the others are folded."""
         return [claim for claim in self.claims if claim.answered]
 
     @property
-    def other_claims(self) -> list[html_claims.ClaimView]:
+    def other_claims(self) -> list[ClaimView]:
         """The claims that the rows cannot answer."""
         return [claim for claim in self.claims if not claim.answered]
 
@@ -91,7 +91,7 @@ class Page:
 
 def to_html(board: Board) -> str:
     """The whole page."""
-    style, script = (_text(name) for name in ("page.css", "page.js"))
+    style, script = (Markup((TEMPLATES / name).read_text(encoding="utf-8")) for name in ("page.css", "page.js"))
     digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode()
     template = _environment().get_template("page.html.j2")
     return template.render(page=page_of(board), css=style, script=script, script_hash=f"sha256-{digest}")
@@ -99,36 +99,41 @@ def to_html(board: Board) -> str:
 
 def page_of(board: Board) -> Page:
     """Everything that the page says about ``board``."""
-    table = html_rows.table_of(board)
-    series = html_plots.series_of(board.rows)
+    table = table_of(board)
+    series = series_of(board.rows)
     several = len({row.backbone for row in board.rows}) > 1
     return Page(
         title=columns.title(board),
         benchmark=board.benchmark,
         mixed=board.mixed,
         facts=_facts(board),
-        filters=_filters(board.rows),
+        filters=[
+            ("supervision", sorted({row.supervision for row in board.rows})),
+            ("backbone", sorted({row.backbone for row in board.rows})),
+            ("data set", sorted({row.dataset for row in board.rows})),
+        ],
         columns=table.columns,
         rows=table.rows,
         ceiling=table.ceiling,
         several_backbones=several,
-        plots=html_plots.plots_of(board.rows, series, name_backbones=several),
+        plots=plots_of(board.rows, series, name_backbones=several),
         series=list(series.values()),
         classes=board.dataset.classes if board.dataset and any(row.class_iou for row in board.rows) else [],
-        pairs=html_pairs.pairs_of(board.comparisons),
-        claims=html_claims.claims_of(board),
+        pairs=pairs_of(board.comparisons),
+        claims=claims_of(board),
         all_claims=board.all_claims,
-        reported=html_claims.reported_of(board.rows),
-        failures=html_claims.failures_of(board.rows),
-        images=html_images.images_of(board),
-        identity=html_settings.identity_of(board),
-        settings=html_settings.settings_of(board),
+        reported=reported_of(board.rows),
+        failures=failures_of(board.rows),
+        images=images_of(board),
+        identity=identity_of(board),
+        settings=settings_of(board),
         notes=board.notes,
         warnings=board.warnings,
     )
 
 
 def _facts(board: Board) -> list[tuple[str, str]]:
+    """Name and value of what stands at the top of the page."""
     rows = board.rows
     facts = []
     if board.dataset is not None:
@@ -143,15 +148,6 @@ def _facts(board: Board) -> list[tuple[str, str]]:
         facts.append(("incomplete rows", str(failed)))
     facts.append(("fingerprint", (board.fingerprint or "several")[:8]))
     return facts
-
-
-def _filters(rows: list[Row]) -> list[tuple[str, list[str]]]:
-    """Name and choices of every axis."""
-    return [
-        ("supervision", sorted({row.supervision for row in rows})),
-        ("backbone", sorted({row.backbone for row in rows})),
-        ("data set", sorted({row.dataset for row in rows})),
-    ]
 
 
 @cache
@@ -177,11 +173,6 @@ def _shown(value: object) -> object:
 def _breakable(name: str) -> Markup:
     """A name that may go on in the next line between its words (``a_b``, ``a+b``, ``a.b``), and nowhere inside one."""
     return Markup("<wbr>").join(re.split(r"(?<=[_+])(?=[^_+])|(?<=\.)(?=[A-Za-z])", one_line(name)))
-
-
-def _text(name: str) -> Markup:
-    """A file of the page as it is: our own, never escaped."""
-    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
 def html(params: object) -> Callable[[Board], str]:

@@ -1,4 +1,4 @@
-"""Every pair of comparable rows as one square a group: difference, and whether the paired test resolves it."""
+"""Every pair of comparable rows as one square: the difference, and whether the paired test resolves it."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ class PairTable:
 
 def pairs_of(comparisons: Iterable[Comparison]) -> list[PairTable]:
     """One table for each group of two or more comparable rows."""
-    return [_table(comparison) for comparison in comparisons if comparison.pairs]
-
-
-def _table(comparison: Comparison) -> PairTable:
-    names = list(dict.fromkeys(name for pair in comparison.pairs for name in (pair.left, pair.right)))
-    found = {(pair.left, pair.right): _view(pair, 1) for pair in comparison.pairs}
-    found |= {(pair.right, pair.left): _view(pair, -1) for pair in comparison.pairs}
-    lines = [(name, [found.get((name, other)) for other in names]) for name in names]
-    return PairTable(f"{comparison.backbone}, {comparison.init}", names, lines)
+    tables = []
+    for comparison in comparisons:
+        if comparison.pairs:
+            names = list(dict.fromkeys(name for pair in comparison.pairs for name in (pair.left, pair.right)))
+            views = {(pair.left, pair.right): _view(pair, 1) for pair in comparison.pairs}
+            views |= {(pair.right, pair.left): _view(pair, -1) for pair in comparison.pairs}
+            lines = [(name, [views.get((name, other)) for other in names]) for name in names]
+            tables.append(PairTable(f"{comparison.backbone}, {comparison.init}", names, lines))
+    return tables
 
 
 def _view(pair: PairTest, sign: int) -> PairView:

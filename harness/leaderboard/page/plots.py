@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from harness.contract.supervision import Supervision
@@ -93,22 +93,18 @@ def series_of(rows: Iterable[Row]) -> dict[str, Series]:
 
     Rows without supervision have a shape and a colour that no kind has.
     """
-    kinds = sorted({kind_of(row) for row in rows}, key=lambda kind: (kind == "none", kind))
-    return {
-        kind: Series(_COLOURS + 1, "cross", "no supervision") if kind == "none" else _series(place, kind)
-        for place, kind in enumerate(kinds)
-    }
-
-
-def _series(place: int, kind: str) -> Series:
-    parts = [_words(part.strip()) for part in kind.split("+")]
-    return Series(place % _COLOURS + 1, _SHAPES[place % len(_SHAPES)], " and ".join(parts))
-
-
-def _words(need: str) -> str:
-    names = {kind.letter: kind.noun for kind in Supervision}
-    plain = need.removesuffix("(aux)")
-    return names.get(plain, plain) + (" of other images" if plain != need else "")
+    nouns = {kind.letter: kind.noun for kind in Supervision}
+    series = {}
+    for place, kind in enumerate(sorted({kind_of(row) for row in rows}, key=lambda kind: (kind == "none", kind))):
+        if kind == "none":
+            series[kind] = Series(_COLOURS + 1, "cross", "no supervision")
+            continue
+        words = []
+        for need in kind.split("+"):
+            letter = need.strip().removesuffix("(aux)")
+            words.append(nouns.get(letter, letter) + (" of other images" if letter != need.strip() else ""))
+        series[kind] = Series(place % _COLOURS + 1, _SHAPES[place % len(_SHAPES)], " and ".join(words))
+    return series
 
 
 def kind_of(row: Row) -> str:
@@ -122,8 +118,8 @@ def plots_of(rows: Sequence[Row], series: Mapping[str, Series], *, name_backbone
         ("Annotation time, from published costs a label", "hours of labelling", lambda row: row.annotation_hours),
         ("Compute, all stages of one seed", "seconds", lambda row: row.seconds),
     )
-    found = (_plot(title, label, cost, rows, series, name_backbones=name_backbones) for title, label, cost in axes)
-    return [plot for plot in found if plot is not None]
+    plots = (_plot(title, label, cost, rows, series, name_backbones=name_backbones) for title, label, cost in axes)
+    return [plot for plot in plots if plot is not None]
 
 
 def _plot(
@@ -135,16 +131,19 @@ def _plot(
     *,
     name_backbones: bool,
 ) -> Plot | None:
-    known = [(index, row, value) for index, row in enumerate(rows) if (value := cost(row)) is not None]
-    known = [entry for entry in known if entry[1].val_miou is not None]
-    if len(known) < 2:
+    shown = [
+        (index, row, value)
+        for index, row in enumerate(rows)
+        if (value := cost(row)) is not None and row.val_miou is not None
+    ]
+    if len(shown) < 2:
         return None
-    axis, x_ticks = _cost_axis([value for _, _, value in known])
-    top = max(math.ceil(10 * max(row.val_miou_high or row.val_miou or 0 for _, row, _ in known)) / 10, 0.1)
+    axis, x_ticks = _cost_axis([value for _, _, value in shown])
+    top = max(math.ceil(10 * max(row.val_miou_high or row.val_miou or 0 for _, row, _ in shown)) / 10, 0.1)
     quality = Scale(0.0, top, BOTTOM, TOP)
     points = [
         _point(index, row, axis.at(value), f"{_short(value)} {x_label}", quality, series[kind_of(row)], name_backbones)
-        for index, row, value in known
+        for index, row, value in shown
     ]
     step = 0.1 if top <= 0.5 else 0.2
     y_ticks = [Tick(quality.at(n * step), f"{100 * n * step:.0f}") for n in range(round(top / step + 0.49) + 1)]
@@ -160,16 +159,14 @@ def _cost_axis(costs: Sequence[float]) -> tuple[CostAxis, list[Tick]]:
     start = LEFT + ZERO_GAP if has_zero else LEFT + 8
     log = Scale(low - margin, high + margin, start, RIGHT - 8)
     axis = CostAxis(log, LEFT + 14 if has_zero else None)
-    ticks = [Tick(axis.at(value), _short(value)) for value in _round_values(10**log.low, 10**log.high)]
-    return axis, ([Tick(axis.at(0), "0")] if has_zero else []) + ticks
-
-
-def _round_values(low: float, high: float) -> list[float]:
-    """1, 2, 5 of each decade between the ends, or only the 1 when there are many decades."""
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    steps = (1, 2, 5) if len(decades) <= 4 else (1,)
-    values = [step * 10.0**decade for decade, step in product(decades, steps)]
-    return [value for value in values if low <= value <= high]
+    ticks = [Tick(axis.at(0), "0")] if has_zero else []
+    decades = range(math.floor(log.low), math.ceil(log.high) + 1)
+    steps = (1, 2, 5) if len(decades) <= 4 else (1,)  # more would run into each other on many decades
+    for decade, step in product(decades, steps):
+        value = step * 10.0**decade
+        if 10**log.low <= value <= 10**log.high:
+            ticks.append(Tick(axis.at(value), _short(value)))
+    return axis, ticks
 
 
 def _short(value: float) -> str:
@@ -205,7 +202,8 @@ def place_labels(points: Sequence[Point]) -> list[Point]:
     taken: list[Rectangle] = [(point.x - 6, point.y - 6, point.x + 6, point.y + 6) for point in points]
     placed: dict[int, Point] = {}
     for point in sorted(points, key=lambda point: (point.y, point.x, point.row)):
-        others = [box for box in taken if box != (point.x - 6, point.y - 6, point.x + 6, point.y + 6)]
+        own = (point.x - 6, point.y - 6, point.x + 6, point.y + 6)
+        others = [box for box in taken if box != own]
         best = min(_places(point), key=lambda place: (_covered(_box(place), others), _places(point).index(place)))
         taken.append(_box(best))
         placed[point.row] = best
@@ -213,18 +211,14 @@ def place_labels(points: Sequence[Point]) -> list[Point]:
 
 
 def _places(point: Point) -> list[Point]:
+    """The point with its name at each place where it may stand, the preferred places first."""
     beside = [(9.0, 0.0, "start"), (-9.0, 0.0, "end")]
     offsets = (-11.0, 11.0, -22.0, 22.0, -33.0, 33.0)
     aslant = [(dx, dy, anchor) for dy in offsets for dx, _, anchor in beside]
-    found = []
-    for dx, dy, anchor in beside + aslant:
-        values = point.__dict__ | {
-            "label_x": round(point.x + dx, 1),
-            "label_y": round(point.y + dy, 1),
-            "anchor": anchor,
-        }
-        found.append(Point(**values))
-    return found
+    return [
+        replace(point, label_x=round(point.x + dx, 1), label_y=round(point.y + dy, 1), anchor=anchor)
+        for dx, dy, anchor in beside + aslant
+    ]
 
 
 def _box(point: Point) -> Rectangle:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
@@ -104,8 +104,26 @@ class Table:
 def table_of(board: Board) -> Table:
     """Columns and rows of the main table; columns without any value are left out."""
     ceiling = full_of(board)
-    columns = [column for column in _columns(board, ceiling) if _has_content(column, board.rows)]
-    rows = [_row(index, row, columns) for index, row in enumerate(board.rows)]
+    columns = [
+        column
+        for column in _columns(board, ceiling)
+        if column.header not in _OPTIONAL or any(column.cell(row).value is not None for row in board.rows)
+    ]
+    rows = [
+        RowView(
+            index=index,
+            name=row.method,
+            long_name=long_name(row),
+            supervision=row.supervision,
+            backbone=row.backbone,
+            dataset=row.dataset,
+            status=row.status,
+            reference=row.reference,
+            cells=[column.cell(row) for column in columns],
+            class_iou=[(value, text.percent(value) or "") for value in row.class_iou or ()],
+        )
+        for index, row in enumerate(board.rows)
+    ]
     return Table(columns, rows, ceiling)
 
 
@@ -120,26 +138,7 @@ def long_name(row: Row) -> str:
     return f"{row.method} · {row.backbone}"
 
 
-def _row(index: int, row: Row, columns: Sequence[Column]) -> RowView:
-    return RowView(
-        index=index,
-        name=row.method,
-        long_name=long_name(row),
-        supervision=row.supervision,
-        backbone=row.backbone,
-        dataset=row.dataset,
-        status=row.status,
-        reference=row.reference,
-        cells=[column.cell(row) for column in columns],
-        class_iou=[(value, text.percent(value) or "") for value in row.class_iou or ()],
-    )
-
-
 _OPTIONAL = frozenset({"data set", "oracle", "peak GPU, MiB", "reported", "fingerprint"})
-
-
-def _has_content(column: Column, rows: Sequence[Row]) -> bool:
-    return column.header not in _OPTIONAL or any(column.cell(row).value is not None for row in rows)
 
 
 def _columns(board: Board, ceiling: float | None) -> list[Column]:
@@ -149,13 +148,19 @@ def _columns(board: Board, ceiling: float | None) -> list[Column]:
     same_seeds = text.same_seeds(rows)
     several = len({row.dataset for row in rows}) > 1
     return [
-        Column("rank", RANK_HELP, _rank, "ascending", "number rank"),
+        Column(
+            "rank",
+            RANK_HELP,
+            lambda row: Cell(text.RANK.text(row) or "—", row.rank, style="number rank"),
+            "ascending",
+            "number rank",
+        ),
         Column("method", METHOD_HELP, partial(_method, name_seeds=not same_seeds), "ascending", "method"),
         Column("val mIoU", VAL_HELP, partial(_val, scale=val, ceiling=ceiling), style="wider", scale=val.ends),
         Column("% of full", OF_FULL_HELP, _of_full),
-        Column("supervision", legend(), _supervision, "ascending", ""),
-        Column("backbone", "Backbone and what its weights were trained on", _backbone, "ascending", ""),
-        *([Column("data set", "Data set", _dataset, "ascending", "")] if several else []),
+        _words("supervision", legend(), lambda row: row.supervision),
+        _words("backbone", BACKBONE_HELP, lambda row: row.backbone, lambda row: row.init),
+        *([_words("data set", "Data set", lambda row: row.dataset)] if several else []),
         Column("pseudo mIoU", PSEUDO_HELP, partial(_pseudo, scale=pseudo), style="narrow", scale=pseudo.ends),
         *(_metric(name, about) for name, about in board.metrics.items()),
         _numbers("oracle", ORACLE_HELP, text.ORACLE, "oracle_pseudo_miou"),
@@ -164,11 +169,7 @@ def _columns(board: Board, ceiling: float | None) -> list[Column]:
         _numbers("peak, MiB", "Largest resident memory of any stage", text.PEAK, "peak_memory_mib"),
         _numbers("peak GPU, MiB", "Largest memory of any stage on the GPU", text.GPU_PEAK, "peak_gpu_memory_mib"),
         Column("reported", "Closest number of the paper; its protocol is below", _reported, style="reported"),
-        *(
-            [Column("fingerprint", "Rows of one share all settings", _fingerprint, "ascending", "")]
-            if board.mixed
-            else []
-        ),
+        *([_words("fingerprint", FINGERPRINT_HELP, lambda row: row.fingerprint[:8])] if board.mixed else []),
     ]
 
 
@@ -176,6 +177,8 @@ RANK_HELP = "One more than the number of significantly better rows; rows of one 
 METHOD_HELP = "Name of the row, year, and its seeds where rows differ in them"
 VAL_HELP = "Mean over seeds, 95 % interval over images"
 PSEUDO_HELP = "Pseudo labels of the training images against their hidden masks"
+BACKBONE_HELP = "Backbone and what its weights were trained on"
+FINGERPRINT_HELP = "Rows of one fingerprint share all settings"
 OF_FULL_HELP = "Share of full supervision, same backbone, weights and seeds"
 ORACLE_HELP = "Pseudo mIoU at the threshold that hidden masks would choose; a diagnosis"
 
@@ -191,15 +194,22 @@ def _numbers(header: str, about: str, column: text.Column, field: str) -> Column
     return Column(header, about, cell, "ascending" if field in _CHEAPER_FIRST else "descending")
 
 
+def _words(
+    header: str, about: str, words: Callable[[Row], str], below: Callable[[Row], str] = lambda row: ""
+) -> Column:
+    """A column of words that is sorted by them; ``below`` gives the second line of a cell."""
+    return Column(header, about, lambda row: Cell(words(row), words(row), below(row)), "ascending", "")
+
+
 def _metric(name: str, about: MetricColumn) -> Column:
     """A registered metric that was asked for: the number above its interval, without a bar, for there may be many."""
 
     def cell(row: Row) -> Cell:
-        found = row.metrics.get(name)
-        if found is None:
+        estimate = row.metrics.get(name)
+        if estimate is None:
             return Cell("—", style="number")
-        value, low, high = (text.metric_value(end, about) for end in (found.value, found.low, found.high))
-        return Cell(value, found.value, f"{low}\N{EN DASH}{high}", "number")
+        value, low, high = (text.metric_value(end, about) for end in (estimate.value, estimate.low, estimate.high))
+        return Cell(value, estimate.value, f"{low}\N{EN DASH}{high}", "number")
 
     return Column(about.header, about.about, cell)
 
@@ -210,10 +220,6 @@ def _scale(values: Sequence[float | None], width: int) -> Scale:
     low = int(10 * min(known, default=0.0)) / 10
     high = -int(-10 * max(known, default=1.0) // 1) / 10
     return Scale(low, max(high, low + 0.1), 4, width - 4)
-
-
-def _rank(row: Row) -> Cell:
-    return Cell(text.RANK.text(row) or "—", row.rank, style="number rank")
 
 
 def _method(row: Row, *, name_seeds: bool) -> Cell:
@@ -229,31 +235,11 @@ def _of_full(row: Row) -> Cell:
     return Cell(text.percent(row.percent_of_full) or "—", row.percent_of_full, about, "number")
 
 
-def _supervision(row: Row) -> Cell:
-    return Cell(row.supervision, row.supervision)
-
-
-def _dataset(row: Row) -> Cell:
-    return Cell(row.dataset, row.dataset)
-
-
-def _backbone(row: Row) -> Cell:
-    return Cell(row.backbone, row.backbone, row.init)
-
-
-def _fingerprint(row: Row) -> Cell:
-    return Cell(row.fingerprint[:8], row.fingerprint[:8])
-
-
 def _val(row: Row, *, scale: Scale, ceiling: float | None) -> Cell:
     if row.val_miou is None:  # a row of labels alone is sound without it
         return Cell("—") if row.status == "ok" else Cell(text.status(row), style="failure")
-    cell = _interval(row.val_miou, row.val_miou_low, row.val_miou_high, scale, seeds_of(row), ceiling)
-    return cell if row.status == "ok" else _marked(cell, row)
-
-
-def _marked(cell: Cell, row: Row) -> Cell:
-    return Cell(cell.text, cell.value, f"{cell.sub} {row.status}", cell.style, interval=cell.interval)
+    cell = _interval(row.val_miou, row.val_miou_low, row.val_miou_high, scale, row.val_miou_seeds or (), ceiling)
+    return cell if row.status == "ok" else replace(cell, sub=f"{cell.sub} {row.status}")
 
 
 def _pseudo(row: Row, *, scale: Scale) -> Cell:
@@ -280,11 +266,6 @@ def _interval(
         ceiling=None if ceiling is None else scale.at(ceiling),
     )
     return Cell(f"{100 * mean:.1f}", mean, f"{100 * low:.1f}\N{EN DASH}{100 * high:.1f}", "estimated", interval=bar)
-
-
-def seeds_of(row: Row) -> list[float]:
-    """Validation mIoU of each seed."""
-    return row.val_miou_seeds or []
 
 
 def _reported(row: Row) -> Cell:
