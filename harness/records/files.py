@@ -37,17 +37,13 @@ def read_record(path: Path) -> RunRecord:
     try:
         return RunRecord.model_validate(content)
     except ValidationError as error:
-        raise DataError(f"{where}: {_first(error)} (not a readable run record)") from None
-
-
-def _first(error: ValidationError) -> str:
-    """``FIELD: reason`` of the first fault that a model found; the field is left out where the reason names it."""
-    first = error.errors(include_url=False)[0]
-    field = ".".join(printable(part) for part in first["loc"])
-    message = first["msg"].removeprefix("Value error, ")
-    if first["type"] == "string_pattern_mismatch":
-        message = f"{_short(first['input'])} is not of the form that this field has"
-    return one_line(f"{field}: {message}" if field else message)
+        first = error.errors(include_url=False)[0]
+        field = ".".join(printable(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "string_pattern_mismatch":
+            message = f"{_short(first['input'])} is not of the form that this field has"
+        fault = one_line(f"{field}: {message}" if field else message)
+        raise DataError(f"{where}: {fault} (not a readable run record)") from None
 
 
 def _short(value: object) -> str:

@@ -42,5 +42,5 @@ def settings_key(item: Configured) -> tuple[str, str, str, str]:
 
 def by_seed(runs: Iterable[Run], score: str) -> dict[int, Confusions]:
     """The confusions of a score of each run that has numbers; a run without a scored pixel is left out."""
-    found = {run.record.seed: run.confusions(score) for run in runs if run.record.status == "ok"}
-    return {seed: scored for seed, scored in found.items() if scored is not None and has_scored_pixels(scored)}
+    seeds = {run.record.seed: run.confusions(score) for run in runs if run.record.status == "ok"}
+    return {seed: scored for seed, scored in seeds.items() if scored is not None and has_scored_pixels(scored)}

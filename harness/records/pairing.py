@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ Difference = tuple[str, str, str]
 _SCORED = ("train/ids", "train/masks", "val/ids", "val/masks")
 """Content that a score depends on, beside the classes."""
 
-_SETTINGS = ("protocol", "method", "params", "rounds", "supervision", "backbone", "init", "init_sha256")
+_SETTINGS = {"protocol", "method", "params", "supervision", "backbone", "init", "init_sha256"}
 
 
 @dataclass(frozen=True)
@@ -38,25 +38,25 @@ class RowPair:
     @property
     def names(self) -> tuple[str, str]:
         """Names that tell the rows apart: with the fingerprint where the labels are equal."""
-        one, two = self.labels
-        if one != two:
-            return one, two
-        return f"{one} ({_where(self.before[0].record)})", f"{two} ({_where(self.after[0].record)})"
+        before, after = self.labels
+        if before != after:
+            return before, after
+        return f"{before} ({_where(self.before[0].record)})", f"{after} ({_where(self.after[0].record)})"
 
     @property
     def different_images(self) -> str | None:
         """Why the scores cannot be compared, or ``None``: both were scored on the same images and masks."""
-        one, two = (runs[0].record.dataset for runs in (self.before, self.after))
-        if one.classes != two.classes:
+        before, after = self.before[0].record.dataset, self.after[0].record.dataset
+        if before.classes != after.classes:
             return "the classes differ"
-        changed = [kind for kind in _SCORED if one.digests.get(kind) != two.digests.get(kind)]
+        changed = [kind for kind in _SCORED if before.digests.get(kind) != after.digests.get(kind)]
         return f"the data differ in {', '.join(changed)}" if changed else None
 
     def scores(self, name: str) -> tuple[dict[int, Confusions], dict[int, Confusions]]:
         """Confusions of score ``name`` by seed, of the seeds that both rows have."""
-        one, two = (by_seed(runs, name) for runs in (self.before, self.after))
-        shared = sorted(one.keys() & two.keys())
-        return {seed: one[seed] for seed in shared}, {seed: two[seed] for seed in shared}
+        before, after = by_seed(self.before, name), by_seed(self.after, name)
+        shared = sorted(before.keys() & after.keys())
+        return {seed: before[seed] for seed in shared}, {seed: after[seed] for seed in shared}
 
 
 def _where(record: RunRecord) -> str:
@@ -77,13 +77,13 @@ def _named(runs: Sequence[Run], label: str, backbone: str | None) -> tuple[Run, 
     if len(rows) == 1:
         return next(iter(rows.values()))
     if rows:
-        found = ", ".join(f"{_where(row[0].record)} {row[0].record.backbone}" for row in rows.values())
+        places = ", ".join(f"{_where(row[0].record)} {row[0].record.backbone}" for row in rows.values())
         folder = next(iter(rows.values()))[0].path.parent
         raise ConfigError(
-            f"row {label!r} is there several times ({found}): choose with --backbone NAME or --runs {folder}"
+            f"row {label!r} is there several times ({places}): choose with --backbone NAME or --runs {folder}"
         )
-    known = ", ".join(sorted({run.record.label for run in runs}))
-    raise ConfigError(f"there is no row {label!r}{f' on {backbone}' if backbone else ''}; rows are: {known}")
+    labels = ", ".join(sorted({run.record.label for run in runs}))
+    raise ConfigError(f"there is no row {label!r}{f' on {backbone}' if backbone else ''}; rows are: {labels}")
 
 
 def pair_folders(before: Sequence[Run], after: Sequence[Run], *, backbone: str | None = None) -> list[RowPair]:
@@ -92,25 +92,22 @@ def pair_folders(before: Sequence[Run], after: Sequence[Run], *, backbone: str |
     Raises:
         ConfigError: They have none in common, or a folder has one twice.
     """
-    sides = [_by_label(runs, backbone) for runs in (before, after)]
-    common = [key for key in sides[0] if key in sides[1]]
+    sides: list[dict[tuple[str, str], tuple[Run, ...]]] = []
+    for runs in (before, after):
+        by_label: dict[tuple[str, str], tuple[Run, ...]] = {}
+        for row in _rows(run for run in runs if backbone in (None, run.record.backbone)).values():
+            record = row[0].record
+            if by_label.setdefault((record.label, record.backbone), row) is not row:
+                raise ConfigError(f"{row[0].path.parent}: row {record.label!r} is there under several settings")
+        sides.append(by_label)
+    common = sorted(sides[0].keys() & sides[1].keys())
     if not common:
         raise ConfigError("the two folders have no row (label and backbone) in common")
     return [RowPair(sides[0][key], sides[1][key]) for key in common]
 
 
-def _by_label(runs: Sequence[Run], backbone: str | None) -> dict[tuple[str, str], tuple[Run, ...]]:
-    found: dict[tuple[str, str], tuple[Run, ...]] = {}
-    for row in _rows(run for run in runs if backbone in (None, run.record.backbone)).values():
-        record = row[0].record
-        key = record.label, record.backbone
-        if key in found:
-            raise ConfigError(f"{row[0].path.parent}: row {record.label!r} is there under several settings")
-        found[key] = row
-    return dict(sorted(found.items()))
-
-
 def _rows(runs: Iterable[Run]) -> dict[tuple[str, ...], tuple[Run, ...]]:
+    """The runs of each row, ascending by seed, under what its seeds share."""
     rows: dict[tuple[str, ...], tuple[Run, ...]] = {}
     for run in sorted(once_a_cell(runs), key=lambda run: run.record.seed):
         key = group_key(run.record)
@@ -120,10 +117,16 @@ def _rows(runs: Iterable[Run]) -> dict[tuple[str, ...], tuple[Run, ...]]:
 
 def settings_differences(pair: RowPair) -> list[Difference]:
     """Fields of protocol, data set, method and seeds in which the rows differ."""
-    one, two = (" ".join(str(run.record.seed) for run in runs) for runs in (pair.before, pair.after))
-    first, second = (runs[0].record.model_dump(include={"params", "rounds"}) for runs in (pair.before, pair.after))
-    orders = _orders(first, second)
-    return [*_differences(pair, _settings), *orders, *([("seeds", one, two)] if one != two else [])]
+    settings: list[dict[str, Any]] = []
+    for record in (pair.before[0].record, pair.after[0].record):
+        rounds = {f"round {number}": item.model_dump(mode="json") for number, item in enumerate(record.rounds, start=1)}
+        dataset = record.dataset.model_dump(mode="json", exclude={"show_images"})
+        named = record.model_dump(mode="json", include=_SETTINGS)
+        settings.append({**named, "rounds": rounds, "dataset": dataset})
+    in_order = [runs[0].record.model_dump(include={"params", "rounds"}) for runs in (pair.before, pair.after)]
+    before, after = (" ".join(str(run.record.seed) for run in runs) for runs in (pair.before, pair.after))
+    seeds = [("seeds", before, after)] if before != after else []
+    return [*differing_fields(settings[0], settings[1]), *_orders(in_order[0], in_order[1]), *seeds]
 
 
 def _orders(one: Any, two: Any, field: str = "") -> Iterator[Difference]:
@@ -139,52 +142,27 @@ def _orders(one: Any, two: Any, field: str = "") -> Iterator[Difference]:
 
 def code_differences(pair: RowPair) -> list[Difference]:
     """Files that both rows ran in another state, plugins and library versions in which they differ, over all seeds."""
-    one, two = (_code(run.record for run in runs) for runs in (pair.before, pair.after))
-    files = [_files(run.record for run in runs) for runs in (pair.before, pair.after)]
-    shared = [{file: side[file] for file in side if file in files[0] and file in files[1]} for side in files]
-    return [*differing_fields(shared[0], shared[1]), *differing_fields(one, two)]
-
-
-def _files(records: Iterable[RunRecord]) -> dict[str, object]:
-    """Hash of each file that some record of a row ran, or the hashes of several states of it."""
-    return _merged({file: sha256[:12] for file, sha256 in record.code.items()} for record in records)
-
-
-def _differences(pair: RowPair, describe: Callable[[RunRecord], dict[str, object]]) -> list[Difference]:
-    one, two = (describe(runs[0].record) for runs in (pair.before, pair.after))
-    return list(differing_fields(one, two))
-
-
-def _settings(record: RunRecord) -> dict[str, object]:
-    rounds = {f"round {number}": item.model_dump(mode="json") for number, item in enumerate(record.rounds, start=1)}
-    return {
-        **record.model_dump(mode="json", include=set(_SETTINGS) - {"rounds"}),
-        "rounds": rounds,
-        "dataset": record.dataset.model_dump(mode="json", exclude={"show_images"}),
-    }
-
-
-def _code(records: Iterable[RunRecord]) -> dict[str, object]:
-    """The code of all records of a row: a value, or the list of values where its seeds differ."""
-    plugins: dict[str, list[Mapping[str, Any]]] = {}
-    environments: list[Mapping[str, Any]] = []
-    for record in records:
-        environments.append(record.environment)
-        for info in record.plugins:
+    files: list[dict[str, object]] = []
+    versions: list[dict[str, object]] = []
+    for runs in (pair.before, pair.after):
+        plugins: dict[str, list[Mapping[str, Any]]] = {}
+        for info in (info for run in runs for info in run.record.plugins):
             source = {"source": info.source_sha256[:12]} if info.source_sha256 else {}
-            described = {"version": info.version, **source}
-            plugins.setdefault(info.name, []).append(described)
-    return {
-        "plugin": {name: _merged(described) for name, described in plugins.items()},
-        "environment": _merged(environments),
-    }
+            plugins.setdefault(info.name, []).append({"version": info.version, **source})
+        by_plugin = {name: _merged(states) for name, states in plugins.items()}
+        versions.append({"plugin": by_plugin, "environment": _merged(run.record.environment for run in runs)})
+        files.append(_merged({file: sha256[:12] for file, sha256 in run.record.code.items()} for run in runs))
+    # A file that only one row ran says nothing about the code that both of them ran.
+    shared = [{file: side[file] for file in files[0].keys() & files[1].keys()} for side in files]
+    return [*differing_fields(shared[0], shared[1]), *differing_fields(versions[0], versions[1])]
 
 
 def _merged(items: Iterable[Mapping[str, Any]]) -> dict[str, object]:
-    found: dict[str, list[object]] = {}
+    """The value of each name, or the list of its values where the items differ in it."""
+    states: dict[str, list[object]] = {}
     for item in items:
         for name, value in item.items():
-            for one in value if isinstance(value, list) else [value]:
-                if one not in found.setdefault(name, []):
-                    found[name].append(one)
-    return {name: values[0] if len(values) == 1 else sorted(values, key=str) for name, values in found.items()}
+            for state in value if isinstance(value, list) else [value]:
+                if state not in states.setdefault(name, []):
+                    states[name].append(state)
+    return {name: values[0] if len(values) == 1 else sorted(values, key=str) for name, values in states.items()}

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from harness.common.text import printable
 from harness.contract.errors import ConfigError, DataError
-from harness.contract.run_record import RunRecord, Score
+from harness.contract.run_record import RunRecord
 from harness.records.files import read_record
 from harness.records.marks import is_marked
 from harness.scoring.confusion import Confusions
@@ -45,7 +45,15 @@ class Run:
             DataError: The file is missing or damaged, or is not the one that the record was made with.
         """
         score = self.record.scores.get(name)
-        return None if score is None else self._read(score)
+        if score is None:
+            return None
+        path = self.path.parent / score.confusion
+        confusions = Confusions.load(path, sha256=score.sha256)
+        held = (len(confusions), confusions.num_classes)
+        named = (score.images, len(self.record.dataset.classes))
+        if held != named:
+            raise DataError(f"{path}: (images, classes) are {held} but the run record names {named}")
+        return confusions
 
     def counts(self, name: str, kind: str) -> ImageCounts | None:
         """What score ``name`` counted beside its confusions, or ``None`` when it did not count this ``kind``.
@@ -54,11 +62,11 @@ class Run:
             DataError: As for the confusions.
         """
         score = self.record.scores.get(name)
-        found = None if score is None else {str(key): value for key, value in score.counts.items()}.get(kind)
-        if score is None or found is None:
+        counted = None if score is None else {str(key): value for key, value in score.counts.items()}.get(kind)
+        if score is None or counted is None:
             return None
-        path = self.path.parent / found.file
-        counts = ImageCounts.load(path, kind, sha256=found.sha256)
+        path = self.path.parent / counted.file
+        counts = ImageCounts.load(path, kind, sha256=counted.sha256)
         if (len(counts.ids), counts.num_classes) != (score.images, len(self.record.dataset.classes)):
             raise DataError(f"{printable(path)}: its images or classes are not as many as the run record names")
         return counts
@@ -68,18 +76,9 @@ class Run:
         """Whether ``wsss verify`` recomputed the numbers of the record as it is now."""
         return is_marked(self.path)
 
-    def _read(self, score: Score) -> Confusions:
-        path = self.path.parent / score.confusion
-        confusions = Confusions.load(path, sha256=score.sha256)
-        found = (len(confusions), confusions.num_classes)
-        named = (score.images, len(self.record.dataset.classes))
-        if found != named:
-            raise DataError(f"{path}: (images, classes) are {found} but the run record names {named}")
-        return confusions
-
 
 def _refuse(sentence: str) -> NoReturn:
-    """What is told of a record that nobody wants to leave out."""
+    """Make the first record that cannot be used an error, for callers that leave none out."""
     raise DataError(sentence)
 
 
@@ -108,8 +107,8 @@ def load_runs(source: Path | Iterable[Path], left_out: Report = _refuse) -> list
     by_benchmark: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         by_benchmark[run.record.benchmark].append(run)
-    for own in by_benchmark.values():
-        _by_cell(own)
+    for of_benchmark in by_benchmark.values():
+        once_a_cell(of_benchmark)
     return runs
 
 
@@ -157,7 +156,12 @@ def sound_runs(runs: Iterable[Run], left_out: Report = _refuse) -> list[Run]:
             signed.append((run, dict(_signatures(run))))
         except DataError as error:
             faults.append(str(error))
-    usual = _usual(signed)
+    counts: dict[tuple[str, str], Counter[Hashable]] = defaultdict(Counter)
+    for run, signatures in signed:
+        for part, signature in signatures.items():
+            counts[run.record.fingerprint, part][signature] += 1
+    # Of equally frequent signatures this is the first.
+    usual = {key: counter.most_common(1)[0][0] for key, counter in counts.items()}
     kept = []
     for run, signatures in signed:
         other = [part for part, found in signatures.items() if usual[run.record.fingerprint, part] != found]
@@ -181,38 +185,22 @@ def _signatures(run: Run) -> Iterator[tuple[str, Hashable]]:
             yield f"scores.{name}", hashlib.sha256("\n".join(ids).encode() + truth.tobytes()).hexdigest()
 
 
-def _usual(signed: Iterable[tuple[Run, dict[str, Hashable]]]) -> dict[tuple[str, str], Hashable]:
-    """The most frequent signature of each fingerprint and field, of equally frequent ones the first."""
-    counts: dict[tuple[str, str], Counter[Hashable]] = defaultdict(Counter)
-    for run, signatures in signed:
-        for part, found in signatures.items():
-            counts[run.record.fingerprint, part][found] += 1
-    return {key: counter.most_common(1)[0][0] for key, counter in counts.items()}
-
-
 def once_a_cell(runs: Iterable[Run]) -> list[Run]:
     """Of cells that several benchmarks share, with the same settings and therefore the same numbers, the first record.
 
     Raises:
         DataError: Two records of the same cell have different numbers, or are of the same benchmark.
     """
-    return list(_by_cell(runs).values())
-
-
-def _by_cell(runs: Iterable[Run]) -> dict[tuple[object, ...], Run]:
-    found: dict[tuple[object, ...], Run] = {}
+    first: dict[tuple[object, ...], Run] = {}
     for run in runs:
-        cell = (*group_key(run.record), run.record.seed)
-        other = found.setdefault(cell, run)
-        if other is not run and not _agree(other.record, run.record):
+        other = first.setdefault((*group_key(run.record), run.record.seed), run)
+        if other is run:
+            continue
+        scores = [{name: score.sha256 for name, score in item.record.scores.items()} for item in (run, other)]
+        same_numbers = run.record.status == other.record.status and scores[0] == scores[1]
+        if run.record.benchmark == other.record.benchmark or not same_numbers:
             raise DataError(f"{run.path}: the same cell (method, backbone, weights, seed) as {other.path}")
-    return found
-
-
-def _agree(one: RunRecord, two: RunRecord) -> bool:
-    """Whether two benchmarks computed the same numbers."""
-    scores = [{name: score.sha256 for name, score in record.scores.items()} for record in (one, two)]
-    return one.benchmark != two.benchmark and one.status == two.status and scores[0] == scores[1]
+    return list(first.values())
 
 
 def group_key(record: RunRecord) -> tuple[str, ...]:
@@ -229,27 +217,23 @@ def check_same_settings(runs: Iterable[Run]) -> None:
     by_fingerprint = {run.record.fingerprint: run.record for run in runs}
     if len(by_fingerprint) < 2:
         return
-    first, *others = (by_fingerprint[fingerprint] for fingerprint in sorted(by_fingerprint))
-    lines = [f"{_name(first)} and {_name(other)}: " + ", ".join(_differences(first, other)) for other in others]
+    described = []
+    for fingerprint, record in sorted(by_fingerprint.items()):
+        dataset = record.dataset.model_dump(exclude={"show_images"})
+        settings = {"protocol": record.protocol, "dataset": dataset}
+        described.append((f"{record.benchmark} {fingerprint[:8]}", settings))
+    (first, settings), *others = described
+    lines = []
+    for name, other in others:
+        fields = [f"{field}: {value} != {changed}" for field, value, changed in differing_fields(settings, other)]
+        if len(fields) > _LISTED:
+            fields[_LISTED:] = [f"and {len(fields) - _LISTED} more fields"]
+        reasons = fields or ["no recorded field (the fingerprint also covers the version of the harness)"]
+        lines.append(f"{first} and {name}: {', '.join(reasons)}")
     raise ConfigError(
         "run records of different settings cannot share a table (name one benchmark's configuration, or add "
         "--allow-mixed); they differ between " + "; and between ".join(lines)
     )
-
-
-def _name(record: RunRecord) -> str:
-    return f"{record.benchmark} {record.fingerprint[:8]}"
-
-
-def _differences(one: RunRecord, two: RunRecord) -> list[str]:
-    left, right = (
-        {"protocol": record.protocol, "dataset": record.dataset.model_dump(exclude={"show_images"})}
-        for record in (one, two)
-    )
-    lines = [f"{field}: {value} != {other}" for field, value, other in differing_fields(left, right)]
-    if len(lines) > _LISTED:
-        lines[_LISTED:] = [f"and {len(lines) - _LISTED} more fields"]
-    return lines or ["no recorded field (the fingerprint also covers the version of the harness)"]
 
 
 def differing_fields(one: Any, two: Any, field: str = "") -> Iterator[tuple[str, str, str]]:
