@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from harness.scoring.metrics import Values, miou_of_areas
+from harness.scoring.metrics import miou_of_areas
 from harness.scoring.paired import ALPHA, ROUNDING, SeedConfusions, Table, holm, p_value, permutations
 from harness.scoring.statistics import Interval, aligned_areas, percentiles
 
@@ -69,28 +68,24 @@ def class_changes(before: SeedConfusions, after: SeedConfusions, *, resamples: i
     whole, drawn = table.whole(), table.bootstrap(resamples)
     first, second = (table.row(whole, name, seeds)[0] for name in ("before", "after"))
     resampled = table.row(drawn, "after", seeds) - table.row(drawn, "before", seeds)
-    p = _class_p(table, (second - first)[held], seeds)
+    change = (second - first)[held]
+    count = permutations(len(held))
+    as_large = np.zeros(len(held), np.int64)
+    for sums in table.exchanges(count):
+        left, right = table.exchanged_iou(sums, "after", "before", seeds)
+        as_large += (np.abs((left - right).mean(1)) >= np.abs(change) - ROUNDING).sum(0)
+    p = [p_value(int(large), count, images=len(table.ids)) for large in as_large]
     return [
         ClassChange(
             cls=int(cls),
             before=float(first[cls]),
             after=float(second[cls]),
             change=Interval(float(second[cls] - first[cls]), *percentiles(resampled[:, cls])),
-            p=one,
+            p=p_class,
             p_holm=adjusted,
         )
-        for cls, one, adjusted in zip(held, p, holm(p), strict=True)
+        for cls, p_class, adjusted in zip(held, p, holm(p), strict=True)
     ]
-
-
-def _class_p(table: Table, change: Values, seeds: Sequence[int]) -> list[float]:
-    """P value of the change of each class that the truth holds."""
-    count = permutations(len(change))
-    as_large = np.zeros(len(change), np.int64)
-    for sums in table.exchanges(count):
-        left, right = table.exchanged_iou(sums, "after", "before", seeds)
-        as_large += (np.abs((left - right).mean(1)) >= np.abs(change) - ROUNDING).sum(0)
-    return [p_value(int(large), count, images=len(table.ids)) for large in as_large]
 
 
 def image_changes(before: SeedConfusions, after: SeedConfusions) -> list[ImageChange]:
@@ -101,12 +96,12 @@ def image_changes(before: SeedConfusions, after: SeedConfusions) -> list[ImageCh
     """
     seeds = sorted(before.keys() & after.keys())
     ids = sorted(before[seeds[0]].ids)
-    one, two = (
+    values = (
         np.mean([miou_of_areas(aligned_areas(row[seed], ids)) for seed in seeds], axis=0) for row in (before, after)
     )
     changes = [
         ImageChange(image_id, float(first), float(second))
-        for image_id, first, second in zip(ids, one, two, strict=True)
+        for image_id, first, second in zip(ids, *values, strict=True)
         if not np.isnan(first)
     ]
     return sorted(changes, key=lambda item: (-abs(item.change), item.image_id))

@@ -1,7 +1,7 @@
 """Per-image confusions: the only thing that is stored of a scored set of label maps.
 
 * Counts are integers from the pixel to the total: no float ever holds a count, whatever the size of the data set.
-* One ``np.bincount`` an image over the combined value ``truth * 256 + predicted``; the 65,536 bins also hold every
+* One ``np.bincount`` per image over the combined value ``truth * 256 + predicted``; the 65,536 bins also hold every
   illegal value, so validation costs nothing extra.
 * Stored sparsely: an image holds few class pairs.
 """

@@ -93,7 +93,9 @@ def _areas_by_size(truth: Flags, pred: Flags) -> Counts:
     """(3, 3) int64 intersection, truth and prediction of one class, by size."""
     objects, object_areas = _regions(truth)
     regions, region_areas = _regions(pred)
-    size_of_object, size_of_region = (_size(areas, truth.size) for areas in (object_areas, region_areas))
+    ends = (_SMALL * truth.size, _MEDIUM * truth.size)
+    size_of_object = np.searchsorted(ends, object_areas, side="right")
+    size_of_region = np.searchsorted(ends, region_areas, side="right")
     both = regions[truth & pred].astype(np.int64) * len(object_areas) + objects[truth & pred]
     pairs, overlap = np.unique(both, return_counts=True)
     region, matched = np.divmod(pairs, len(object_areas))
@@ -113,11 +115,6 @@ def _regions(mask: Flags) -> tuple[npt.NDArray[np.int32], Counts]:
     areas = np.bincount(regions.ravel(), minlength=count)
     areas[0] = 0
     return np.asarray(regions, np.int32), areas.astype(np.int64, copy=False)
-
-
-def _size(areas: Counts, pixels: int) -> Counts:
-    """0 = small, 1 = medium, 2 = large, of regions in an image of so many pixels."""
-    return np.searchsorted((_SMALL * pixels, _MEDIUM * pixels), areas, side="right").astype(np.int64, copy=False)
 
 
 @dataclass(frozen=True)
@@ -233,18 +230,19 @@ class Counter:
     def counted(self) -> dict[str, ImageCounts]:
         """The counts of all images so far, sorted by id, of each kind."""
         ids = tuple(sorted(self.tables))
-        return {name: self._counted(name, ids) for name in self.kinds}
-
-    def _counted(self, kind: str, ids: tuple[str, ...]) -> ImageCounts:
-        rows = [self.tables[image_id][kind].ravel() for image_id in ids]
-        cells = [np.flatnonzero(row) for row in rows]
-        index = np.repeat(np.arange(len(ids)), [len(entries) for entries in cells])
-        nothing = np.empty(0, np.int64)
-        return ImageCounts(
-            kind,
-            ids,
-            self.num_classes,
-            index.astype(np.int64),
-            np.concatenate([nothing, *cells]),
-            np.concatenate([nothing, *(row[entries] for row, entries in zip(rows, cells, strict=True))]),
-        )
+        nothing = np.empty(0, np.int64)  # np.concatenate takes no empty list
+        counted = {}
+        for kind in self.kinds:
+            rows = [self.tables[image_id][kind].ravel() for image_id in ids]
+            cells = [np.flatnonzero(row) for row in rows]
+            index = np.repeat(np.arange(len(ids)), [len(entries) for entries in cells]).astype(np.int64)
+            count = [row[entries] for row, entries in zip(rows, cells, strict=True)]
+            counted[kind] = ImageCounts(
+                kind,
+                ids,
+                self.num_classes,
+                index,
+                np.concatenate([nothing, *cells]),
+                np.concatenate([nothing, *count]),
+            )
+        return counted

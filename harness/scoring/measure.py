@@ -6,7 +6,8 @@ until they are summed, so a resample costs as much as the images hold class pair
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -110,23 +111,16 @@ def measured(
     whole = _sums(seeds, ids, np.ones((1, len(ids))))
     values = [float(measure.values(whole).mean(-1)[0]) for measure in measures]
     drawn: list[list[Values]] = [[] for _ in measures]
-    for weights in _batches(ids, resamples, seeds):
-        sums = _sums(seeds, ids, weights)
-        for place, measure in enumerate(measures):
-            drawn[place].append(measure.values(sums).mean(-1))
+    step = max(1, _BATCH // (len(seeds) * max(math.prod(counted.shape) for counted in seeds[0].values())))
+    for weights in bootstrap_weights(ids, resamples):
+        for start in range(0, len(weights), step):
+            sums = _sums(seeds, ids, weights[start : start + step])
+            for place, measure in enumerate(measures):
+                drawn[place].append(measure.values(sums).mean(-1))
     return [
         None if np.isnan(value) else Interval(value, *percentiles(np.concatenate(parts), level))
         for value, parts in zip(values, drawn, strict=True)
     ]
-
-
-def _batches(ids: Sequence[str], resamples: int, seeds: Sequence[Scored]) -> Iterator[Values]:
-    """The weights of all resamples, as many at a time as their sums may be held."""
-    size = len(seeds) * max(int(np.prod(counted.shape)) for counted in seeds[0].values())
-    step = max(1, _BATCH // size)
-    for weights in bootstrap_weights(ids, resamples):
-        for start in range(0, len(weights), step):
-            yield weights[start : start + step]
 
 
 def _sums(seeds: Sequence[Scored], ids: Sequence[str], weights: Values) -> dict[str, Values]:
@@ -140,7 +134,7 @@ def _weighted(counted: PerImage, ids: Sequence[str], weights: Values) -> Values:
     if counted.ids != tuple(ids) and set(counted.ids) != place.keys():
         raise DataError(f"seeds scored different images: {len(ids)} and {len(counted.ids)}, some of them others")
     index = np.array([place[image_id] for image_id in counted.ids], np.int64)[counted.index]
-    size = int(np.prod(counted.shape))
+    size = math.prod(counted.shape)
     sums = np.empty((len(weights), size))
     for number, row in enumerate(weights):
         sums[number] = np.bincount(counted.cells, row[index] * counted.count, minlength=size)

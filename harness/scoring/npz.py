@@ -71,19 +71,16 @@ def from_npz(data: bytes, types: Mapping[str, str]) -> Iterator[npt.NDArray[Any]
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.infolist()):
             raise ValueError("its arrays are compressed")
         contents = [archive.read(name) for name in archive.namelist()]
-    return (_array(name, pattern, content) for (name, pattern), content in zip(types.items(), contents, strict=True))
-
-
-def _array(name: str, pattern: str, content: bytes) -> npt.NDArray[Any]:
-    """One ``.npy`` member: a vector, or a single number, of the type that ``name`` has."""
-    header = _HEADER.match(content)
-    if header is None or not re.fullmatch(pattern, header["dtype"].decode()):
-        raise ValueError(f"array {name} is not of type {pattern}")
-    dtype, values = np.dtype(header["dtype"].decode()), content[header.end() :]
-    single = header["length"] is None
-    if single != (name == "num_classes") or len(values) != dtype.itemsize * int(header["length"] or single):
-        raise ValueError(f"array {name} is not of the length that it states")
-    return np.frombuffer(values, dtype) if values else np.empty(0, dtype)
+    for (name, pattern), content in zip(types.items(), contents, strict=True):
+        header = _HEADER.match(content)
+        if header is None or not re.fullmatch(pattern, header["dtype"].decode()):
+            raise ValueError(f"array {name} is not of type {pattern}")
+        dtype, values = np.dtype(header["dtype"].decode()), content[header.end() :]
+        single = header["length"] is None
+        if single != (name == "num_classes") or len(values) != dtype.itemsize * int(header["length"] or single):
+            raise ValueError(f"array {name} is not of the length that it states")
+        # np.frombuffer refuses to make an array of nothing.
+        yield np.frombuffer(values, dtype) if values else np.empty(0, dtype)
 
 
 def names_of(ids: npt.NDArray[Any]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 Diagnostic only. It separates the quality of the scores from the luck of a threshold, and is never used for a choice.
 
-One pass an image: a joint histogram of (true class, strongest class, how many thresholds the strongest score reaches)
+One pass per image: a joint histogram of (true class, strongest class, how many thresholds the strongest score reaches)
 holds the confusion at every threshold at once, exactly, because a pixel is foreground for the thresholds that it
 reaches and background for the rest.
 """
@@ -70,11 +70,21 @@ def threshold_confusions(items: Iterable[Item], num_classes: int, thresholds: Se
         if not planes:
             joint[:, BACKGROUND, 0] += np.bincount(truth[scored], minlength=num_classes)
             continue
-        strongest, reached = _strongest(scores[planes], levels, scored, number)
+        values = scores[planes][:, scored]
+        strongest = values.argmax(0)  # the first plane on ties
+        highest = np.take_along_axis(values, strongest[None], axis=0)[0]
+        if np.isnan(highest).any():
+            raise DataError(f"threshold sweep, image {number}: a score is not a number")
+        reached = np.searchsorted(levels, highest, side="right")
         shape = (num_classes, len(planes), len(levels) + 1)
         flat = np.ravel_multi_index((truth[scored], strongest, reached), shape)
         joint[:, [classes[plane] for plane in planes]] += np.bincount(flat, minlength=np.prod(shape)).reshape(shape)
-    return _at_thresholds(joint)
+    # A pixel is foreground for every threshold that its strongest score reaches: the sums begin at the last bin.
+    above = joint[..., ::-1].cumsum(-1)[..., ::-1][..., 1:]
+    confusion = np.zeros((len(levels), num_classes, num_classes + 1), np.int64)
+    confusion[..., :-1] = np.moveaxis(above, -1, 0)
+    confusion[..., BACKGROUND] = joint.sum((1, 2)) - confusion[..., 1:].sum(-1)
+    return confusion
 
 
 def _foreground(truth: Mask, classes: tuple[int, ...], scores: Scores, num_classes: int, number: int) -> list[int]:
@@ -86,25 +96,3 @@ def _foreground(truth: Mask, classes: tuple[int, ...], scores: Scores, num_class
     if ((truth >= num_classes) & (truth != IGNORE)).any():
         raise DataError(f"threshold sweep, image {number}: the mask holds a value that is no class")
     return [plane for plane, cls in enumerate(classes) if cls != BACKGROUND]
-
-
-def _strongest(
-    scores: Scores, levels: Scores, scored: npt.NDArray[np.bool_], number: int
-) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Plane of the strongest score of each scored pixel (first on ties), and how many levels that score reaches."""
-    values = scores[:, scored]
-    strongest = values.argmax(0)
-    highest = np.take_along_axis(values, strongest[None], axis=0)[0]
-    if np.isnan(highest).any():
-        raise DataError(f"threshold sweep, image {number}: a score is not a number")
-    return strongest, np.searchsorted(levels, highest, side="right")
-
-
-def _at_thresholds(joint: Counts) -> Counts:
-    """(T, C, C + 1) confusions of the (C, C, T + 1) joint histogram."""
-    total = joint.sum((1, 2))
-    above = joint[..., ::-1].cumsum(-1)[..., ::-1][..., 1:]
-    confusion = np.zeros((above.shape[-1], len(joint), len(joint) + 1), np.int64)
-    confusion[..., :-1] = np.moveaxis(above, -1, 0)
-    confusion[..., BACKGROUND] = total - confusion[..., 1:].sum(-1)
-    return confusion
