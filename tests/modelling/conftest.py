@@ -1,4 +1,4 @@
-"""Fakes: twelve small photographs with a coloured square, a context of folders, settings for seconds."""
+"""Twelve small photographs with a coloured square, a context of folders, settings for seconds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,44 +21,46 @@ from harness.contract.protocol import (
     OptimSettings,
     SegmenterSettings,
 )
+from harness.data import DatasetView
+from harness.testing import FakeContext, fake_context, fake_view
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "segmenters"
 SIZE = (40, 52)
 
 
-class FakeView:
-    classes = ("background", "red", "blue")
+def photographs(count: int = 12) -> DatasetView:
+    """Photographs with their masks: in turn without a square, with a red one (class 1) and with a blue one (2)."""
+    rng = np.random.default_rng(0)
+    images, masks = {}, {}
+    for k in range(count):
+        mask = np.zeros(SIZE, dtype=np.uint8)
+        y, x = rng.integers(0, 20), rng.integers(0, 30)
+        mask[y : y + 18, x : x + 20] = k % 3
+        image = rng.integers(90, 140, (*SIZE, 3), dtype=np.uint8)
+        image[mask == 1, 0] = 250
+        image[mask == 2, 2] = 250
+        images[f"photo {k}"], masks[f"photo {k}"] = image, mask
+    return fake_view(images, masks=masks)
 
-    def __init__(self, count: int = 12) -> None:
-        rng = np.random.default_rng(0)
-        self.ids = tuple(f"photo {k}" for k in range(count))
-        self.masks: dict[str, np.ndarray] = {}
-        self.images: dict[str, np.ndarray] = {}
-        for k, image_id in enumerate(self.ids):
-            mask = np.zeros(SIZE, dtype=np.uint8)
-            y, x = rng.integers(0, 20), rng.integers(0, 30)
-            mask[y : y + 18, x : x + 20] = k % 3
-            image = rng.integers(90, 140, (*SIZE, 3), dtype=np.uint8)
-            image[mask == 1, 0] = 250
-            image[mask == 2, 2] = 250
-            self.masks[image_id], self.images[image_id] = mask, image
 
-    def image(self, image_id: str) -> np.ndarray:
-        return self.images[image_id]
+class Labels:
+    """The masks of a view as pseudo labels."""
 
-    def size(self, image_id: str) -> tuple[int, int]:
-        return SIZE
-
-    def tags(self, image_id: str) -> tuple[int, ...]:
-        return tuple(int(c) for c in np.unique(self.masks[image_id]) if c)
+    def __init__(self, view: DatasetView) -> None:
+        self.masks = {image_id: view.mask(image_id) for image_id in view.ids}
 
     def label(self, image_id: str) -> PseudoLabel:
         return PseudoLabel(image_id, self.masks[image_id])
 
 
 @pytest.fixture
-def view() -> FakeView:
-    return FakeView()
+def view() -> DatasetView:
+    return photographs()
+
+
+@pytest.fixture
+def labels(view: DatasetView) -> Labels:
+    return Labels(view)
 
 
 @pytest.fixture
@@ -79,24 +80,12 @@ def settings(optim: OptimSettings) -> dict[str, Any]:
 
 
 @pytest.fixture
-def context(tmp_path: Path, settings: dict[str, Any]) -> Callable[..., Any]:
-    """``context("name", seed=0)`` makes the stage ``name`` with its own folders."""
+def context(tmp_path: Path, settings: dict[str, Any]) -> Callable[..., FakeContext]:
+    """``context("name", seed=0)`` makes the stage ``name`` with its own folders and the classifier's as input."""
 
-    def make(name: str, *, seed: int = 0) -> Any:
-        out, work = tmp_path / name / "out", tmp_path / name / "work"
-        out.mkdir(parents=True, exist_ok=True)
-        work.mkdir(exist_ok=True)
-        return SimpleNamespace(
-            out=out,
-            work=work,
-            device="cpu",
-            threads=1,
-            settings=settings,
-            num_classes=3,
-            seed=lambda axis: seed * 1000 + sum(map(ord, axis)),
-            input=lambda stage: tmp_path / stage / "out",
-            progress=lambda done, total: None,
-        )
+    def make(name: str, *, seed: int = 0) -> FakeContext:
+        inputs = {"classifier": tmp_path / "classifier" / "out"}
+        return fake_context(tmp_path / name, settings=settings, run_seed=seed, inputs=inputs)
 
     return make
 

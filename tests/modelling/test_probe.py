@@ -90,7 +90,7 @@ def test_the_first_place_that_builds_a_network_names_backbone_and_field(
     ],
 )
 def test_a_step_of_one_image_is_refused_exactly_where_training_would_fail(
-    settings: dict[str, Any], view: Any, context: Any, head: str, freeze_bn: bool, possible: bool
+    settings: dict[str, Any], view: Any, labels: Any, context: Any, head: str, freeze_bn: bool, possible: bool
 ) -> None:
     one = settings["segmenter"]
     optim = one.optim.model_copy(update={"batch_size": 1, "iterations": 1, "freeze_bn": freeze_bn})
@@ -98,7 +98,7 @@ def test_a_step_of_one_image_is_refused_exactly_where_training_would_fail(
     settings["segmenter"] = one.model_copy(update={"optim": optim, "config": path})
     assert trains_on_one_image("segmenter", settings["segmenter"], settings["backbone"]) is possible
     with nullcontext() if possible else pytest.raises(ConfigError, match=r"optim\.batch_size: .*at least 2"):
-        stages.train_segmenter(Plain(), view, view, context("segmenter"))
+        stages.train_segmenter(Plain(), labels, view, context("segmenter"))
 
 
 @pytest.mark.parametrize(("crop", "freeze_bn", "possible"), [(16, False, False), (16, True, True), (32, False, True)])

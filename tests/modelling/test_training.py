@@ -32,7 +32,7 @@ def dataset(view: Any, **kwargs: Any) -> TrainingSet:
         view.image,
         settings=AugmentSettings(crop=32),
         seed=3,
-        maps=lambda image_id: [view.masks[image_id]],
+        maps=lambda image_id: [view.mask(image_id)],
         **kwargs,
     )
 
@@ -98,7 +98,7 @@ Checkpoint.save = once
 optim = OptimSettings(iterations=7, batch_size=4, lr=0.05)
 settings = {"backbone": BackboneSettings(name="tiny"), "segmenter": SegmenterSettings(
     config=str(conftest.CONFIGS / "fcn.py"), optim=optim, augment=AugmentSettings(crop=32))}
-test_training.run(conftest.FakeView(), settings, Path(sys.argv[1]), optim, checkpoint_iterations=4)
+test_training.run(conftest.photographs(), settings, Path(sys.argv[1]), optim, checkpoint_iterations=4)
 """
 
 
@@ -222,7 +222,7 @@ from harness.contract.protocol import BackboneSettings, OptimSettings, Segmenter
 optim = OptimSettings(iterations=3, batch_size=4, lr=0.05)
 settings = {"backbone": BackboneSettings(name="tiny"), "segmenter": SegmenterSettings(
     config=str(conftest.CONFIGS / "fcn.py"), optim=optim, augment=AugmentSettings(crop=32))}
-state, curve = test_training.run(conftest.FakeView(), settings, Path(sys.argv[1]), optim)
+state, curve = test_training.run(conftest.photographs(), settings, Path(sys.argv[1]), optim)
 torch.save(state, Path(sys.argv[1]) / f"{torch.distributed.get_rank()}.pth")
 torch.distributed.destroy_process_group()
 """

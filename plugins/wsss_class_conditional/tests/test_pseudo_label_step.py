@@ -7,6 +7,7 @@ import yaml
 from harness.common.shipped import configs_folder
 from harness.contract import CLASSIFIER, SALIENCY, ConfigError, InputRule, SoftScores, letters
 from harness.registry import PluginSpec, build_params, manager_from_spec
+from harness.testing import fake_view
 from wsss_class_conditional.generator import ClassConditional, confident_labels, views_of
 from wsss_class_conditional.params import BUILT_IN_SALIENCY, InferenceParams, MethodParams
 
@@ -14,15 +15,13 @@ MANAGER = manager_from_spec(PluginSpec(env=""))
 THRESHOLD, SCALES = 0.25, (0.5, 1.0, 1.5)
 
 
-class FakeView:
-    def image(self, image_id):
-        return picture()
-
-
 def picture():
     image = np.full((40, 40, 3), 60, np.uint8)
     image[10:30, 10:30] = (220, 40, 40)
     return image
+
+
+VIEW = fake_view({"a": picture()})
 
 
 def scores():
@@ -37,14 +36,14 @@ def scores():
     [({}, 576), ({"threshold": 0.5}, 400), ({"labels": "power", "a_low": 1.0}, 400), ({"labels": "power"}, 576)],
 )
 def test_labels_follow_the_background_rule(params, area):
-    label = ClassConditional(InferenceParams(**params)).label(scores(), FakeView(), "a", threshold=THRESHOLD)
+    label = ClassConditional(InferenceParams(**params)).label(scores(), VIEW, "a", threshold=THRESHOLD)
     assert int((label == 3).sum()) == area
     assert set(np.unique(label)) == {0, 3}
 
 
 def test_an_image_without_tags_is_background():
     none = SoftScores((), np.zeros((0, 4, 4), np.float16), (40, 40))
-    assert not ClassConditional(InferenceParams()).label(none, FakeView(), "a", threshold=THRESHOLD).any()
+    assert not ClassConditional(InferenceParams()).label(none, VIEW, "a", threshold=THRESHOLD).any()
 
 
 def test_confident_labels_leave_open_what_the_two_crfs_disagree_on():

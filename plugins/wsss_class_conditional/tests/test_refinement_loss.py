@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.common.shipped import configs_folder
-from harness.contract import ConfigError, DataError, PluginError, PseudoLabel, SoftScores
+from harness.contract import SALIENCY, ConfigError, PluginError, PseudoLabel, SoftScores
 from harness.data.params import SyntheticParams
 from harness.data.synthetic import SyntheticDataset
 from harness.engine.plan.config import load_benchmark
@@ -15,6 +15,7 @@ from harness.engine.plan.layout import build_plan
 from harness.modelling.mm import Config, build
 from harness.modelling.preprocess import Uint8Preprocessor
 from harness.registry import manager
+from harness.testing import fake_view
 from wsss_class_conditional.method import rank_threshold, refined_target, refinement_loss
 from wsss_class_conditional.network import ActivationAwareLoss
 from wsss_class_conditional.params import TARGET, RefinementParams
@@ -97,14 +98,8 @@ def test_the_target_follows_its_formula(seed, classes, rank):
             assert target[row, column] == (1 if salient else (0, 1)[claims] if claims < 2 else 255)
 
 
-class FakeView:
-    def __init__(self, saliency=None):
-        self.map = saliency
-
-    def saliency(self, image_id):
-        if self.map is None:
-            raise DataError("data set 'x' has no saliency maps")
-        return self.map
+def a_view(**annotations):
+    return fake_view({"a": np.zeros((4, 4, 3), np.uint8)}, needs=(SALIENCY,), **annotations)
 
 
 def a_label(scores=True):
@@ -114,7 +109,7 @@ def a_label(scores=True):
 
 
 def test_targets_complete_saliency_by_activation_unless_told_otherwise():
-    view = FakeView(np.full((4, 4), 0.2, np.float32))
+    view = a_view(saliency={"a": np.full((4, 4), 0.2, np.float32)})
     found = {
         amr: ActivationAware(RefinementParams(amr=amr, rank=0.5)).targets("a", a_label(), view, None)
         for amr in ("on", "plain_saliency", "off")
@@ -127,9 +122,9 @@ def test_targets_complete_saliency_by_activation_unless_told_otherwise():
 def test_missing_saliency_or_scores_are_one_sentence_with_the_remedy():
     segmenter = ActivationAware(RefinementParams())
     with pytest.raises(ConfigError, match="amr=off"):
-        segmenter.targets("a", a_label(), FakeView(), None)
+        segmenter.targets("a", a_label(), a_view(), None)
     with pytest.raises(PluginError, match="no soft scores; set amr=off"):
-        segmenter.targets("a", a_label(scores=False), FakeView(), None)
+        segmenter.targets("a", a_label(scores=False), a_view(), None)
 
 
 MODEL = {

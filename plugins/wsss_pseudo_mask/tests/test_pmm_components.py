@@ -10,6 +10,7 @@ import wsss_pseudo_mask
 from harness.contract import IMAGENET, ConfigError, DataError, PseudoLabel, SoftScores
 from harness.contract.protocol import CamSettings
 from harness.maps import ScoreWriter
+from harness.testing import fake_context, fake_view
 from wsss_pseudo_mask import method, pcm
 from wsss_pseudo_mask.cyclic import Cyclic, relabel
 from wsss_pseudo_mask.generator import CvsPmgGenerator, CvsPmgRefiner
@@ -21,23 +22,11 @@ from wsss_pseudo_mask.tests.pmm_vectors import VECTORS
 SIZE = (24, 32)
 
 
-class View:
-    ids = ("two", "none")
-
-    def __init__(self):
-        self.images_read = []
-
-    def image(self, image_id):
-        self.images_read.append(image_id)
-        image = np.full((*SIZE, 3), 60, np.uint8)
-        image[4:20, 4:14], image[6:14, 20:28] = (200, 40, 40), (40, 40, 220)
-        return image
-
-    def size(self, image_id):
-        return SIZE
-
-    def tags(self, image_id):
-        return (3, 5) if image_id == "two" else ()
+def a_view():
+    """Two images of a red and a blue rectangle, the second without tags."""
+    image = np.full((*SIZE, 3), 60, np.uint8)
+    image[4:20, 4:14], image[6:14, 20:28] = (200, 40, 40), (40, 40, 220)
+    return fake_view({"two": image, "none": image}, tags={"two": (3, 5), "none": ()})
 
 
 def scores():
@@ -52,18 +41,18 @@ def ctx(tmp_path):
     with ScoreWriter(tmp_path) as writer:
         writer.write("two", scores())
         writer.write("none", SoftScores((), np.zeros((0, 6, 8), np.float16), SIZE))
-    return SimpleNamespace(
-        input=lambda name: tmp_path,
+    return fake_context(
+        tmp_path,
         settings={"cam": CamSettings(threshold=0.3)},
-        device="cpu",
-        progress=lambda done, total: None,
+        inputs=dict.fromkeys(("cams", "classifier"), tmp_path),
+        num_classes=6,
     )
 
 
 @pytest.mark.parametrize("preset", ["intended", "official"])
 @pytest.mark.parametrize("switches", [{}, {"crf": False}, {"pmg": False}, {"cvs": False, "pmg": False, "crf": False}])
 def test_the_generator_labels_every_image_with_its_own_classes(ctx, preset, switches):
-    two, none = CvsPmgGenerator(CvsPmgParams(preset=preset, **switches)).generate(View(), ctx)
+    two, none = CvsPmgGenerator(CvsPmgParams(preset=preset, **switches)).generate(a_view(), ctx)
     assert (two.mask.shape, two.mask.dtype) == (SIZE, np.uint8)
     assert {3, 5} <= set(np.unique(two.mask)) <= {0, 3, 5}
     assert two.mask[12, 8] == 3
@@ -73,13 +62,13 @@ def test_the_generator_labels_every_image_with_its_own_classes(ctx, preset, swit
 
 
 def test_generator_and_refiner_agree_and_images_are_read_only_for_the_crf(ctx):
-    for crf, read in ((False, []), (True, ["two", "two"])):
-        view, params = View(), CvsPmgParams(crf=crf)
+    for crf, read in ((False, None), (True, {"reads": 2, "images": 1})):
+        view, params = a_view(), CvsPmgParams(crf=crf)
         made, _ = CvsPmgGenerator(params).generate(view, ctx)
         (refined,) = CvsPmgRefiner(params).refine([PseudoLabel("two", np.zeros(SIZE, np.uint8), scores())], view, ctx)
         np.testing.assert_array_equal(made.mask, refined.mask)
         np.testing.assert_array_equal(made.scores.values, refined.scores.values)
-        assert view.images_read == read
+        assert view.meter.as_dict().get("images") == read
 
 
 def test_a_stored_background_plane_is_left_out(ctx):
@@ -87,16 +76,16 @@ def test_a_stored_background_plane_is_left_out(ctx):
     planes = np.concatenate([np.ones((1, 6, 8), np.float16), given.values])
     with_background = PseudoLabel("two", np.zeros(SIZE, np.uint8), SoftScores((0, 3, 5), planes, SIZE))
     without = PseudoLabel("two", np.zeros(SIZE, np.uint8), given)
-    one, other = CvsPmgRefiner(CvsPmgParams(crf=False)).refine([with_background, without], View(), ctx)
+    one, other = CvsPmgRefiner(CvsPmgParams(crf=False)).refine([with_background, without], a_view(), ctx)
     np.testing.assert_array_equal(one.mask, other.mask)
 
 
 def test_refiners_need_soft_scores_where_there_are_objects(ctx):
     refine = CvsPmgRefiner(CvsPmgParams()).refine
     empty = PseudoLabel("none", np.zeros(SIZE, np.uint8))
-    assert not next(refine([empty], View(), ctx)).mask.any()
+    assert not next(refine([empty], a_view(), ctx)).mask.any()
     with pytest.raises(DataError, match="image 'two' carries no soft scores"):
-        next(refine([PseudoLabel("two", np.ones(SIZE, np.uint8))], View(), ctx))
+        next(refine([PseudoLabel("two", np.ones(SIZE, np.uint8))], a_view(), ctx))
 
 
 def test_without_anything_switched_on_foreground_begins_at_the_protocols_threshold(ctx):
@@ -105,7 +94,7 @@ def test_without_anything_switched_on_foreground_begins_at_the_protocols_thresho
     ramp = np.linspace(0, 1, 32, dtype=np.float16).reshape(1, 1, 32)
     label = PseudoLabel("two", np.zeros((1, 32), np.uint8), SoftScores((3,), ramp, (1, 32)))
     for params, threshold in (({}, 0.3), ({"preset": "official"}, 0.1556), ({"alpha": 11.0}, 0.1556)):
-        (found,) = CvsPmgRefiner(CvsPmgParams(**off, **params)).refine([label], View(), ctx)
+        (found,) = CvsPmgRefiner(CvsPmgParams(**off, **params)).refine([label], a_view(), ctx)
         np.testing.assert_array_equal(found.mask[0] > 0, ramp[0, 0] > threshold)
     assert method.neutral_alpha(0.15560247120797702) == pytest.approx(11)
 
@@ -116,7 +105,7 @@ def test_with_smoothing_peaky_maps_gain_pixels_and_flat_maps_lose_some(ctx):
     for values, gains in ((even, 0), (even**3, 1), (0.3 * even + 0.1, -1)):
         given = SoftScores((3,), values.astype(np.float16).reshape(1, 1, -1), (1, 400))
         label = PseudoLabel("two", np.zeros((1, 400), np.uint8), given)
-        (found,) = CvsPmgRefiner(CvsParams()).refine([label], View(), ctx)
+        (found,) = CvsPmgRefiner(CvsParams()).refine([label], a_view(), ctx)
         change = int((found.mask > 0).sum()) - int((values > 0.3).sum())
         assert np.sign(change) == gains or (gains == 0 and abs(change) < 3)
 
@@ -150,10 +139,9 @@ def test_correlated_maps_keep_their_histogram_and_follow_the_features(ctx):
     given = SoftScores((3,), planes, SIZE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pcm, "load_classifier", lambda folder, device: Model())
-        ctx.device = "cpu"
         ctx.settings["classifier"] = SimpleNamespace(augment=SimpleNamespace(crop=240))
         empty = SoftScores((), np.zeros((0, 6, 8), np.float16), SIZE)
-        found = dict(pcm.correlated([("two", given), ("none", empty), ("no", None)], View(), ctx))
+        found = dict(pcm.correlated([("two", given), ("none", empty), ("no", None)], a_view(), ctx))
     assert found["none"] is empty
     assert found["no"] is None
     np.testing.assert_array_equal(np.sort(found["two"].values, axis=None), np.sort(planes, axis=None))
@@ -179,9 +167,9 @@ class Previous:
 
 @pytest.mark.parametrize(("filtered", "expected"), [(False, {0, 1, 3}), (True, {0, 3})])
 def test_relabelling_follows_the_segmenter_and_may_be_held_to_the_tags(ctx, filtered, expected):
-    ctx.previous = Previous()
-    labels = list(Cyclic(CyclicParams(crf=False, filter_by_tags=filtered)).generate(View(), ctx))
-    assert [label.image_id for label in labels] == list(View.ids)
+    ctx.round_before = Previous()
+    labels = list(Cyclic(CyclicParams(crf=False, filter_by_tags=filtered)).generate(a_view(), ctx))
+    assert [label.image_id for label in labels] == ["two", "none"]
     assert ctx.previous.calls == 1
     assert set(np.unique(labels[0].mask)) == expected
     assert labels[0].scores.classes == tuple(sorted(expected - {0}))
@@ -206,18 +194,18 @@ def test_crfs_run_on_the_device_of_the_stage(ctx, monkeypatch, device, backend):
     monkeypatch.setattr(method, "DenseCRF", Crf)
     ctx.device = device
     for switches in ({}, {"pmg": False}):
-        list(CvsPmgGenerator(CvsPmgParams(**switches)).generate(View(), ctx))
-    ctx.previous = SimpleNamespace(
+        list(CvsPmgGenerator(CvsPmgParams(**switches)).generate(a_view(), ctx))
+    ctx.round_before = SimpleNamespace(
         predict=lambda images: (np.full((4, *image.shape[:2]), 0.25, np.float32) for image in images)
     )
-    list(Cyclic(CyclicParams()).generate(View(), ctx))
+    list(Cyclic(CyclicParams()).generate(a_view(), ctx))
     assert set(asked) == {(backend, device)}
-    assert len(asked) == 2 + len(View().ids)
+    assert len(asked) == 2 + len(a_view().ids)
 
 
 def test_relabelling_snaps_to_the_image():
     """Half of the red rectangle is uncertain; its colour decides."""
-    image = View().image("two")
+    image = a_view().image("two")
     probabilities = np.full((6, *SIZE), 0.02, np.float32)
     probabilities[0] = 0.9
     probabilities[:, 4:20, 4:14] = np.array([0.2, 0, 0, 0.8, 0, 0])[:, None, None]
