@@ -246,7 +246,7 @@ PLANNED = [
     (_void, "every pixel of the val masks is ignored (255)"),
     (_binary, "are binary, 0 and 255; write classes: {background: 0, thing: 255}"),
     (_turned, "its EXIF orientation 3 says that it is shown turned by 180 degrees"),
-    (_deep, "a photograph has 8 bits a channel"),
+    (_deep, "a photograph has 8 bits per channel"),
     (_jpeg_mask, "is JPEG inside, whatever its name says"),
     (_pipe, "is a pipe, a file is needed"),
     (_wrong_size, "40x40 pixels, but the image"),

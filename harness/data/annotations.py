@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ElementTree
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -14,7 +15,7 @@ from harness.data.files import Folder, same_name
 from harness.data.strangers import folder_in_place_of_file, stranger_folder, stranger_text, stranger_value
 
 _ROUNDING = 1.0
-"""Pixels by which a corner may lie outside the image."""
+"""Pixels by which a corner may lie outside the image: tools round, and count from 0 or from 1."""
 
 
 class NamedBox(NamedTuple):
@@ -32,7 +33,7 @@ def pixel_box(cls: int, box: NamedBox, size: tuple[int, int], where: str) -> Box
 
     Args:
         cls: Class index.
-        box: As annotated. A corner may lie one pixel outside, because tools round and count from 0 or from 1.
+        box: As annotated. A corner may lie ``_ROUNDING`` pixels outside.
         size: (H, W) of the image.
         where: Place of the box, for messages.
 
@@ -40,15 +41,17 @@ def pixel_box(cls: int, box: NamedBox, size: tuple[int, int], where: str) -> Box
         DataError: The box is empty or inverted, has a corner that is no finite number, or reaches out of the image.
     """
     height, width = size
-    said = f"{where}: box {printable(box.name)} {list(box[1:])}"
+    described = f"{where}: box {printable(box.name)} {list(box[1:])}"
     if not all(map(math.isfinite, box[1:])):
-        raise DataError(f"{said} needs four finite numbers")
+        raise DataError(f"{described} needs four finite numbers")
     if min(box.x0, box.y0) < -_ROUNDING or box.x1 > width + _ROUNDING or box.y1 > height + _ROUNDING:
-        raise DataError(f"{said} reaches out of the {width}x{height} image")
+        raise DataError(f"{described} reaches out of the {width}x{height} image")
     x0, y0 = max(math.floor(box.x0), 0), max(math.floor(box.y0), 0)
     x1, y1 = min(math.ceil(box.x1), width), min(math.ceil(box.y1), height)
     if box.x0 >= box.x1 or box.y0 >= box.y1 or x0 >= x1 or y0 >= y1:
-        raise DataError(f"{said} covers no pixel of the {width}x{height} image; corners are left, top, right, bottom")
+        raise DataError(
+            f"{described} covers no pixel of the {width}x{height} image; corners are left, top, right, bottom"
+        )
     return Box(cls, x0, y0, x1, y1)
 
 
@@ -114,8 +117,7 @@ class XmlAnnotations:
 
     def read(self, image_id: str) -> Annotation:
         """Parse the file of one image."""
-        missing = self._folder.problem(image_id)
-        if missing:
+        if missing := self._folder.problem(image_id):
             raise DataError(missing)
         path = self._folder.path(image_id)
         root = parse_xml(read_bytes(path, error=DataError), where=str(path), error=DataError)
@@ -140,75 +142,63 @@ class JsonAnnotations:
     """``{"images": [{"id": ..., "tags": [names], "boxes": [...], "points": [...]}]}``.
 
     A box is ``{"cls": name, "bbox_xyxy": [x0, y0, x1, y1]}``, a point ``{"cls": name, "x": column, "y": row}``.
-    Coordinates are 0-based, those of boxes half-open; further keys are of no interest. Read when it is first asked.
+    Coordinates are 0-based, those of boxes half-open; further keys are ignored.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._images: dict[str, Annotation] | None = None
 
     def failure(self) -> str | None:
         """Says that the file is missing, damaged or of another tool."""
         try:
-            self._load()
+            _ = self._images
         except DataError as error:
             return str(error)
         return None
 
     def problem(self, image_id: str) -> str | None:
         """Says that the file does not list the image."""
-        return None if image_id in self._load() else f"{self._path}: no entry with id {image_id!r}"
+        return None if image_id in self._images else f"{self._path}: no entry with id {image_id!r}"
 
     def read(self, image_id: str) -> Annotation:
         """The entry of one image."""
-        missing = self.problem(image_id)
-        if missing:
+        if missing := self.problem(image_id):
             raise DataError(missing)
-        return self._load()[image_id]
+        return self._images[image_id]
 
     def ids(self) -> tuple[str, ...]:
         """Ids of the entries."""
-        return tuple(self._load())
+        return tuple(self._images)
 
-    def _load(self) -> dict[str, Annotation]:
-        if self._images is None:
-            self._images = self._entries(self._parsed())
-        return self._images
-
-    def _parsed(self) -> Any:
-        if folder_problem(self._path) is None:
-            raise DataError(f"{self._path}: {folder_in_place_of_file(self._path)}")
-        data = read_bytes(self._path, error=DataError)
+    @cached_property
+    def _images(self) -> dict[str, Annotation]:
+        """Id of an image -> its entry; the file is read when it is first needed."""
+        path = self._path
+        if folder_problem(path) is None:
+            raise DataError(f"{path}: {folder_in_place_of_file(path)}")
+        data = read_bytes(path, error=DataError)
         if data.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] not in (b"{", b"[", b""):
-            raise DataError(f"{self._path}: {stranger_text(self._path, data[:1000].decode('utf-8', 'replace'))}")
-        value = parse_json(data, where=str(self._path), error=DataError)
-        stranger = stranger_value(value)
-        if stranger:
-            raise DataError(f"{self._path}: {stranger}")
-        return value
-
-    def _entries(self, value: Any) -> dict[str, Annotation]:
+            raise DataError(f"{path}: {stranger_text(path, data[:1000].decode('utf-8', 'replace'))}")
+        value = parse_json(data, where=str(path), error=DataError)
+        if stranger := stranger_value(value):
+            raise DataError(f"{path}: {stranger}")
         if not isinstance(value, dict) or "images" not in value:
-            raise DataError(f"{self._path}: the top level needs the key 'images'")
+            raise DataError(f"{path}: the top level needs the key 'images'")
         if not isinstance(value["images"], list):
-            raise DataError(f"{self._path}: images: a list is needed")
+            raise DataError(f"{path}: images: a list is needed")
         images: dict[str, Annotation] = {}
         for number, entry in enumerate(value["images"]):
             try:
-                image_id, annotation = self._entry(entry)
+                image_id = same_name(str(_typed(entry, "the entry", dict)["id"]))
+                boxes = tuple(self._box(box) for box in _typed(entry.get("boxes", []), "boxes", list))
+                tags = tuple(_typed(name, "a tag", str) for name in _typed(entry.get("tags", []), "tags", list))
+                points = tuple(self._point(point) for point in _typed(entry.get("points", []), "points", list))
             except (KeyError, TypeError, ValueError) as error:
-                raise DataError(f"{self._path}: images.{number}: wrong or missing field: {error}") from None
+                raise DataError(f"{path}: images.{number}: wrong or missing field: {error}") from None
             if image_id in images:
-                raise DataError(f"{self._path}: images.{number}: id {image_id!r} is repeated")
-            images[image_id] = annotation
+                raise DataError(f"{path}: images.{number}: id {image_id!r} is repeated")
+            images[image_id] = Annotation(tags, boxes, f"{path}: image {image_id!r}", points)
         return images
-
-    def _entry(self, entry: Any) -> tuple[str, Annotation]:
-        image_id = same_name(str(_typed(entry, "the entry", dict)["id"]))
-        boxes = tuple(self._box(box) for box in _typed(entry.get("boxes", []), "boxes", list))
-        tags = tuple(_typed(name, "a tag", str) for name in _typed(entry.get("tags", []), "tags", list))
-        points = tuple(self._point(point) for point in _typed(entry.get("points", []), "points", list))
-        return image_id, Annotation(tags, boxes, f"{self._path}: image {image_id!r}", points)
 
     @staticmethod
     def _box(box: Any) -> NamedBox:

@@ -65,7 +65,7 @@ class CheckReport:
 
     Attributes:
         name: Name of the data set.
-        splits: One report a split.
+        splits: One report for each split.
         defects: What must be repaired.
         notices: What is worth knowing: tags and mask that disagree, equal boxes, classes that never occur.
     """
@@ -243,12 +243,12 @@ class _SplitReader:
             self._count_marks(kind, image_id, labels[labels != IGNORE])
 
     def _count_marks(self, kind: Supervision, image_id: str, classes: npt.ArrayLike) -> None:
-        found, known = np.asarray(classes, dtype=np.int64), len(self._dataset.classes)
-        wrong = found[(found < 0) | (found >= known)]
+        indices, count = np.asarray(classes, dtype=np.int64), len(self._dataset.classes)
+        wrong = indices[(indices < 0) | (indices >= count)]
         if wrong.size:
-            self._defect(kind, image_id, f"{kind}: class {wrong[0]} is none of the {known} classes")
+            self._defect(kind, image_id, f"{kind}: class {wrong[0]} is none of the {count} classes")
             return
-        self._marks[kind] = self._marks.get(kind, 0) + np.bincount(found, minlength=known)
+        self._marks[kind] = self._marks.get(kind, 0) + np.bincount(indices, minlength=count)
 
     def _compare(self, image_id: str, tags: set[int], shown: set[int]) -> None:
         for classes, text in ((tags - shown, "tagged {}, but the mask shows none"), (shown - tags, "{} not tagged")):
@@ -280,36 +280,34 @@ class _SplitReader:
         self.defects.append(Defect(kind, self._split, image_id, message))
 
     def report(self, images: int, *, complete: bool) -> SplitReport:
-        """The counts; a split without a scored pixel is a defect, classes that never occur are ``_absent``."""
-        counts = tuple(self._count(cls, name) for cls, name in enumerate(self._dataset.classes))
+        """The counts of the split; notes what they show to be wrong with it as a whole.
+
+        A split without a scored pixel is a defect. So is a class that no training mask shows, where all files could be
+        read and the configuration can declare it ``absent``; elsewhere that is a notice.
+        """
+        counts = []
+        for cls, name in enumerate(self._dataset.classes):
+            arrays = self._images, self._tagged, self._boxes, self._pixels
+            shown, tagged, boxes, pixels = (int(array[cls]) for array in arrays)
+            marks = {kind.value: int(array[cls]) for kind, array in self._marks.items()}
+            counts.append(ClassCount(name, shown, tagged, boxes, pixels, marks))
+        name, split = self._dataset.name, self._listed
         if self._unmasked:
-            split = self._listed
-            text = f"has no masks for its {split} images; {self._dataset.lacking(split, 'masks')}"
-            unmasked = Defect("mask", self._split, None, f"data set {self._dataset.name!r} {text}")
-            (self.defects if self._split == "val" else self.notices).append(unmasked)  # nothing scores without masks
+            text = f"data set {name!r} has no masks for its {split} images; {self._dataset.lacking(split, 'masks')}"
+            notes = self.defects if self._split == "val" else self.notices  # nothing scores without masks
+            notes.append(Defect("mask", self._split, None, text))
         elif self._pixels.sum() == self._pixels[IGNORE] > 0:
-            message = _all_ignored(self._dataset, self._split, self._listed)
-            self.defects.append(Defect("mask", self._split, None, message))
+            self.defects.append(Defect("mask", self._split, None, _all_ignored(self._dataset, self._split, split)))
         elif self._pixels.any():
-            self._absent([count.name for count in counts if not count.images], complete and not self.defects)
-        return SplitReport(self._split, images, counts, int(self._pixels[IGNORE]))
-
-    def _count(self, cls: int, name: str) -> ClassCount:
-        marks = {kind.value: int(found[cls]) for kind, found in self._marks.items()}
-        images, tagged, boxes, pixels = (
-            int(found[cls]) for found in (self._images, self._tagged, self._boxes, self._pixels)
-        )
-        return ClassCount(name, images, tagged, boxes, pixels, marks)
-
-    def _absent(self, names: list[str], complete: bool) -> None:
-        """A class of no training mask is a defect where all could be read and a file may declare it, else a notice."""
-        declared = getattr(self._dataset, "absent", None)
-        lacking = [name for name in names if name in self._dataset.classes[1:] and name not in (declared or ())]
-        if declared is not None and lacking and complete and self._listed == "train":
-            message = _never_shown(self._dataset, self._split, self._listed, lacking)
-            way_out = f"; or declare absent: [{', '.join(lacking)}]"
-            self.defects.append(Defect("mask", self._split, None, message + way_out))
-            names = [name for name in names if name not in lacking]
-        if names:
-            message = f"no mask of {self._split} shows {', '.join(names)}"
-            self.notices.append(Defect("mask", self._split, None, message))
+            absent = [count.name for count in counts if not count.images]
+            declared = getattr(self._dataset, "absent", None)
+            lacking = [one for one in absent if one in self._dataset.classes[1:] and one not in (declared or ())]
+            if declared is not None and lacking and complete and not self.defects and split == "train":
+                text = _never_shown(self._dataset, self._split, split, lacking)
+                text += f"; or declare absent: [{', '.join(lacking)}]"
+                self.defects.append(Defect("mask", self._split, None, text))
+                absent = [one for one in absent if one not in lacking]
+            if absent:
+                text = f"no mask of {self._split} shows {', '.join(absent)}"
+                self.notices.append(Defect("mask", self._split, None, text))
+        return SplitReport(self._split, images, tuple(counts), int(self._pixels[IGNORE]))

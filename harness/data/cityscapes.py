@@ -1,4 +1,4 @@
-"""Cityscapes as distributed: images, label images and instance images in one folder a town.
+"""Cityscapes as distributed: images, label images and instance images in one folder for each town.
 
 What to know:
 
@@ -91,50 +91,42 @@ class CityscapesDataset(Dataset):
 
     def _complete(self, split: str, chosen: str | None, defects: list[Defect]) -> Iterator[str]:
         """Ids of a split whose files are all there: of the list if there is one, else all in the order of names."""
-        folder = self._root / self._params.images / split
-        there = {kind: self._there(split, kind) for kind in _KINDS}
-        lacking = [kind for kind in _KINDS if not there[kind]]
-        defects += [Defect(k if k != "image" else "list", split, None, self._none_there(split, k)) for k in lacking]
-        if lacking:
+        present: dict[str, frozenset[str]] = {}
+        for kind, noun in _KINDS.items():
+            folder, ending = self._root / self._folder(kind) / split, f"_{self._ending(kind)}.png"
+            present[kind] = frozenset(path.name.removesuffix(ending) for path in folder.glob(f"*/*{ending}"))
+            if not present[kind]:
+                other = min(folder.glob("*/*"), default=None)
+                holds = f"; it holds {printable(other.relative_to(folder))}" if other else ""
+                text = f"{folder}: no {noun} TOWN/...{ending}{holds}"
+                defects.append(Defect("list" if kind == "image" else kind, split, None, text))
+        if not all(present.values()):
             return
-        if chosen is None:
-            ids = tuple(sorted(set().union(*there.values())))
-        else:
-            ids, found = self._listed(self._root / chosen, split, there["image"])
-            defects += found
+        ids = tuple(sorted(set().union(*present.values())))
+        if chosen is not None:
+            ids = self._listed(self._root / chosen, split, present["image"], defects)
         for image_id in ids:
             self._splits.setdefault(image_id, split)
-            files = {kind: self._path(image_id, kind) for kind in ("image", "mask", "boxes")}
-            problems = {kind: file_problem(path) for kind, path in files.items()}
-            missing = [Defect(k, split, image_id, f"{files[k]}: {text}") for k, text in problems.items() if text]
-            defects += missing
+            files = {kind: self._path(image_id, kind) for kind in _KINDS}
+            problems = {kind: problem for kind, path in files.items() if (problem := file_problem(path))}
+            defects += [Defect(kind, split, image_id, f"{files[kind]}: {text}") for kind, text in problems.items()]
             if self._splits[image_id] != split:
+                folder = self._root / self._params.images / split
                 defects.append(Defect("list", split, image_id, f"{folder}: {image_id} is a training image too"))
-            elif not missing:
+            elif not problems:
                 yield image_id
 
-    def _listed(self, path: Path, split: str, images: frozenset[str]) -> tuple[tuple[str, ...], list[Defect]]:
-        """Ids of a list, of whose lines that are file names or paths one defect tells."""
-        ids, defects = read_ids(path, split=split)
+    def _listed(self, path: Path, split: str, images: frozenset[str], defects: list[Defect]) -> tuple[str, ...]:
+        """Ids of a list; lines that are file names or paths are left out and become one defect for each kind."""
         ending = f"_{self._ending('image')}"
+        ids, wrong_lines = read_ids(path, split=split)
         ids, misread = misread_lines(ids, lambda line: line.removesuffix(ending) in images, path, split=split)
+        defects += [*wrong_lines, *misread]
         named = [line for line in ids if line.endswith(ending)]
         if named:
             text = f"an id ends before {ending}, got {named[0]!r} ({len(named)} lines are like this)"
-            misread.append(Defect("list", split, None, f"{path}: {text}"))
-        return tuple(line for line in ids if line not in named), [*defects, *misread]
-
-    def _there(self, split: str, kind: str) -> frozenset[str]:
-        """Ids that have a file of a kind."""
-        ending = f"_{self._ending(kind)}.png"
-        files = (self._root / self._folder(kind) / split).glob(f"*/*{ending}")
-        return frozenset(path.name.removesuffix(ending) for path in files)
-
-    def _none_there(self, split: str, kind: str) -> str:
-        folder = self._root / self._folder(kind) / split
-        other = min(folder.glob("*/*"), default=None)
-        holds = f"; it holds {printable(other.relative_to(folder))}" if other else ""
-        return f"{folder}: no {_KINDS[kind]} TOWN/..._{self._ending(kind)}.png{holds}"
+            defects.append(Defect("list", split, None, f"{path}: {text}"))
+        return tuple(line for line in ids if line not in named)
 
     def _folder(self, kind: str) -> str:
         return self._params.images if kind == "image" else self._params.labels
@@ -182,23 +174,20 @@ class CityscapesDataset(Dataset):
             raise DataError(
                 f"{path}: id {wrong} is none of {kind}; set the field label_ids to {other} if it holds those"
             )
-        mask: Mask = (self._of_train_id if trains else self._class_of_id)[stored]
+        class_of = self._class_of_id
+        if trains:
+            class_of = np.full(256, class_of[0], np.uint8)
+            class_of[: len(EVALUATED)] = self._class_of_id[list(EVALUATED.values())]
+        mask: Mask = class_of[stored]
         return mask
-
-    @property
-    def _of_train_id(self) -> Mask:
-        """Id of the benchmark -> class index (256,) uint8."""
-        void = np.full(256, self._class_of_id[0], np.uint8)
-        void[: len(EVALUATED)] = self._class_of_id[list(EVALUATED.values())]
-        return void
 
     def _plane(self, image_id: str, kind: str) -> tuple[Path, npt.NDArray[np.integer]]:
         path = self._path(image_id, kind)
         stored = read_plane(path)
         size = self.size(image_id)
         if stored.shape != size:
-            found = f"{stored.shape[1]}x{stored.shape[0]} pixels"
-            raise DataError(f"{path}: {found}, but the image {self._path(image_id, 'image')} has {size[1]}x{size[0]}")
+            pixels = f"{stored.shape[1]}x{stored.shape[0]} pixels"
+            raise DataError(f"{path}: {pixels}, but the image {self._path(image_id, 'image')} has {size[1]}x{size[0]}")
         return path, stored
 
     def tags(self, image_id: str) -> tuple[int, ...]:
@@ -210,28 +199,24 @@ class CityscapesDataset(Dataset):
         path, stored = self._plane(image_id, "boxes")
         if stored.dtype == np.uint8:
             raise DataError(
-                f"{path}: holds 8 bits a pixel; instanceIds are id * 1000 + number of an object, in 16 bits"
+                f"{path}: holds 8 bits per pixel; instanceIds are id * 1000 + number of an object, in 16 bits"
             )
         labels = np.where(stored >= 1000, stored // 1000, stored)
         if labels.min() < 0 or labels.max() > _LARGEST_ID:
             raise DataError(f"{path}: {int(labels.max())} is the id of no label; instanceIds are needed")
         foreground = np.where(self._class_of_id == IGNORE, 0, self._class_of_id)
-        boxes = self._object_boxes(stored, foreground)
+        numbers, places, pixels = np.unique(stored, return_inverse=True, return_counts=True)
+        extents = ndimage.find_objects(places.reshape(stored.shape).astype(np.int32) + 1)
+        boxes = tuple(
+            Box(int(foreground[number // 1000]), columns.start, rows.start, columns.stop, rows.stop)
+            for number, (rows, columns), count in zip(numbers, extents, pixels, strict=True)
+            if number >= 1000 and foreground[number // 1000] and count >= self._params.min_box_pixels
+        )
         if self._params.groups == "box":
             alone = (stored < 1000) & np.isin(labels, _OBJECT_IDS)
             groups = np.where(alone, foreground[labels], 0).astype(np.uint8)
             boxes += mask_boxes(groups, self._params.min_box_pixels)
         return boxes
-
-    def _object_boxes(self, stored: npt.NDArray[np.integer], foreground: Mask) -> tuple[Box, ...]:
-        """Extents of the objects whose label has a class in ``foreground`` (256,), 0 = none."""
-        numbers, places, pixels = np.unique(stored, return_inverse=True, return_counts=True)
-        extents = ndimage.find_objects(places.reshape(stored.shape).astype(np.int32) + 1)
-        return tuple(
-            Box(int(foreground[number // 1000]), columns.start, rows.start, columns.stop, rows.stop)
-            for number, (rows, columns), count in zip(numbers, extents, pixels, strict=True)
-            if number >= 1000 and foreground[number // 1000] and count >= self._params.min_box_pixels
-        )
 
     def digests(self, split: str) -> Mapping[str, str]:
         """Content hashes by kind; tags and boxes are hashed as what they say."""
@@ -243,8 +228,8 @@ class CityscapesDataset(Dataset):
             image, mask, instances = (self._path(image_id, kind) for kind in ("image", "mask", "boxes"))
             texts["images"] += [image_id, digests.file_digest(image)]
             texts["masks"] += [image_id, digests.file_digest(mask)]
-            tags = digests.cached(mask, f"tags {meaning}", partial(_said, self.tags, image_id))
-            boxes = digests.cached(instances, f"boxes {box_rule}", partial(_said, self.boxes, image_id))
+            tags = digests.cached(mask, f"tags {meaning}", partial(_as_json, self.tags, image_id))
+            boxes = digests.cached(instances, f"boxes {box_rule}", partial(_as_json, self.boxes, image_id))
             texts["tags"] += [image_id, tags]
             texts["boxes"] += [image_id, boxes]
         digests.save_cache()
@@ -255,7 +240,7 @@ _OBJECT_IDS = [EVALUATED[name] for name in _OBJECTS]
 """Labels that have objects; the bare id of one of these is a group."""
 
 
-def _said(read: Callable[[str], object], image_id: str) -> str:
+def _as_json(read: Callable[[str], object], image_id: str) -> str:
     return json.dumps(read(image_id))
 
 

@@ -59,7 +59,10 @@ class CocoDataset(Dataset):
             masks["val"] = params.val_masks
         self._folders = {split: Folder(self._root / name, (".png",)) for split, name in masks.items() if name}
         files = {split: read_instances(self._root / source[0], split) for split, source in sources.items()}
-        categories = self._categories(files, {split: self._root / source[0] for split, source in sources.items()})
+        categories = files["train"].categories
+        if "val" in files and files["val"].categories != categories:
+            train, val = (self._root / sources[split][0] for split in ("train", "val"))
+            raise DataError(f"{val}: categories differ from those of {train}")
         self._class_of = _class_indices(categories, params)
         self._class_of_id = _of_category(categories, self._class_of, params) if self._folders else {}
         self.classes = ("background", *(categories[category] for category in self._class_of))
@@ -85,13 +88,6 @@ class CocoDataset(Dataset):
         """The data set without what is defective, see ``strict``."""
         return cls(params, strict=False)
 
-    @staticmethod
-    def _categories(files: Mapping[str, InstancesFile], paths: Mapping[str, Path]) -> Mapping[int, str]:
-        categories = files["train"].categories
-        if "val" in files and files["val"].categories != categories:
-            raise DataError(f"{paths['val']}: categories differ from those of {paths['train']}")
-        return categories
-
     def _list(
         self, source: InstancesFile, split: str, folder: Path, chosen: str | None, defects: list[Defect]
     ) -> tuple[str, ...]:
@@ -99,15 +95,16 @@ class CocoDataset(Dataset):
         before = len(defects)
         ids = tuple(source.photographs)
         if chosen is not None:
-            listed, found = read_ids(self._root / chosen, split=split)
-            listed, misread = misread_lines(listed, source.photographs.__contains__, self._root / chosen, split=split)
-            defects += [*found, *misread]
-            unknown = [image_id for image_id in listed if image_id not in source.photographs]
-            defects += [
-                Defect("list", split, image_id, f"{self._root / chosen}: {image_id} is no image of the instances file")
-                for image_id in unknown
-            ]
+            path = self._root / chosen
+            listed, wrong_lines = read_ids(path, split=split)
+            listed, misread = misread_lines(listed, source.photographs.__contains__, path, split=split)
             ids = tuple(image_id for image_id in listed if image_id in source.photographs)
+            defects += [*wrong_lines, *misread]
+            defects += [
+                Defect("list", split, image_id, f"{path}: {image_id} is no image of the instances file")
+                for image_id in listed
+                if image_id not in source.photographs
+            ]
         files: dict[Path, dict[str, bool]] = {}
         kept = []
         for image_id in ids:
@@ -148,10 +145,10 @@ class CocoDataset(Dataset):
             DataError: The file is damaged, no 8-bit photograph or differs in size from its entry, or EXIF turns it
                 and its labels may be turned or not.
         """
-        self._hold_header(image_id)
+        self._check_header(image_id)
         return read_image(self._paths[image_id])
 
-    def _hold_header(self, image_id: str) -> None:
+    def _check_header(self, image_id: str) -> None:
         """Refuse what the header tells: another size than the entry says, a photograph that EXIF turns."""
         path = self._paths[image_id]
         text = digests.cached(path, "photograph header", lambda: json.dumps(read_header(path)))
@@ -160,8 +157,8 @@ class CocoDataset(Dataset):
         if turned:
             raise DataError(f"{turned}, or say exif: stored where they were drawn on the stored pixels")
         if header.size != (height, width):
-            found = f"{header.width}x{header.height} pixels"
-            raise DataError(f"{path}: {found}, but its entry in the instances file says {width}x{height}")
+            pixels = f"{header.width}x{header.height} pixels"
+            raise DataError(f"{path}: {pixels}, but its entry in the instances file says {width}x{height}")
 
     def size(self, image_id: str) -> tuple[int, int]:
         """(H, W) by the instances file."""
@@ -214,8 +211,8 @@ class CocoDataset(Dataset):
         stored = read_plane(path)
         height, width = self.size(image_id)
         if stored.shape != (height, width):
-            found = f"{stored.shape[1]}x{stored.shape[0]} pixels"
-            raise DataError(f"{path}: {found}, but the image {self._paths[image_id]} has {width}x{height}")
+            pixels = f"{stored.shape[1]}x{stored.shape[0]} pixels"
+            raise DataError(f"{path}: {pixels}, but the image {self._paths[image_id]} has {width}x{height}")
         mask: Mask = np.zeros(stored.shape, np.uint8)
         for category in map(int, np.unique(stored)):
             if category not in self._class_of_id:
@@ -240,14 +237,14 @@ class CocoDataset(Dataset):
     def boxes(self, image_id: str) -> tuple[Box, ...]:
         """Boxes as annotated, rounded outwards; an annotation without extent has none."""
         photograph = self._photographs[image_id]
-        boxes = (self._box(one, photograph.size) for one in self._instances(photograph))
-        return tuple(box for box in boxes if box.x0 < box.x1 and box.y0 < box.y1)
-
-    def _box(self, one: Instance, size: tuple[int, int]) -> Box:
-        x, y, width, height = one.box
-        x0, y0 = max(math.floor(x), 0), max(math.floor(y), 0)
-        x1, y1 = min(math.ceil(x + width), size[1]), min(math.ceil(y + height), size[0])
-        return Box(self._class_of[one.category], x0, y0, x1, y1)
+        boxes = []
+        for instance in self._instances(photograph):
+            x, y, width, height = instance.box
+            x0, y0 = max(math.floor(x), 0), max(math.floor(y), 0)
+            x1, y1 = min(math.ceil(x + width), photograph.size[1]), min(math.ceil(y + height), photograph.size[0])
+            if x0 < x1 and y0 < y1:
+                boxes.append(Box(self._class_of[instance.category], x0, y0, x1, y1))
+        return tuple(boxes)
 
     @property
     def auxiliary(self) -> CocoDataset | None:
@@ -262,22 +259,21 @@ class CocoDataset(Dataset):
         texts: dict[str, list[str]] = {"ids": list(ids), "images": [], "tags": [], "boxes": [], "masks": [meaning]}
         for image_id in ids:
             path = self._paths[image_id]
-            self._hold_header(image_id)
+            self._check_header(image_id)
             texts["images"] += [image_id, digests.file_digest(path)]
             texts["tags"] += [image_id, json.dumps(self.tags(image_id))]
             texts["boxes"] += [image_id, json.dumps(self.boxes(image_id))]
-            texts["masks"] += [image_id, *self._mask_digests(image_id)]
+            instances = self._photographs[image_id].instances
+            if image_id in self._masks:
+                mask = [digests.file_digest(self._masks[image_id])]
+            else:
+                outlines = [(one.category, one.crowd, one.area) for one in instances]
+                mask = [json.dumps([self.size(image_id), outlines]), *(one.digest() for one in instances)]
+            texts["masks"] += [image_id, *mask]
         digests.save_cache()
         if any(map(self._lacks_mask, ids)):
             del texts["masks"]
         return {kind: digests.combine(parts) for kind, parts in texts.items()}
-
-    def _mask_digests(self, image_id: str) -> list[str]:
-        if image_id in self._masks:
-            return [digests.file_digest(self._masks[image_id])]
-        instances = self._photographs[image_id].instances
-        outlines = [(one.category, one.crowd, one.area) for one in instances]
-        return [json.dumps([self.size(image_id), outlines]), *(one.digest() for one in instances)]
 
 
 def _image_problem(path: Path, listed: dict[Path, dict[str, bool]]) -> str | None:
@@ -324,14 +320,14 @@ def _of_category(categories: Mapping[int, str], class_of: Mapping[int, int], par
 
 
 def refuse_auxiliary(dataset: Dataset, auxiliary: Dataset) -> None:
-    """Hold that ``auxiliary`` has other classes, and masks of no image that is scored.
+    """Check that ``auxiliary`` has other classes, and masks of no image that is scored.
 
     Raises:
         ConfigError: Both have a class.
         DataError: A training image of ``auxiliary`` is a validation image of ``dataset``.
     """
-    own = {name.casefold() for name in dataset.classes[1:]}
-    shared = [name for name in auxiliary.classes[1:] if name.casefold() in own]
+    classes = {name.casefold() for name in dataset.classes[1:]}
+    shared = [name for name in auxiliary.classes[1:] if name.casefold() in classes]
     if shared:
         raise ConfigError(
             f"data set {dataset.name!r}: auxiliary.classes must differ from classes, both hold {shared[0]}"

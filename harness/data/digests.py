@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from harness.common.atomic import write_atomically
 from harness.common.files import file_sha256, read_json, reason
@@ -21,22 +20,38 @@ from harness.common.text import printable
 from harness.contract import DataError, StoreError
 
 _SETTLED_NS = 2_000_000_000
+"""Age from which a file is remembered: some file systems count modification times in steps of two seconds."""
 
 
 class _Cache:
     def __init__(self) -> None:
-        self.path: Path | None = None
+        self._path: Path | None = None
         self._texts: dict[str, str] = {}
         self._changed = False
 
-    def open(self, path: Path | None) -> None:
-        self.path, self._texts, self._changed = path, {}, False
-        if path is not None:
-            with suppress(DataError):
-                self._texts = _sound(read_json(path, error=DataError))
+    def open(self, path: Path | str | None) -> None:
+        """Remember digests in the JSON file ``path`` from now on; ``None`` forgets the file."""
+        self._path, self._texts, self._changed = None if path is None else Path(path), {}, False
+        if self._path is None:
+            return
+        with suppress(DataError):
+            stored = read_json(self._path, error=DataError)
+            texts = stored.get("texts") if isinstance(stored, dict) else None
+            if isinstance(texts, dict) and stored.get("sha256") == _checksum(texts):
+                self._texts = texts if all(isinstance(text, str) for text in texts.values()) else {}
 
     def get(self, file: Path, kind: str, compute: Callable[[], str]) -> str:
-        if self.path is None:
+        """``compute()``, or the text that it gave for the same content of ``file``.
+
+        Args:
+            file: What the text is derived from.
+            kind: What the text is; must hold everything else that it depends on.
+            compute: Makes the text.
+
+        Raises:
+            DataError: There is no such file.
+        """
+        if self._path is None:
             return compute()
         try:
             stat = file.stat()
@@ -52,10 +67,11 @@ class _Cache:
         return self._texts[key]
 
     def save(self) -> None:
-        if self.path is None or not self._changed:
+        """Write what was learnt since the cache was set; does nothing without a cache."""
+        if self._path is None or not self._changed:
             return
         with suppress(StoreError):
-            write_atomically(self.path, json.dumps({"sha256": _checksum(self._texts), "texts": self._texts}))
+            write_atomically(self._path, json.dumps({"sha256": _checksum(self._texts), "texts": self._texts}))
             self._changed = False
 
 
@@ -63,39 +79,8 @@ def _checksum(texts: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
 
 
-def _sound(stored: Any) -> dict[str, str]:
-    """The texts of a cache file as ``save`` wrote it, else none."""
-    texts = stored.get("texts") if isinstance(stored, dict) else None
-    if not isinstance(texts, dict) or stored.get("sha256") != _checksum(texts):
-        return {}
-    return texts if all(isinstance(text, str) for text in texts.values()) else {}
-
-
 _CACHE = _Cache()
-
-
-def set_cache(path: Path | str | None) -> None:
-    """Remember digests in the JSON file ``path`` from now on; ``None`` forgets the file."""
-    _CACHE.open(None if path is None else Path(path))
-
-
-def save_cache() -> None:
-    """Write what was learnt since the cache was set; does nothing without a cache."""
-    _CACHE.save()
-
-
-def cached(file: Path, kind: str, compute: Callable[[], str]) -> str:
-    """``compute()``, or the text that it gave for the same content of ``file``.
-
-    Args:
-        file: What the text is derived from.
-        kind: What the text is; must hold everything else that it depends on.
-        compute: Makes the text.
-
-    Raises:
-        DataError: There is no such file.
-    """
-    return _CACHE.get(file, kind, compute)
+set_cache, save_cache, cached = _CACHE.open, _CACHE.save, _CACHE.get
 
 
 def file_digest(file: Path) -> str:

@@ -11,20 +11,7 @@ from pathlib import Path, PurePosixPath
 from harness.common.files import folder_problem, read_text
 from harness.common.text import printable
 from harness.contract import DataError
-from harness.data.images import IMAGE_SUFFIXES, read_image, read_plane, read_size
-
-__all__ = [
-    "IMAGE_SUFFIXES",
-    "Defect",
-    "Folder",
-    "NoMask",
-    "misread_lines",
-    "read_ids",
-    "read_image",
-    "read_plane",
-    "read_size",
-    "same_name",
-]
+from harness.data.images import IMAGE_SUFFIXES
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _JSON = re.compile(r'\s*(\{\s*"|\[\s*[{\["])')
@@ -58,7 +45,7 @@ def same_name(text: str) -> str:
 
 
 def read_ids(path: Path, *, split: str) -> tuple[tuple[str, ...], list[Defect]]:
-    """The ids of a list, one a line, and what is wrong with the list; lines that are wrong are left out.
+    """The ids of a list, one per line, and what is wrong with the list; lines that are wrong are left out.
 
     Blanks around an id do not belong to it; blanks inside, ``#`` and letters of any script do.
     """
@@ -70,7 +57,7 @@ def read_ids(path: Path, *, split: str) -> tuple[tuple[str, ...], list[Defect]]:
     if not any(lines):
         return (), [Defect("list", split, None, f"{path}: the list is empty")]
     if _JSON.match(text):
-        other = "is JSON, but a list has one id a line; a COCO file is read by `name: coco`"
+        other = "is JSON, but a list has one id per line; a COCO file is read by `name: coco`"
         return (), [Defect("list", split, None, f"{path}: {other}")]
     first: dict[str, int] = {}
     defects = []
@@ -100,7 +87,7 @@ def _line_problem(line: str, first: dict[str, int]) -> str | None:
 
 
 def misread_lines(
-    ids: tuple[str, ...], known: Callable[[str], bool], path: Path, *, split: str
+    ids: tuple[str, ...], is_image: Callable[[str], bool], path: Path, *, split: str
 ) -> tuple[tuple[str, ...], list[Defect]]:
     """The ids that are no other kind of line, and one defect for each other kind: file names, paths, columns.
 
@@ -108,23 +95,24 @@ def misread_lines(
 
     Args:
         ids: What ``read_ids`` gave.
-        known: Whether an id has an image.
+        is_image: Whether an id has an image.
         path: The list, for messages.
         split: Split of the list.
     """
     kinds: dict[str, list[tuple[str, str]]] = {}
     kept = []
     for line in ids:
-        found = None if known(line) else next((c for c in _readings(line) if known(c[0])), None)
-        if found is None:
+        meant = None if is_image(line) else next((r for r in _readings(line) if is_image(r[0])), None)
+        if meant is None:
             kept.append(line)
         else:
-            kinds.setdefault(found[1], []).append((line, found[0]))
+            image_id, kind = meant
+            kinds.setdefault(kind, []).append((line, image_id))
     defects = []
     for kind, lines in kinds.items():
         line, image_id = lines[0]
         more = f" ({len(lines)} lines are like this)" if len(lines) > 1 else ""
-        problem = f"{printable(line)!r} is {kind}, but a list has one id a line, here {image_id!r}{more}"
+        problem = f"{printable(line)!r} is {kind}, but a list has one id per line, here {image_id!r}{more}"
         defects.append(Defect("list", split, None, f"{path}: {problem}"))
     return tuple(kept), defects
 
@@ -186,27 +174,20 @@ class Folder:
         if names:
             return f"{expected}: ambiguous, there are {' and '.join(map(printable, names))}"
         others = f" (nor {', '.join(self._suffixes[1:])})" if len(self._suffixes) > 1 else ""
-        other = self._of_another_kind(image_id)
-        return f"{expected}: no such file{others}" + (f"; {printable(other)} is of another format" if other else "")
-
-    def _of_another_kind(self, image_id: str) -> str | None:
-        names = self._found(image_id)
-        return names[0] if names else None
+        other = "".join(f"; {printable(name)} is of another format" for name in self._of_any_suffix(image_id)[:1])
+        return f"{expected}: no such file{others}{other}"
 
     def _names(self, image_id: str) -> list[str]:
-        names = [name for name in self._found(image_id) if name[name.rfind(".") :].lower() in self._suffixes]
+        names = [n for n in self._of_any_suffix(image_id) if n[n.rfind(".") :].lower() in self._suffixes]
         parent = image_id.rpartition("/")[0]
         return [f"{parent}/{name}" for name in names] if parent else names
 
-    def _found(self, image_id: str) -> list[str]:
+    def _of_any_suffix(self, image_id: str) -> list[str]:
         parent, _, stem = image_id.rpartition("/")
         if parent not in self._listed:
-            self._listed[parent] = self._list(self.root / parent)
+            names: dict[str, list[str]] = {}
+            if folder_problem(self.root / parent) is None:
+                for name in sorted(entry.name for entry in (self.root / parent).iterdir()):
+                    names.setdefault(same_name(name.rpartition(".")[0]), []).append(name)
+            self._listed[parent] = names
         return self._listed[parent].get(same_name(stem), [])
-
-    def _list(self, directory: Path) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        if folder_problem(directory) is None:
-            for name in sorted(entry.name for entry in directory.iterdir()):
-                found.setdefault(same_name(name.rpartition(".")[0]), []).append(name)
-        return found

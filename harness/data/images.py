@@ -3,7 +3,7 @@
 What to know:
 
 * A photograph becomes 8-bit RGB. Grey, palette, 1-bit and CMYK pictures are converted; transparent pixels are laid over
-  white; what has more than 8 bits a channel is refused, because nothing says which range of values is meant.
+  white; what has more than 8 bits per channel is refused, because nothing says which range of values is meant.
 * EXIF orientation is never applied: masks and boxes belong to the stored pixels. Who reads labels compares
   ``Header.orientation`` with them (``turned_problem``).
 * The ids of a mask are the stored values. Pillow stretches grey values of 2 and 4 bits to 0..255; here they are not.
@@ -115,14 +115,22 @@ def read_image(path: Path) -> Image:
     """(H, W, 3) uint8, RGB, 0-255, as stored; transparent pixels are laid over white.
 
     Raises:
-        DataError: The file is missing, damaged, no image, has several pages or more than 8 bits a channel.
+        DataError: The file is missing, damaged, no image, has several pages or more than 8 bits per channel.
     """
     with _opened(path) as image:
         _refuse_odd(image, path)
-        _refuse_late_turn(image, path)
+        early = "exif" in image.info
+        image.load()
+        if not early and "exif" in image.info:  # a PNG may hold it behind its pixels, where read_header does not look
+            exif = PIL.Exif()
+            exif.load(image.info["exif"])
+            if turn := _TURNS.get(exif.get(ExifTags.Base.Orientation, 1)):
+                raise DataError(
+                    f"{printable(path)}: EXIF behind its pixels says that it is shown {turn}; {_bake(path)}"
+                )
         if image.has_transparency_data:
-            shown = image.convert("RGBA")
-            image = PIL.alpha_composite(PIL.new("RGBA", shown.size, "white"), shown)
+            transparent = image.convert("RGBA")
+            image = PIL.alpha_composite(PIL.new("RGBA", transparent.size, "white"), transparent)
         return np.array(image.convert("RGB"))
 
 
@@ -132,9 +140,9 @@ def _refuse_odd(image: PIL.Image, path: Path) -> None:
     if deep or image.mode not in _PHOTOGRAPH_MODES:
         held = {"F": "floating-point values", "I": "integers of 16 bits or more"}.get(image.mode, image.mode)
         if deep:
-            held = f"{deep[1]} bits a channel"
+            held = f"{deep[1]} bits per channel"
         raise DataError(
-            f"{printable(path)}: a photograph has 8 bits a channel, this one holds {held}; "
+            f"{printable(path)}: a photograph has 8 bits per channel, this one holds {held}; "
             "scale its values to 0..255 and save it as 8-bit grey or RGB"
         )
     _refuse_frames(image, path)
@@ -165,19 +173,6 @@ def _orientation(image: PIL.Image) -> int:
     except Exception:  # EXIF of a damaged or home-made kind takes nothing from the pixels
         return 1
     return value if value in _TURNS else 1
-
-
-def _refuse_late_turn(image: PIL.Image, path: Path) -> None:
-    """Decode the pixels; a PNG may hold EXIF behind them, where ``read_header`` does not look."""
-    known = "exif" in image.info
-    image.load()
-    if known or "exif" not in image.info:
-        return
-    exif = PIL.Exif()
-    exif.load(image.info["exif"])
-    turn = _TURNS.get(exif.get(ExifTags.Base.Orientation, 1))
-    if turn:
-        raise DataError(f"{printable(path)}: EXIF behind its pixels says that it is shown {turn}; {_bake(path)}")
 
 
 def turned_problem(path: Path, header: Header, drawn: tuple[int, int]) -> str | None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from harness.contract.arrays import Mask
 
 _LARGEST_SIDE = 65_535
+"""Pixels: what a JPEG can have; a larger side in an entry is a slip, and its masks would fill the memory."""
 
 
 @dataclass(frozen=True)
@@ -113,16 +114,17 @@ def read_instances(path: Path, split: str) -> InstancesFile:
     for part in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(part), list):
             raise DataError(f"{where}: the top level needs the list {part!r}")
-    categories = dict(_categories(content["categories"], where))
+    categories = _categories(content["categories"], where)
     defects: list[Defect] = []
-    by_number = dict(_photographs(content["images"], where, split, defects))
+    by_number = _photographs(content["images"], where, split, defects)
     _attach(content["annotations"], by_number, categories, where, split, defects)
     photographs = {one.image_id: one for one in by_number.values() if one is not None}
     return InstancesFile(dict(sorted(categories.items())), photographs, tuple(defects))
 
 
-def _categories(entries: list[Any], where: str) -> Iterator[tuple[int, str]]:
-    found = []
+def _categories(entries: list[Any], where: str) -> dict[int, str]:
+    """Category id -> name, in the order of the file."""
+    pairs = []
     for index, entry in enumerate(entries):
         try:
             number, name = _whole(entry, "id"), _get(entry, "name")
@@ -130,31 +132,36 @@ def _categories(entries: list[Any], where: str) -> Iterator[tuple[int, str]]:
                 raise ValueError(f"name: text on one line is needed, got {shown(name)}")
         except ValueError as error:
             raise DataError(f"{where}: categories.{index}: {error}") from None
-        found.append((number, name))
-    _hold_unique((number for number, _ in found), f"{where}: categories: id")
-    _hold_unique((name for _, name in found), f"{where}: categories: name")
-    yield from found
+        pairs.append((number, name))
+    _refuse_repeated((number for number, _ in pairs), f"{where}: categories: id")
+    _refuse_repeated((name for _, name in pairs), f"{where}: categories: name")
+    return dict(pairs)
 
 
 def _photographs(
     entries: list[Any], where: str, split: str, defects: list[Defect]
-) -> Iterator[tuple[Hashable, Photograph | None]]:
-    """Number of the file -> photograph, ``None`` for one that is malformed."""
-    found: list[tuple[Hashable, Photograph | None]] = []
+) -> dict[Hashable, Photograph | None]:
+    """Id of an entry -> photograph, ``None`` for one that is malformed."""
+    pairs: list[tuple[Hashable, Photograph | None]] = []
     for index, entry in enumerate(entries):
-        number: Hashable = object()
+        number: Hashable = object()  # stands for an id that cannot be read, and equals no other
         try:
             number = _key(entry, "id")
-            name = _file_name(_get(entry, "file_name"))
+            file_name = _get(entry, "file_name")
+            if not isinstance(file_name, str):
+                raise ValueError(f"file_name: text is needed, got {shown(file_name)}")
+            path = PurePosixPath(file_name)
+            if not path.name or path.is_absolute() or ".." in path.parts or printable(file_name) != file_name:
+                raise ValueError(f"file_name: a file below the image folder is needed, got {shown(file_name)}")
             size = _side(entry, "height"), _side(entry, "width")
-            found.append((number, Photograph(str(name), same_name(str(name.with_suffix(""))), size)))
+            pairs.append((number, Photograph(str(path), same_name(str(path.with_suffix(""))), size)))
         except ValueError as error:
-            found.append((number, None))
+            pairs.append((number, None))
             defects.append(Defect("list", split, None, f"{where}: images.{index}: {error}"))
-    _hold_unique((number for number, _ in found), f"{where}: images: id")
-    ids = (one.image_id for _, one in found if one is not None)
-    _hold_unique(ids, f"{where}: images: file_name (without suffix)")
-    yield from found
+    _refuse_repeated((number for number, _ in pairs), f"{where}: images: id")
+    ids = (photograph.image_id for _, photograph in pairs if photograph is not None)
+    _refuse_repeated(ids, f"{where}: images: file_name (without suffix)")
+    return dict(pairs)
 
 
 def _attach(
@@ -165,7 +172,7 @@ def _attach(
     split: str,
     defects: list[Defect],
 ) -> None:
-    """Put every annotation to its photograph, but for those of malformed ones."""
+    """Add every annotation to its photograph; those of malformed photographs are dropped."""
     numbers = []
     for index, entry in enumerate(entries):
         image_id = number = None
@@ -183,7 +190,7 @@ def _attach(
         except ValueError as error:
             which = f"annotations.{index}" + ("" if number is None else f" (id {shown(number)})")
             defects.append(Defect("mask", split, image_id, f"{where}: {which}: {error}"))
-    _hold_unique(numbers, f"{where}: annotations: id")
+    _refuse_repeated(numbers, f"{where}: annotations: id")
 
 
 def _instance(entry: Mapping[str, Any], size: tuple[int, int], categories: Mapping[int, str]) -> Instance:
@@ -193,8 +200,15 @@ def _instance(entry: Mapping[str, Any], size: tuple[int, int], categories: Mappi
     crowd = _get(entry, "iscrowd", 0)
     if crowd not in (0, 1):
         raise ValueError(f"iscrowd: 0 or 1 is needed, got {shown(crowd)}")
-    box = _box(_get(entry, "bbox"), size)
-    area = _get(entry, "area", box[2] * box[3])
+    bbox = _get(entry, "bbox")
+    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_number, bbox)):
+        raise ValueError(f"bbox: four numbers x, y, width, height are needed, got {shown(bbox)}")
+    x, y, width, height = map(float, bbox)
+    right, bottom = size[1] + TOLERANCE, size[0] + TOLERANCE
+    inside = min(x, y) >= -TOLERANCE and x + width <= right and y + height <= bottom
+    if not (width >= 0 and height >= 0 and inside):
+        raise ValueError(f"bbox: x, y, width, height {shown(bbox)} do not lie in the {size[1]}x{size[0]} image")
+    area = _get(entry, "area", width * height)
     if not _is_number(area) or not 0 <= area < math.inf:
         raise ValueError(f"area: a number from 0 is needed, got {shown(area)}")
     outline = _get(entry, "segmentation", None)
@@ -206,21 +220,10 @@ def _instance(entry: Mapping[str, Any], size: tuple[int, int], categories: Mappi
         category=category,
         crowd=bool(crowd),
         area=float(area),
-        box=box,
+        box=(x, y, width, height),
         polygons=read_polygons(outline, size) if isinstance(outline, list) else (),
         runs=outline if isinstance(outline, dict) else None,
     )
-
-
-def _box(value: Any, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    if not isinstance(value, list) or len(value) != 4 or not all(map(_is_number, value)):
-        raise ValueError(f"bbox: four numbers x, y, width, height are needed, got {shown(value)}")
-    x, y, width, height = map(float, value)
-    right, bottom = size[1] + TOLERANCE, size[0] + TOLERANCE
-    inside = min(x, y) >= -TOLERANCE and x + width <= right and y + height <= bottom
-    if not (width >= 0 and height >= 0 and inside):
-        raise ValueError(f"bbox: x, y, width, height {shown(value)} do not lie in the {size[1]}x{size[0]} image")
-    return x, y, width, height
 
 
 _REQUIRED = object()
@@ -259,17 +262,8 @@ def _side(entry: Any, key: str) -> int:
     return value
 
 
-def _file_name(value: Any) -> PurePosixPath:
-    if not isinstance(value, str):
-        raise ValueError(f"file_name: text is needed, got {shown(value)}")
-    path = PurePosixPath(value)
-    if not path.name or path.is_absolute() or ".." in path.parts or printable(value) != value:
-        raise ValueError(f"file_name: a file below the image folder is needed, got {shown(value)}")
-    return path
-
-
-def _hold_unique(values: Iterable[Hashable], where: str) -> None:
-    """Hold that no value occurs twice: of two entries with one id the last would win in silence.
+def _refuse_repeated(values: Iterable[Hashable], where: str) -> None:
+    """Check that no value occurs twice: of two entries with one id the last would win in silence.
 
     Raises:
         DataError: ``WHERE VALUE occurs N times``.

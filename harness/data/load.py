@@ -69,10 +69,10 @@ def expand_env(
 
     def replace(match: re.Match[str]) -> str:
         name, default = match.groups()
-        found = os.environ.get(name) or default
-        if found is None:
+        text = os.environ.get(name) or default
+        if text is None:
             raise ConfigError(f"{where}: {field or 'value'}: environment variable {name} is not set{hint(name, value)}")
-        return found
+        return text
 
     return _VARIABLE.sub(replace, value)
 
@@ -129,10 +129,10 @@ def validate(model: type[T], data: Any, *, where: str) -> T:
         ConfigError: One sentence ``WHERE: field.path: message`` (joined by ``;``), with did-you-mean for unknown keys.
     """
     if isinstance(data, Mapping) and _is_model(model):
-        known = _field_types(model)
-        unknown = [str(key) for key in data if str(key) not in known]
+        fields = _field_types(model)
+        unknown = [str(key) for key in data if str(key) not in fields]
         if unknown:
-            raise ConfigError(f"{where}: " + "; ".join(f"{key}: {_unknown(key, known)}" for key in unknown))
+            raise ConfigError(f"{where}: " + "; ".join(f"{key}: {_unknown(key, fields)}" for key in unknown))
     try:
         text = to_json(data, inf_nan_mode="constants")
     except PydanticSerializationError as error:
@@ -146,19 +146,22 @@ def validate(model: type[T], data: Any, *, where: str) -> T:
 
 
 def _sentences(error: ValidationError, model: type, data: Any) -> Iterator[str]:
-    """One ``field.path: message`` a place; the branches of a union that all failed are joined by ``or``."""
-    found: dict[str, list[str]] = {}
+    """One ``field.path: message`` for each field; the branches of a union that all failed are joined by ``or``."""
+    by_field: dict[str, list[str]] = {}
     for item in error.errors(include_url=False):
         loc = item["loc"]
         if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            message = _unknown(str(loc[-1]), _types_at(model, loc[:-1]))
+            fields = _fields_inside(model)
+            for key in loc[:-1]:
+                fields = _fields_inside(fields[str(key)]) if key in fields else fields
+            message = _unknown(str(loc[-1]), fields)
         else:
             loc = _existing(data, loc, missing=item["type"].startswith("missing"))
             message = _message(item)
-        messages = found.setdefault(".".join(map(str, loc)), [])
+        messages = by_field.setdefault(".".join(map(str, loc)), [])
         if message not in messages:
             messages.append(message)
-    for field, messages in found.items():
+    for field, messages in by_field.items():
         yield f"{field}: {' or '.join(messages)}" if field else " or ".join(messages)
 
 
@@ -188,8 +191,8 @@ def _existing(data: Any, loc: tuple[int | str, ...], *, missing: bool) -> tuple[
     return tuple(kept)
 
 
-def _unknown(key: str, known: Iterable[str]) -> str:
-    names = sorted(known)
+def _unknown(key: str, fields: Iterable[str]) -> str:
+    names = sorted(fields)
     close = difflib.get_close_matches(key, names, n=1)
     if close:
         return f"unknown field, did you mean {close[0]!r}?"
@@ -208,15 +211,6 @@ def _field_types(model: Any) -> dict[str, Any]:
         return {field.alias or name: field.annotation for name, field in model.model_fields.items()}
     hints = get_type_hints(model)
     return {field.name: hints[field.name] for field in dataclasses.fields(model) if field.init}
-
-
-def _types_at(annotation: Any, loc: tuple[int | str, ...]) -> dict[str, Any]:
-    """Fields of the model that sits at ``loc`` below ``annotation``."""
-    fields = _fields_inside(annotation)
-    for key in loc:
-        if key in fields:
-            fields = _fields_inside(fields[str(key)])
-    return fields
 
 
 def _fields_inside(annotation: Any) -> dict[str, Any]:

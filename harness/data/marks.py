@@ -1,13 +1,13 @@
-"""Supervision that a data set may bring besides tags, boxes and masks: one reader for each kind.
+"""Supervision that a data set may bring besides tags, boxes and masks, with one reader for each kind.
 
-A data set in VOC layout has a field with the name of the kind, a file or a folder; ``READERS`` says what reads it.
+A data set in VOC layout has a field with the name of the kind, a file or a folder, which ``READERS`` says how to read.
 """
 
 from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -55,7 +55,7 @@ class Marks(Protocol):
 
 
 class MarkFolder(Folder, ABC):
-    """A folder with one grey .png an image."""
+    """A folder with one grey .png for each image."""
 
     def __init__(self, path: Path, images: Images) -> None:
         super().__init__(path, (".png",))
@@ -109,24 +109,21 @@ class PointFile:
 
     def read(self, image_id: str) -> tuple[Point, ...]:
         """Points in annotation order; those of names that no class has are left out."""
-        found = self._source.read(image_id)
-        named = ((self._images.class_of(point.name, found.where), point) for point in found.points)
+        annotation = self._source.read(image_id)
+        named = ((self._images.class_of(point.name, annotation.where), point) for point in annotation.points)
         size = self._images.size(image_id)
-        return tuple(pixel_point(cls, point, size, found.where) for cls, point in named if cls is not None)
+        return tuple(pixel_point(cls, point, size, annotation.where) for cls, point in named if cls is not None)
 
     def digest(self, image_id: str) -> str:
         """What the file says, wherever it says it."""
         return json.dumps(self.read(image_id))
 
 
-class Reader(Protocol):
-    """A class of ``Marks``."""
-
-    def __call__(self, path: Path, images: Images) -> Marks:
-        """The reader of the file or folder ``path``."""
-
-
-READERS: Mapping[Supervision, Reader] = {Supervision.SALIENCY: SaliencyMaps, Supervision.POINTS: PointFile}
+READERS: Mapping[Supervision, Callable[[Path, Images], Marks]] = {
+    Supervision.SALIENCY: SaliencyMaps,
+    Supervision.POINTS: PointFile,
+}
+"""Makes the reader of a kind from the file or folder that the field of that name gives, and the data set."""
 
 
 def marks_of(params: object, root: Path, images: Images) -> dict[Supervision, Marks]:

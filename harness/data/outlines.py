@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from harness.contract.arrays import Mask
 
 TOLERANCE = 1.0
-"""Pixels that coordinates may lie outside the image, for tools that round; what is outside is cut off."""
+"""Pixels by which coordinates may lie outside the image, because tools round; what is outside is cut off."""
 
 _LONGEST_RUN = 7
 """Characters of one run length: 5 bits each, 32 bits in all."""
@@ -124,20 +123,13 @@ def paint_polygons(polygons: tuple[npt.NDArray[np.float64], ...], size: tuple[in
     Raises:
         ConfigError: pycocotools is not installed.
     """
-    tool = _pycocotools()
-    encoded = tool.merge(tool.frPyObjects([polygon.tolist() for polygon in polygons], *size))
-    with warnings.catch_warnings():  # of an array conversion inside pycocotools that numpy 2 deprecates
-        warnings.simplefilter("ignore", DeprecationWarning)
-        region: Mask = tool.decode(encoded)
-    return region
-
-
-def _pycocotools() -> ModuleType:
     try:
         from pycocotools import mask
     except ImportError as error:
-        raise ConfigError(
-            f"data set coco: pycocotools cannot be imported ({error}); install wsss-harness[coco]"
-        ) from None
-    module: ModuleType = mask
-    return module
+        text = f"data set coco: pycocotools cannot be imported ({error}); install wsss-harness[coco]"
+        raise ConfigError(text) from None
+    encoded = mask.merge(mask.frPyObjects([polygon.tolist() for polygon in polygons], *size))
+    with warnings.catch_warnings():  # numpy 2 deprecates an array conversion inside pycocotools
+        warnings.simplefilter("ignore", DeprecationWarning)
+        region: Mask = mask.decode(encoded)
+    return region

@@ -128,7 +128,9 @@ def draw_scene(rng: np.random.Generator, shape: tuple[int, int], kinds: range, *
             drawn.append(kind)
     clutter &= instances == 0
     canvas += rng.normal(0.0, 0.02, (*shape, 1)).astype(np.float32)
-    image = (np.clip(_softened(canvas), 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
+    for axis in (0, 1):  # blurs edges over about a pixel, as a lens does
+        canvas = ndimage.convolve1d(canvas, np.array([0.2, 0.6, 0.2], dtype=np.float32), axis=axis, mode="nearest")
+    image = (np.clip(canvas, 0.0, 1.0) * 255 + 0.5).astype(np.uint8)
     return Scene(image, instances, tuple(drawn), clutter)
 
 
@@ -293,10 +295,3 @@ def _head_colours(rng: np.random.Generator, traits: Kind, u: Plane, v: Plane) ->
     light = _colour(hue, 0.85, rng.uniform(0.9, 1.0))
     dark = _colour(hue, 0.95, rng.uniform(0.3, 0.45))
     return np.where(bright[:, :, None], light, dark)
-
-
-def _softened(canvas: Plane) -> Plane:
-    """Blur edges over about a pixel, as a lens does."""
-    for axis in (0, 1):
-        canvas = ndimage.convolve1d(canvas, np.array([0.2, 0.6, 0.2], dtype=np.float32), axis=axis, mode="nearest")
-    return canvas

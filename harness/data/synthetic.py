@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.contract.arrays import Image, Mask
 
 _CACHE_BYTES = 128 * 2**20
+"""Drawn scenes that one process remembers: a training epoch of the demo fits, a long data set does not."""
 
 
 class GeneratedScenes(Dataset):
@@ -91,13 +92,9 @@ class GeneratedScenes(Dataset):
         return draw_saliency(self._random(image_id, "saliency"), self._scene(image_id))
 
     def read(self, kind: Supervision, image_id: str) -> Any:
-        """The labels of ``kind`` of one image, see ``Dataset.read``."""
-        if kind is Supervision.POINTS and self._points:
-            return self._drawn_points(image_id)
-        return super().read(kind, image_id)
-
-    def _drawn_points(self, image_id: str) -> tuple[Point, ...]:
-        """On each creature, pixels of its visible part at random, with replacement."""
+        """The labels of ``kind`` of one image, see ``Dataset.read``; points are drawn at random, with replacement."""
+        if kind is not Supervision.POINTS or not self._points:
+            return super().read(kind, image_id)
         scene, rng = self._scene(image_id), self._random(image_id, "points")
         points = []
         for number, cls in enumerate(self._classes_of(scene)[1:], start=1):
@@ -110,10 +107,10 @@ class GeneratedScenes(Dataset):
         """Hashes by kind of what determines the content."""
         recipe = (VERSION, self._seed, self._shape, self._kinds.start, self._kinds.stop)
         kinds = ("ids", "images", "tags", "boxes", "masks", "saliency")
-        found = {kind: combine([kind, str(recipe), *self.ids(split)]) for kind in kinds}
+        hashes = {kind: combine([kind, str(recipe), *self.ids(split)]) for kind in kinds}
         if self._points:
-            found["points"] = combine(["points", str((*recipe, self._points)), *self.ids(split)])
-        return found
+            hashes["points"] = combine(["points", str((*recipe, self._points)), *self.ids(split)])
+        return hashes
 
     def lacking(self, split: str, kind: str) -> str:
         """Which parameter would give ``kind``."""
@@ -147,24 +144,14 @@ class SyntheticDataset(GeneratedScenes):
     """The synthetic benchmark data set, perhaps with an auxiliary one of other kinds."""
 
     def __init__(self, params: SyntheticParams) -> None:
-        seed, shape = params.seed, params.shape
-        super().__init__(
-            "synthetic",
-            kinds=range(params.classes),
-            counts={"train": params.train, "val": params.val},
-            shape=shape,
-            seed=seed,
-            points=params.points,
-        )
+        alike: dict[str, Any] = {"shape": params.shape, "seed": params.seed, "points": params.points}
+        counts = {"train": params.train, "val": params.val}
+        super().__init__("synthetic", kinds=range(params.classes), counts=counts, **alike)
+        self._auxiliary = None
         others = range(params.classes, params.classes + params.auxiliary_classes)
-        counts = {"train": params.auxiliary_train, "val": 0}
-        self._auxiliary = (
-            GeneratedScenes(
-                "synthetic_auxiliary", kinds=others, counts=counts, shape=shape, seed=seed, points=params.points
-            )
-            if others
-            else None
-        )
+        if others:
+            counts = {"train": params.auxiliary_train, "val": 0}
+            self._auxiliary = GeneratedScenes("synthetic_auxiliary", kinds=others, counts=counts, **alike)
 
     @property
     def auxiliary(self) -> GeneratedScenes | None:

@@ -89,16 +89,16 @@ class DatasetView(NamedReads, View):
         }
         self.mask_ids = self.ids_with(Supervision.MASKS)
         declared = [replace(need, auxiliary=False) for need in union(needs) if need.auxiliary]
-        self._auxiliary = self._auxiliary_view(declared) if declared else None
-
-    def _auxiliary_view(self, needs: Collection[Need]) -> DatasetView:
-        if self._dataset.auxiliary is None:
-            raise ConfigError(f"data set {self._dataset.name!r} has no auxiliary data set, see its field auxiliary")
-        return _AuxiliaryView(self._dataset.auxiliary, "train", needs, self.meter)
+        if declared and dataset.auxiliary is None:
+            raise ConfigError(f"data set {dataset.name!r} has no auxiliary data set, see its field auxiliary")
+        self._auxiliary: DatasetView | None = None
+        if declared and dataset.auxiliary is not None:
+            self._auxiliary = _AuxiliaryView(dataset.auxiliary, "train", declared, self.meter)
 
     def image(self, image_id: str) -> Image:
         """(H, W, 3) uint8, RGB, 0-255."""
-        self._count("images", image_id)
+        self._require_known(image_id)
+        self.meter.count("images" + self._suffix, image_id)
         return self._dataset.image(image_id)
 
     def size(self, image_id: str) -> tuple[int, int]:
@@ -112,7 +112,19 @@ class DatasetView(NamedReads, View):
         Raises:
             SupervisionError: They are not declared for this image.
         """
-        self._require(kind, image_id)
+        self._require_known(image_id)
+        accessed = f"{kind}{self._suffix} of image {image_id!r} were read"
+        if kind not in self._allowed:
+            declare = f"Need(Supervision.{kind.name}{', auxiliary=True' if self._suffix else ''})"
+            raise SupervisionError(f"{accessed} but {kind} are not declared; add {declare} to needs")
+        if image_id not in self._allowed[kind]:
+            share = f"{len(self._allowed[kind])} of {len(self.ids)} images"
+            chosen = "mask_ids" if kind is Supervision.MASKS else f"ids_with(Supervision.{kind.name})"
+            raise SupervisionError(
+                f"{accessed} but {kind} are declared for {share}, not for this one; "
+                f"ask only for the ids in {chosen}, or declare a larger fraction in needs"
+            )
+        self.meter.count(str(kind) + self._suffix, image_id)
         return self._dataset.read(kind, image_id)
 
     def ids_with(self, kind: Supervision) -> frozenset[str]:
@@ -132,33 +144,12 @@ class DatasetView(NamedReads, View):
             )
         return self._auxiliary
 
-    def _require(self, kind: Supervision, image_id: str) -> None:
-        self._require_known(image_id)
-        if kind not in self._allowed:
-            declare = f"Need(Supervision.{kind.name}{', auxiliary=True' if self._suffix else ''})"
-            raise SupervisionError(f"{self._what(kind, image_id)} but {kind} are not declared; add {declare} to needs")
-        if image_id not in self._allowed[kind]:
-            share = f"{len(self._allowed[kind])} of {len(self.ids)} images"
-            chosen = "mask_ids" if kind is Supervision.MASKS else f"ids_with(Supervision.{kind.name})"
-            raise SupervisionError(
-                f"{self._what(kind, image_id)} but {kind} are declared for {share}, not for this one; "
-                f"ask only for the ids in {chosen}, or declare a larger fraction in needs"
-            )
-        self._count(str(kind), image_id)
-
-    def _what(self, kind: Supervision, image_id: str) -> str:
-        return f"{kind}{self._suffix} of image {image_id!r} were read"
-
     def _require_known(self, image_id: str) -> None:
         if image_id not in self._known:
             raise SupervisionError(f"image {image_id!r} is not among the {len(self.ids)} images of this view")
 
-    def _count(self, kind: str, image_id: str) -> None:
-        self._require_known(image_id)
-        self.meter.count(kind + self._suffix, image_id)
-
 
 class _AuxiliaryView(DatasetView):
-    """The auxiliary part of a view; counts apart."""
+    """The auxiliary part of a view, whose reads the meter counts under names of their own."""
 
     _suffix = "(aux)"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,7 @@ class VocDataset(Dataset):
             more = len(self.defects) - 1
             raise DataError(self.defects[0].message + (f" (and {more} more defects)" if more else ""))
         auxiliary = params.auxiliary if isinstance(params, VocParams) else None
-        self._auxiliary = self._make_auxiliary(auxiliary, strict)
+        self._auxiliary = None if auxiliary is None else self._make_auxiliary(auxiliary, strict=strict)
 
     @classmethod
     def lenient(cls, params: VocLayout) -> VocDataset:
@@ -96,13 +96,14 @@ class VocDataset(Dataset):
         lists: dict[str, tuple[str, ...]] = {"train": (), "val": ()}
         failures = list(self._failures())
         defects = [Defect(kind, "train", None, text) for kind, text in failures]
+        images = self._folders["image"]
         for split, name in (("train", self._params.train), ("val", self._params.val)):
             if name is None or failures:
                 continue
             path = self._root / name
-            listed, found = read_ids(path, split=split)
-            listed, misread = misread_lines(listed, self._has_image, path, split=split)
-            defects += [*found, *misread]
+            listed, wrong_lines = read_ids(path, split=split)
+            listed, misread = misread_lines(listed, lambda line: images.problem(line) is None, path, split=split)
+            defects += [*wrong_lines, *misread]
             complete = []
             for image_id in listed:
                 problems = [Defect(kind, split, image_id, text) for kind, text in self._problems(image_id)]
@@ -132,25 +133,17 @@ class VocDataset(Dataset):
                 told.add(failure)
                 yield kind, f"{failure} (field {_PLURAL.get(kind, kind)})"
 
-    def _has_image(self, image_id: str) -> bool:
-        return self._folders["image"].problem(image_id) is None
-
     def _problems(self, image_id: str) -> Iterator[tuple[str, str]]:
+        """What is missing of one image; annotations that decide whether it is selected are read as well."""
         for kind, source in self._sources().items():
             problem = source and source.problem(image_id)
-            if not problem and kind == "tags" and self._params.select == "pure":
-                problem = self._unread_tags(image_id)
+            if not problem and kind == "tags" and self._params.select == "pure" and self._tag_source is not None:
+                try:
+                    self._tag_source.read(image_id)
+                except DataError as error:
+                    problem = str(error)
             if problem:
                 yield kind, problem
-
-    def _unread_tags(self, image_id: str) -> str | None:
-        """Why the annotation that a selection goes by cannot be read."""
-        assert self._tag_source is not None
-        try:
-            self._tag_source.read(image_id)
-        except DataError as error:
-            return str(error)
-        return None
 
     def _selected(self, image_id: str) -> bool:
         if self._params.select == "all" or self._tag_source is None:
@@ -158,24 +151,18 @@ class VocDataset(Dataset):
         names = {self._params.names.get(name, name) for name in self._tag_source.read(image_id).tags}
         return bool(names) and names <= set(self.classes[1:])
 
-    def _make_auxiliary(self, params: VocLayout | CocoLayout | None, strict: bool) -> Dataset | None:
-        if params is None:
-            return None
+    def _make_auxiliary(self, params: VocLayout | CocoLayout, *, strict: bool) -> Dataset:
         if isinstance(params, CocoLayout):
             coco = CocoDataset(params, strict=strict)
             refuse_auxiliary(self, coco)
             return coco
         voc = VocDataset(params, strict=strict)
-        self._refuse_scored(voc)
+        # Masks of an image, even of other classes, must not be learned from when the image is scored.
+        if voc._folders["image"].root == self._folders["image"].root:
+            scored = sorted(set(voc.ids("train")) & set(self._ids["val"]))
+            if scored:
+                raise DataError(f"data set {self.name!r}: auxiliary.train: image {scored[0]!r} is a validation image")
         return voc
-
-    def _refuse_scored(self, auxiliary: VocDataset) -> None:
-        """Masks of an image, even of other classes, must not be learned from when the image is scored."""
-        if auxiliary._folders["image"].root != self._folders["image"].root:
-            return
-        scored = sorted(set(auxiliary.ids("train")) & set(self._ids["val"]))
-        if scored:
-            raise DataError(f"data set {self.name!r}: auxiliary.train: image {scored[0]!r} is a validation image")
 
     def ids(self, split: str) -> tuple[str, ...]:
         """Image ids of ``train`` or ``val`` in list order."""
@@ -281,8 +268,8 @@ class VocDataset(Dataset):
         """Ascending foreground class indices."""
         if self._tag_source is None:
             return self._from_mask(image_id)[0]
-        found = self._tag_source.read(image_id)
-        classes = {self.class_of(name, found.where) for name in found.tags}
+        annotation = self._tag_source.read(image_id)
+        classes = {self.class_of(name, annotation.where) for name in annotation.tags}
         return tuple(sorted(cls for cls in classes if cls))
 
     def boxes(self, image_id: str) -> tuple[Box, ...]:
@@ -296,9 +283,9 @@ class VocDataset(Dataset):
 
     def _annotated_boxes(self, image_id: str) -> tuple[Box, ...]:
         assert self._box_source is not None
-        found = self._box_source.read(image_id)
-        named = ((self.class_of(box.name, found.where), box) for box in found.boxes)
-        return tuple(pixel_box(cls, box, self.size(image_id), found.where) for cls, box in named if cls)
+        annotation = self._box_source.read(image_id)
+        named = ((self.class_of(box.name, annotation.where), box) for box in annotation.boxes)
+        return tuple(pixel_box(cls, box, self.size(image_id), annotation.where) for cls, box in named if cls)
 
     def class_of(self, name: str, where: str) -> int | None:
         """Class index of an annotated name; ``None`` for names that are left out."""
@@ -322,51 +309,45 @@ class VocDataset(Dataset):
     def _from_mask(self, image_id: str) -> tuple[tuple[int, ...], tuple[Box, ...]]:
         """Tags and boxes of the mask, remembered."""
         if image_id not in self._derived:
-            self._derived[image_id] = self._derive(image_id)
+            mask = self.mask(image_id)
+            self._derived[image_id] = mask_tags(mask), mask_boxes(mask, self._params.min_box_pixels)
         return self._derived[image_id]
 
-    def _derive(self, image_id: str) -> tuple[tuple[int, ...], tuple[Box, ...]]:
-        mask = self.mask(image_id)
-        return mask_tags(mask), mask_boxes(mask, self._params.min_box_pixels)
-
     def digests(self, split: str) -> Mapping[str, str]:
-        """Content hashes by kind; tags and boxes are hashed as what they say, wherever they come from."""
+        """Content hashes by kind; tags and boxes are hashed as what they say, wherever they come from.
+
+        What a header alone shows to be wrong is refused here, long before an image is read.
+        """
         ids = self.ids(split)
         mask_ids = {name: sorted(ids) for name, ids in self._params.class_ids().items()}
         meaning = json.dumps([mask_ids, sorted(self._params.ignore_ids), self._params.other])
         texts = {"ids": list(ids), "masks": [meaning], "images": [], "tags": [], "boxes": []}
         texts |= {kind.value: [] for kind in self._marks}
         for image_id in ids:
-            for kind in self._folders:
-                texts[_PLURAL[kind]] += [image_id, self._file_digest(kind, image_id)]
+            image, mask = (folder.path(image_id) for folder in self._folders.values())
+            digest, header = digests.described(image, "photograph header", partial(read_header, image))
+            self._headers[image_id] = Header(*header)
+            texts["images"] += [image_id, digest]
+            digest, size = digests.described(mask, "mask size", partial(read_plane_size, mask))
+            self.check_size(image_id, mask, size)
+            texts["masks"] += [image_id, digest]
             for kind, marks in self._marks.items():
                 texts[kind] += [image_id, marks.digest(image_id)]
             self._refuse_turned(image_id)
-            tags, boxes = self._said(image_id, meaning)
+            tags, boxes = self._tags_and_boxes(image_id, meaning)
             texts["tags"] += [image_id, tags]
             texts["boxes"] += [image_id, boxes]
         digests.save_cache()
         return {kind: digests.combine(parts) for kind, parts in texts.items()}
 
-    def _file_digest(self, kind: str, image_id: str) -> str:
-        """Digest of an image or mask; what a header alone shows to be wrong is refused here."""
-        path = self._folders[kind].path(image_id)
-        if kind == "image":
-            digest, header = digests.described(path, "photograph header", lambda: read_header(path))
-            self._headers[image_id] = Header(*header)
-        else:
-            digest, size = digests.described(path, "mask size", lambda: read_plane_size(path))
-            self.check_size(image_id, path, size)
-        return digest
-
-    def _said(self, image_id: str, meaning: str) -> tuple[str, str]:
+    def _tags_and_boxes(self, image_id: str, meaning: str) -> tuple[str, str]:
         """Tags and boxes of one image as canonical text; what comes from the mask goes through the digest cache."""
         shown: list[int] = []
         components: list[list[int]] = []
         if self._tag_source is None or self._box_source is None or self._lacking:
             path = self._folders["mask"].path(image_id)
             kind = f"derived {meaning} {self._params.min_box_pixels}"
-            text = digests.cached(path, kind, lambda: json.dumps(self._derive(image_id)))
+            text = digests.cached(path, kind, lambda: json.dumps(self._from_mask(image_id)))
             shown, components = json.loads(text)
         tags = shown if self._tag_source is None else self.tags(image_id)
         if self._box_source is None:
@@ -376,6 +357,6 @@ class VocDataset(Dataset):
 
 
 _PLURAL = {"image": "images", "mask": "masks"}
-"""Digest and field of the files of a folder."""
+"""The field that names a folder."""
 _BINARY_SHARE = 0.01
 """Share of 255 above which masks of 0 and 255 are binary, not background with an ignored outline."""

@@ -185,7 +185,7 @@ def told(town: CityscapesFolder, **params: Any) -> str:
 
 def test_instance_images_of_8_bits_are_one_sentence(town: CityscapesFolder) -> None:
     town.plane("train", A, "instanceIds", street()[0])
-    assert "_instanceIds.png: holds 8 bits a pixel; instanceIds are id * 1000 + number" in told(town)
+    assert "_instanceIds.png: holds 8 bits per pixel; instanceIds are id * 1000 + number" in told(town)
 
 
 def test_label_images_of_16_bits_are_read_where_they_hold_labels(town: CityscapesFolder) -> None:

@@ -88,7 +88,7 @@ def test_the_cache_gives_the_same_answers_without_reading(
     assert VocDataset(voc.params()).digests("train") == plain
     digests.set_cache(tmp_path / "cache" / "digests.json")
     monkeypatch.setattr(Path, "read_bytes", None)
-    monkeypatch.setattr(VocDataset, "_derive", None)
+    monkeypatch.setattr(VocDataset, "_from_mask", None)
     assert VocDataset(voc.params()).digests("train") == plain
 
 

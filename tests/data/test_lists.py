@@ -45,8 +45,8 @@ def test_accents_are_found_however_they_are_written(voc: Any, listed: str, store
 
 
 MISREAD = {
-    "names of files": ("{}.jpg", "'a.jpg' is the name of a file, but a list has one id a line, here 'a'"),
-    "paths": ("JPEGImages/{}.jpg", "'JPEGImages/a.jpg' is a path, but a list has one id a line, here 'a'"),
+    "names of files": ("{}.jpg", "'a.jpg' is the name of a file, but a list has one id per line, here 'a'"),
+    "paths": ("JPEGImages/{}.jpg", "'JPEGImages/a.jpg' is a path, but a list has one id per line, here 'a'"),
     "paths without suffix": ("x/{}", "'x/a' is a path"),
     "paths of Windows": ("JPEGImages\\{}.JPG", "is a path"),
     "image and mask": ("JPEGImages/{0}.jpg SegmentationClass/{0}.png", "is a row of 2 columns"),
@@ -64,7 +64,7 @@ def test_a_list_of_another_kind_is_one_sentence_once(voc: Any, kind: str) -> Non
     assert defect.message.startswith(f"{voc.root}/train.txt: ")
     assert part in defect.message
     assert "here 'a' (3 lines are like this)" in defect.message
-    with pytest.raises(DataError, match="a list has one id a line"):
+    with pytest.raises(DataError, match="a list has one id per line"):
         VocDataset(voc.params())
 
 
@@ -73,7 +73,7 @@ def test_a_list_of_another_kind_is_one_sentence_once(voc: Any, kind: str) -> Non
     [
         ("", "the list is empty"),
         (" \r\n\n", "the list is empty"),
-        ('{"images": []}', "is JSON, but a list has one id a line; a COCO file is read by `name: coco`"),
+        ('{"images": []}', "is JSON, but a list has one id per line; a COCO file is read by `name: coco`"),
         ("a\n../b", "line 2: an id must stay inside the image folder"),
         ("/etc/passwd", "line 1: an id must stay inside the image folder"),
         ("a\x00b", "line 1: an id holds no control characters, got 'a"),

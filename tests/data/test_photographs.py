@@ -91,7 +91,7 @@ def test_more_than_8_bits_a_channel_are_refused_not_clipped(tmp_path: Path, kind
     name, make = DEEP[kind]
     make(tmp_path / name)
     message = refusal(read, tmp_path / name)
-    assert "a photograph has 8 bits a channel" in message
+    assert "a photograph has 8 bits per channel" in message
     assert "save it as 8-bit grey or RGB" in message
 
 
