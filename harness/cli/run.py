@@ -159,6 +159,8 @@ def plan(
     if expected.gpu:
         left_out = f"; not counted: {', '.join(expected.gpu.uncounted)}" if expected.gpu.uncounted else ""
         typer.echo(f"GPU: about {expected.gpu.hours:.1f} hours at {tflops:g} TFLOP/s (estimate{left_out})")
+    if expected.features_mib:
+        typer.echo(f"features of the frozen backbone: {expected.features_mib:.1f} MiB will be stored")
     typer.echo(f"disk: {expected.disk_mib:.1f} MiB in {runs}, {expected.free_mib / 1024:.1f} GiB free")
     typer.echo(f"fingerprint: {prepared.fingerprint}")
 

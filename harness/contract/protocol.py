@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-SECTIONS = ("backbone", "classifier", "cam", "segmenter", "test", "scoring")
+SECTIONS = ("backbone", "freeze", "classifier", "cam", "segmenter", "test", "scoring")
 
 
 T = TypeVar("T")
@@ -81,6 +81,26 @@ class AugmentSettings(Section):
     )
     flip: bool = Field(True, description="mirror half of the images, left to right")
     colour: float = Field(0.3, ge=0, le=1, description="strength of brightness, contrast and saturation jitter")
+
+
+class FreezeSettings(Section):
+    """The backbone keeps its pretrained weights, and its features of a fixed set of augmented views are stored.
+
+    All trainings of the protocol see these views and no others; a method that trains a backbone of its own is free.
+    """
+
+    views: int = Field(8, ge=1, le=1000, description="augmented views of each training image")
+    levels: Annotated[Listed[tuple[int, ...]], Field(min_length=1)] | None = Field(
+        None, description="stored levels of the backbone, 0 the shallowest, -1 the deepest; null = all but level 0"
+    )
+    augment: AugmentSettings = Field(description="of the views; those of classifier and segmenter must be equal to it")
+    output_stride: int = Field(16, ge=1, description="of the backbone; those of classifier and segmenter must be equal")
+
+    def stored(self, count: int) -> tuple[int, ...]:
+        """The stored ones of ``count`` levels, shallow to deep, counted from 0."""
+        if self.levels is None:
+            return tuple(range(min(1, count - 1), count))
+        return tuple(sorted({range(count)[level] for level in self.levels}))
 
 
 class ClassifierSettings(Section):
@@ -186,8 +206,26 @@ class ScoringSettings(Section):
 class Protocol(Section):
     """Everything that is alike for all methods, except backbone and seed, which are axes of the benchmark."""
 
+    freeze: FreezeSettings | None = Field(
+        None,
+        exclude_if=lambda value: value is None,  # fingerprints of benchmarks that train the backbone stay as they were
+        description="keep the backbone's weights fixed and store its features once for all rows; null = it is trained",
+    )
     classifier: ClassifierSettings = Field(description="the image classifier; needed even where no row reads it")
     cam: CamSettings = Field(CamSettings(), description="how its activation maps are computed")
     segmenter: SegmenterSettings = Field(description="the network that every row trains")
     test: TestSettings = Field(TestSettings(), description="how it predicts the validation images")
     scoring: ScoringSettings = Field(ScoringSettings(), description="which pixels and classes count")
+
+    @model_validator(mode="after")
+    def _one_set_of_views(self) -> Protocol:
+        if self.freeze is None:
+            return self
+        for section in ("classifier", "segmenter"):
+            for field in ("augment", "output_stride"):
+                if getattr(getattr(self, section), field) != getattr(self.freeze, field):
+                    raise ValueError(
+                        f"{section}.{field} must equal freeze.{field}, as all trainings see the same stored views; "
+                        "write it once as a YAML anchor"
+                    )
+        return self

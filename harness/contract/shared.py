@@ -5,6 +5,16 @@ from __future__ import annotations
 from harness.contract.records import SharedStage
 from harness.contract.supervision import TAGS
 
+FEATURES = SharedStage(
+    name="features",
+    run="harness.modelling.feature_stage:compute_features",
+    reads=("backbone", "freeze"),
+)
+"""The frozen backbone's features of the protocol's fixed views, alike for all seeds.
+
+Where the protocol has a section ``freeze`` the plan adds it, and the section, to every stage that reads ``backbone``.
+"""
+
 CLASSIFIER = SharedStage(
     name="classifier",
     run="harness.modelling.classification:train_classifier",

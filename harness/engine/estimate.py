@@ -1,8 +1,9 @@
 """GPU hours of a plan's network stages from counted operations: an estimate, for before anything was timed.
 
-The model: a training image costs three forward passes (the backward pass counts two), a predicted view one; a pass
-costs what ``torch.utils.flop_counter`` counts of it, at a throughput that the user states. Auxiliary heads, decoding,
-dense CRFs and whatever plugins compute themselves are left out.
+The model: a training image costs three forward passes (the backward pass counts two), a predicted view one. A frozen
+backbone passes each stored view once and no training image. A pass costs what ``torch.utils.flop_counter`` counts of
+it, at a throughput that the user states. Auxiliary heads, decoding, dense CRFs and whatever plugins compute themselves
+are left out.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.contract.shared import CAMS, CLASSIFIER
+from harness.contract.shared import CAMS, CLASSIFIER, FEATURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ LONG_SIDE, ASPECT = 500, 0.75
 """Images are taken as 4:3, and as 500 pixels long where the protocol names no size."""
 ACCELERATOR_SCALE = 2e10
 """Training pixels below which no estimate is made: such plans run on any machine, and counting takes seconds."""
-_ARRAYS = {"cams", "labels", "previous_labels"}
+_ARRAYS = {"cams", "features", "labels", "previous_labels"}
 """Upstream artifacts that hold no network."""
 
 
@@ -88,8 +89,12 @@ class _Costs:
         """Operations of a stage: 0 where there is no network, ``None`` where a plugin runs its own."""
         section = self._trains(spec)
         if section is not None:
-            return PASSES * self.training_pixels(spec) * self._pixel(section, spec)
+            frozen = self._pixel("freeze", spec) if "freeze" in spec.settings else 0.0
+            return PASSES * self.training_pixels(spec) * (self._pixel(section, spec) - frozen)
         images = self._plan.dataset.images
+        if spec.run == FEATURES.run:
+            freeze: Any = spec.settings["freeze"]
+            return images["train"] * freeze.views * freeze.augment.crop**2 * self._pixel("freeze", spec)
         if spec.run == CAMS.run:
             cam: Any = spec.settings["cam"]
             return images["train"] * self._pixel("classifier", spec) * view_pixels(cam)

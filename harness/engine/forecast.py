@@ -7,9 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from harness.contract.shared import FEATURES
 from harness.engine.estimate import GpuEstimate, estimate
+from harness.engine.plan.freeze import feature_bytes
 from harness.engine.plan.reasons import reasons, told
 from harness.engine.record_writer import Records
 
@@ -41,6 +43,7 @@ class Forecast:
     Attributes:
         unknown: Missing stages of which no equal one was ever timed.
         seconds: Expected time of all others, one after another.
+        features_mib: Room that the missing stages need for the features of frozen backbones.
         gpu: GPU hours of the missing network stages from counted operations; ``None`` below the scale of a GPU.
     """
 
@@ -52,6 +55,7 @@ class Forecast:
     seconds: float
     disk_mib: float
     free_mib: float
+    features_mib: float
     gpu: GpuEstimate | None
 
 
@@ -93,6 +97,7 @@ def forecast(plan: Plan, store: Store, manager: PluginManager, *, tflops: float)
         seconds=sum(line.seconds or 0.0 for line in known),
         disk_mib=_size(store.runs) / 2**20,
         free_mib=shutil.disk_usage(_existing(store.runs)).free / 2**20,
+        features_mib=_features(plan, wanted, manager) / 2**20,
         gpu=estimate(plan, wanted, manager, tflops),
     )
 
@@ -101,6 +106,16 @@ def _wanted(plan: Plan, store: Store, finished: list[bool]) -> set[str]:
     """Keys that a run would compute: what the records of unfinished cells tell of and the store lacks."""
     cells = [cell for cell, done in zip(plan.cells, finished, strict=True) if not done]
     return {key for key in {key for cell in cells for _, key in cell.stages} if store.find(key) is None}
+
+
+def _features(plan: Plan, wanted: set[str], manager: PluginManager) -> int:
+    """Bytes of the stored features that are missing."""
+    freeze, total = plan.benchmark.protocol.freeze, 0
+    for spec in plan.stages.values():
+        if freeze is not None and spec.key in wanted and spec.run == FEATURES.run:
+            record: Any = manager.records("backbone")[spec.settings["backbone"].name]  # type: ignore[attr-defined]
+            total += feature_bytes(freeze, record.channels, plan.dataset.images["train"])
+    return total
 
 
 def _size(folder: Path) -> int:

@@ -21,6 +21,7 @@ from harness.contract import InputRule
 from harness.contract.errors import ConfigError, StoreError
 from harness.modelling import preprocess
 from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone
+from harness.modelling.frozen import freeze
 from harness.modelling.mm import MODELS, BaseModel, build, fuse_conv_bn, place
 from harness.modelling.networks import CURVE, save_network, seeded
 from harness.modelling.probe import check_backbone
@@ -66,9 +67,10 @@ class CamClassifier(BaseModel):
         self.head = nn.Conv2d(sum(channels[i] for i in self.levels), num_classes, 1, bias=False)
         nn.init.normal_(self.head.weight, std=0.01)
 
-    def features(self, x: Tensor) -> list[Tensor]:
+    def features(self, x: Tensor) -> Sequence[Tensor]:
         """All levels of the backbone, shallow to deep, (B, c_l, h_l, w_l)."""
-        return list(self.backbone(x))
+        levels: Sequence[Tensor] = self.backbone(x)
+        return levels
 
     def forward_logits(self, x: Tensor) -> Tensor:
         """(B, 3, h, w) normalised float32 -> (B, C) class logits."""
@@ -105,14 +107,19 @@ class CamClassifier(BaseModel):
         return torch.cat(resized, dim=1)
 
 
-def build_classifier(ctx: Context, network: type[CamClassifier] = CamClassifier, **extra: Any) -> CamClassifier:
+def build_classifier(
+    ctx: Context, network: type[CamClassifier] = CamClassifier, *, train_backbone: bool = False, **extra: Any
+) -> CamClassifier:
     """A classifier on the protocol's backbone with its initial weights, ready for ``fit``.
 
-    Whatever ``network`` shares with the protocol's classifier starts from the same numbers.
+    Whatever ``network`` shares with the protocol's classifier starts from the same numbers. Where the protocol freezes
+    the backbone it keeps these weights.
 
     Args:
         ctx: The stage's context, with the sections ``classifier`` and ``backbone``.
         network: A subclass, for example with ``losses`` of its own.
+        train_backbone: The backbone learns even where the protocol freezes it; the record of the component that asks
+            for this says ``trains_backbone``.
         **extra: Further arguments of that class.
 
     Raises:
@@ -124,6 +131,8 @@ def build_classifier(ctx: Context, network: type[CamClassifier] = CamClassifier,
     model = seeded(lambda: network(**config, **extra), ctx.seed("init"))
     if backbone.weights is not None:
         load_weights(model.get_submodule("backbone"), backbone.weights, backbone.weights_sha256)
+    if "freeze" in ctx.settings and not train_backbone:
+        freeze(model.get_submodule("backbone"))
     return model
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from harness.modelling.backbones import backbone_config, find_backbone
 from harness.modelling.classifier import classifier_config
 from harness.modelling.probe import hollow
 from harness.modelling.segmenter import build_config
 
 if TYPE_CHECKING:
-    from harness.contract.protocol import BackboneSettings, ClassifierSettings, SegmenterSettings
+    from harness.contract.protocol import BackboneSettings, ClassifierSettings, FreezeSettings, SegmenterSettings
 
 
 def classifier_flops(settings: ClassifierSettings, backbone: BackboneSettings, num_classes: int, side: int) -> int:
@@ -25,6 +26,11 @@ def segmenter_flops(settings: SegmenterSettings, backbone: BackboneSettings, num
     model = dict(build_config(settings, backbone, num_classes).model)
     model.pop("auxiliary_head", None)
     return _count(model, side)
+
+
+def freeze_flops(settings: FreezeSettings, backbone: BackboneSettings, num_classes: int, side: int) -> int:
+    """Floating-point operations of the backbone alone."""
+    return _count(backbone_config(find_backbone(backbone.name), settings.output_stride), side)
 
 
 def _count(model: dict[str, Any], side: int) -> int:

@@ -14,8 +14,9 @@ import torch
 from torch.utils.data import Dataset
 
 from harness.contract.errors import DataError
-from harness.modelling.augment import PAD_COLOUR, Colour, augment, draw, shrink
+from harness.modelling.augment import PAD_COLOUR, Colour, Draw, augment, draw, shrink
 from harness.modelling.backbones import input_rule
+from harness.modelling.features import FeatureReader, Rows, fixed_draw, stored_features
 
 if TYPE_CHECKING:
     from harness.contract import Context, View
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 
 
 class Sample(NamedTuple):
-    """One augmented item: (h, w, 3) uint8, (1+T, h, w) uint8 or ``None``, (C,) float32 or ``None``."""
+    """One augmented item: (h, w, 3) uint8, (1+T, h, w) uint8 or ``None``, (C,) float32 or ``None``, stored features."""
 
     image_id: str
     image: Image
     maps: npt.NDArray[np.uint8] | None
     tags: npt.NDArray[np.float32] | None
+    levels: list[Rows] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class TrainingSet(Dataset[Sample]):
         padding: R, G, B uint8 of what lies outside an image, see ``InputRule.padding``.
         cache_bytes: Memory for decoded images, by default a quarter of what is free. What fits stays and nothing is
             evicted, because every image is used equally often.
+        features: Stored features; samples are then the views that these are of, drawn by ``seed``, and bring them.
     """
 
     metainfo: Mapping[str, Any] = {}
@@ -73,6 +76,7 @@ class TrainingSet(Dataset[Sample]):
         tags: npt.NDArray[np.float32] | None = None,
         padding: Colour = PAD_COLOUR,
         cache_bytes: int | None = None,
+        features: FeatureReader | None = None,
     ) -> None:
         self.ids = tuple(ids)
         self.settings = settings
@@ -82,6 +86,7 @@ class TrainingSet(Dataset[Sample]):
         self._tags = tags
         self._seed = seed
         self._padding = padding
+        self._features = features
         self._room = psutil.virtual_memory().available // 4 if cache_bytes is None else cache_bytes
         self._cache: dict[int, _Decoded] = {}
         self._lock = threading.Lock()
@@ -95,12 +100,19 @@ class TrainingSet(Dataset[Sample]):
     def sample(self, position: int, index: int) -> Sample:
         """Item ``index`` as it is seen at ``position`` of the stream."""
         item = self._decoded(index)
-        drawn = draw(self.settings, self._seed, position)
+        drawn, levels = self._drawn(position, self.ids[index])
         image, maps = augment(
             item.image, item.maps, self.settings, drawn, long_side=item.long_side, padding=self._padding
         )
         tags = None if self._tags is None else self._tags[index]
-        return Sample(self.ids[index], image, np.stack(maps) if maps else None, tags)
+        return Sample(self.ids[index], image, np.stack(maps) if maps else None, tags, levels)
+
+    def _drawn(self, position: int, image_id: str) -> tuple[Draw, list[Rows] | None]:
+        """What is random about a sample, and its stored features."""
+        if self._features is None:
+            return draw(self.settings, self._seed, position), None
+        row = self._features.row(image_id, self._seed, position)
+        return fixed_draw(self.settings, row), self._features.levels(row)
 
     def collate(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """Samples as one batch of CPU tensors, see ``Uint8Preprocessor``."""
@@ -113,6 +125,8 @@ class TrainingSet(Dataset[Sample]):
         else:
             batch["labels"] = torch.from_numpy(np.stack([s.maps for s in samples if s.maps is not None]))
             batch["extra"] = self._extra
+        if self._features is not None:
+            batch |= self._features.collated([s.levels for s in samples if s.levels is not None])
         return batch
 
     def _decoded(self, index: int) -> _Decoded:
@@ -154,15 +168,24 @@ class Views:
         return self.dataset.collate([view for views in samples for view in views])
 
 
-def tagged_images(view: View, ctx: Context, *, axis: str = "augment") -> TrainingSet:
+def tagged_images(view: View, ctx: Context, *, axis: str = "augment", train_backbone: bool = False) -> TrainingSet:
     """The training images with their tags under the classifier's augmentation; without tags all classes are absent.
+
+    Args:
+        view: The training images.
+        ctx: The stage's context, with the sections ``classifier`` and ``backbone``.
+        axis: Which of the run's seeds rules the augmentation.
+        train_backbone: As for ``build_classifier``: no stored features, and new views in every step.
 
     Raises:
         DataError: An image has a tag that is no foreground class.
     """
     settings, tags = ctx.settings["classifier"].augment, multi_hot(view, ctx.num_classes)
     padding = input_rule(ctx.settings["backbone"].name).padding
-    return TrainingSet(view.ids, view.image, settings=settings, seed=ctx.seed(axis), tags=tags, padding=padding)
+    features = None if train_backbone else stored_features(ctx)
+    return TrainingSet(
+        view.ids, view.image, settings=settings, seed=ctx.seed(axis), tags=tags, padding=padding, features=features
+    )
 
 
 def multi_hot(view: View, num_classes: int) -> npt.NDArray[np.float32]:

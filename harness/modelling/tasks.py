@@ -13,6 +13,8 @@ from harness.contract.errors import DataError, PluginError
 from harness.modelling import mm
 from harness.modelling.backbones import input_rule
 from harness.modelling.dataset import TrainingSet
+from harness.modelling.features import stored_features
+from harness.modelling.frozen import freeze
 from harness.modelling.networks import CONFIG, CURVE, WEIGHTS, copy_fitting, save_network
 from harness.modelling.segmenter import build_config, configure, initial_model
 from harness.modelling.training import fit
@@ -59,6 +61,9 @@ def train_segmenter(
     )
     if warm_start is not None:
         copy_fitting(model, torch.load(warm_start, map_location="cpu", weights_only=True))
+    features = stored_features(ctx) if hasattr(model, "backbone") else None
+    if features is not None:
+        freeze(model.get_submodule("backbone"))
     labelled = tuple(image_id for image_id in view.ids if (labels.label(image_id).mask != IGNORE).any())
     if not labelled:
         raise DataError("every pixel of every pseudo label is 255: there is nothing to train the segmenter on")
@@ -70,6 +75,7 @@ def train_segmenter(
         maps=_training_maps(segmenter, labels, view, ctx),
         extra=segmenter.extra_targets,
         padding=input_rule(backbone.name).padding,
+        features=features,
     )
     curve = fit(model, dataset, settings.optim, ctx, sampler=mm.plain(cfg.train_dataloader.sampler))
     modules = {type(part).__module__ for part in model.modules()}

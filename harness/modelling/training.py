@@ -28,6 +28,7 @@ from harness.common.seeds import derive_seed
 from harness.contract.errors import ConfigError
 from harness.modelling import mm
 from harness.modelling.distributed import join_group, synchronise_norms, wrapped
+from harness.modelling.frozen import supplying
 from harness.modelling.mm import BaseModel, MessageHub, get_rank
 from harness.modelling.probe import ONE_VALUE
 from harness.modelling.sampler import Batches, StreamLoader
@@ -214,7 +215,9 @@ class _Step:
         mixed = torch.autocast(self._device, getattr(torch, self._precision)) if self._precision else nullcontext()
         with mixed:
             if isinstance(self._model, BaseModel):
-                named = self._network(**self._model.data_preprocessor(batch, True), mode="loss")
+                data = self._model.data_preprocessor(batch, True)
+                with supplying(self._model, batch, data.get("inputs")):
+                    named = self._network(**data, mode="loss")
             else:
                 named = self._network(batch)
             losses = _summed(named)

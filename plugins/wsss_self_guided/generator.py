@@ -42,7 +42,8 @@ class SelfGuided(Generator):
             }
         )
         epoch = -(-len(view.ids) // optim.batch_size)
-        network = build_classifier(ctx, SelfGuidedNetwork, params=asdict(self._resolved(ctx)), epoch=epoch)
+        own = {"params": asdict(self._resolved(ctx)), "epoch": epoch}
+        network = build_classifier(ctx, SelfGuidedNetwork, train_backbone=True, **own)
         assert isinstance(network, SelfGuidedNetwork)
         network.begin(load_classifier(ctx.input("classifier"), fold=False).state_dict())
         curve = fit(network, TaggedImages.of(view, ctx, axis="alternation"), optim, ctx, axis="alternation")

@@ -174,14 +174,14 @@ class SelfGuidedNetwork(CamClassifier):
         scores = method.resize(method.in_slots(scores, slots), size)
         return method.localization_maps(scores, slots[:, 1:] > 0, self.params.alpha, inside)
 
-    def _affinity(self, levels: list[Tensor], valid: Tensor) -> Affinity:
+    def _affinity(self, levels: Sequence[Tensor], valid: Tensor) -> Affinity:
         """Between cells of the crop that lie on the image."""
         chosen = [levels[i] for i in self.params.levels]
         size = max((level.shape[2:] for level in chosen), key=lambda shape: shape.numel())
         inside = method.resize(valid[:, None].float(), size)[:, 0] > 0.5
         return feature_affinity(chosen, radius=self.params.radius, tau=self.params.tau, valid=inside)
 
-    def _top(self, levels: list[Tensor]) -> Tensor:
+    def _top(self, levels: Sequence[Tensor]) -> Tensor:
         """What the heads see, as in the classifier."""
         chosen = [levels[i] for i in self.levels]
         size = max((level.shape[2:] for level in chosen), key=lambda shape: shape.numel())

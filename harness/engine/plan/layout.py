@@ -20,10 +20,12 @@ from harness.contract.protocol import SECTIONS, BackboneSettings, Protocol
 from harness.contract.records import SharedStage
 from harness.contract.run_record import DatasetInfo
 from harness.contract.scores import ScoreName
+from harness.contract.shared import FEATURES
 from harness.contract.supervision import MASKS, Need
 from harness.data.checking import refuse_blank
 from harness.engine.code.provided import name_for_key
 from harness.engine.code.roots import WORK, StageCode
+from harness.engine.plan.freeze import check_freeze
 from harness.engine.plan.keys import (
     data_for_key,
     dataset_info,
@@ -147,6 +149,7 @@ def build_plan(
         PluginError: A plugin fails to say what it needs.
     """
     rows, backbones = resolve_rows(benchmark, manager), resolve_backbones(benchmark, manager)
+    check_freeze(benchmark, [manager.records("backbone")[item.name] for item in backbones], backbones)
     dataset = dataset or build_data(benchmark, manager)
     info = dataset_info(dataset)
     refuse_blank(dataset)
@@ -250,7 +253,7 @@ class _Layout:
             reads=stage.reads,
             more=stage.code,
             packages=packages,
-            trains=True,
+            trains=stage is not FEATURES,
         )
 
     def _score(self, score: ScoreName, scored: str) -> str:
@@ -288,6 +291,8 @@ class _Layout:
         split: str = "train",
     ) -> str:
         settings = self._settings(reads, name)
+        if "freeze" in settings and run != FEATURES.run:
+            inputs = {FEATURES.name: self._shared(FEATURES, ()), **inputs}
         params = params or {}
         seeded = trains or any(self.stages[key].seed is not None for key in inputs.values())
         seed = self.seed if seeded else None
@@ -333,11 +338,11 @@ class _Layout:
         return key
 
     def _settings(self, reads: Iterable[str], name: str) -> dict[str, BaseModel]:
-        unknown = sorted(set(reads) - set(SECTIONS))
+        wanted = set(reads)
+        unknown = sorted(wanted - set(SECTIONS))
         if unknown:
             raise PluginError(f"{name}: reads={unknown[0]!r} is no protocol section (sections: {', '.join(SECTIONS)})")
-        return {
-            section: self.backbone if section == "backbone" else getattr(self.protocol, section)
-            for section in SECTIONS
-            if section in set(reads)
-        }
+        if "backbone" in wanted:
+            wanted.add("freeze")
+        sections = {section: getattr(self.protocol, section, self.backbone) for section in SECTIONS}
+        return {name: section for name, section in sections.items() if name in wanted and section is not None}

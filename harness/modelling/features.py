@@ -1,0 +1,138 @@
+"""Stored features of a fixed set of augmented views of the training images: who draws a view, writes and reads it.
+
+    row = index * views + view        of image ``index`` of the training list
+
+* Each level of the backbone is one file, a plain ``.npy`` array (rows, h, w, c) float16, channels last as networks
+  compute.
+* Files are read and written row by row and never as a whole: memory grows with a batch, not with the data set.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from harness.contract.errors import StoreError
+from harness.contract.shared import FEATURES
+from harness.modelling.augment import Draw, draw
+
+if TYPE_CHECKING:
+    from harness.contract import Context
+    from harness.contract.protocol import AugmentSettings
+
+ABOUT = "features.json"
+SEED = 0
+"""Of the views: they are alike for every run."""
+
+_LEVEL = "level/"
+_WEIGHTS, _COUNT = "levels_of", "levels_in_all"
+"""Names in a batch: a level with its number behind, the digest of the backbone's weights, its number of levels."""
+
+Rows = npt.NDArray[np.float16]
+"""(h, w, c) float16: a level of one view."""
+
+
+def level_file(level: int) -> str:
+    """Name of the file of a level."""
+    return f"level{level}.npy"
+
+
+def fixed_draw(settings: AugmentSettings, row: int) -> Draw:
+    """What is random about the view of a row."""
+    return draw(settings, SEED, row)
+
+
+def read_header(path: Path) -> tuple[tuple[int, ...], int]:
+    """Shape of a ``.npy`` file and where its numbers begin."""
+    with path.open("rb") as file:
+        np.lib.format.read_magic(file)
+        shape, _, _ = np.lib.format.read_array_header_1_0(file)
+        return tuple(shape), file.tell()
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Stored levels as they travel in a batch.
+
+    Attributes:
+        values: Level to (B, c, h, w) float16.
+        weights: Digest of the weights of the network that computed them.
+        count: Levels of that network.
+    """
+
+    values: Mapping[int, Tensor]
+    weights: str
+    count: int
+
+    @classmethod
+    def of(cls, batch: Mapping[str, Any]) -> Levels | None:
+        """Those in ``batch``, if it has any."""
+        if _WEIGHTS not in batch:
+            return None
+        values = {int(name.removeprefix(_LEVEL)): value for name, value in batch.items() if name.startswith(_LEVEL)}
+        return cls(values, batch[_WEIGHTS], batch[_COUNT])
+
+
+class FeatureReader:
+    """The stored features in ``folder``.
+
+    Attributes:
+        views: Views of each image.
+
+    Raises:
+        StoreError: The folder holds none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+            files = {int(level): folder / level_file(level) for level in about["levels"]}
+            self._files = {level: (path, *read_header(path)) for level, path in files.items()}
+            self.views = int(about["views"])
+            self._weights, self._count = str(about["weights"]), int(about["count"])
+            self._index = {image_id: index for index, image_id in enumerate(about["ids"])}
+        except (OSError, ValueError, KeyError) as error:
+            raise StoreError(f"{folder}: no readable features ({type(error).__name__}: {error})") from None
+
+    def row(self, image_id: str, seed: int, position: int) -> int:
+        """Row of the view of an image that is seen at ``position`` of a stream of samples."""
+        view = np.random.default_rng((seed, position)).integers(self.views)
+        return self._index[image_id] * self.views + int(view)
+
+    def levels(self, row: int) -> list[Rows]:
+        """The stored levels of a row, shallow to deep.
+
+        Raises:
+            StoreError: A file has been cut short.
+        """
+        return [_read(path, shape, offset, row) for path, shape, offset in self._files.values()]
+
+    def collated(self, samples: Sequence[Sequence[Rows]]) -> dict[str, Any]:
+        """Levels of several rows as entries of a batch: ``Levels.of`` reads them."""
+        stacked = zip(self._files, zip(*samples, strict=True), strict=True)
+        levels = {
+            f"{_LEVEL}{level}": torch.from_numpy(np.stack(rows)).permute(0, 3, 1, 2)  # channels last in memory
+            for level, rows in stacked
+        }
+        return {**levels, _WEIGHTS: self._weights, _COUNT: self._count}
+
+
+def stored_features(ctx: Context) -> FeatureReader | None:
+    """The features that a training is supplied with, where the protocol freezes the backbone."""
+    return FeatureReader(ctx.input(FEATURES.name)) if "freeze" in ctx.settings else None
+
+
+def _read(path: Path, shape: tuple[int, ...], offset: int, row: int) -> Rows:
+    size = int(np.prod(shape[1:]))
+    values = np.fromfile(path, np.float16, count=size, offset=offset + 2 * size * row)
+    if values.size != size:
+        raise StoreError(f"{path}: ends before row {row}")
+    return values.reshape(shape[1:])
