@@ -1,0 +1,59 @@
+"""A row on a frozen backbone, run with the engine's own code on the conformance kit's images."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from harness.contract.shared import FEATURES
+from harness.engine.forecast import forecast
+from harness.registry import PluginSpec, manager_from_spec
+from harness.testing.bench import Bench, with_scenes
+from tests.engine.plan.test_freeze import config
+from tests.modelling.pretrained import write_weights
+
+
+class FrozenBench(Bench):
+    """The same row on a frozen backbone, with two seeds."""
+
+    def _config(self):
+        return {**config(), "methods": [self.row]}
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("frozen")
+    write_weights(folder / "tiny.pth")
+    return FrozenBench(with_scenes(manager_from_spec(PluginSpec(env=""))), "box_fill", folder)
+
+
+def test_two_seeds_learn_from_one_set_of_features_that_is_as_large_as_the_plan_says(bench):
+    told = forecast(bench.plan, bench.store, bench.manager, tflops=40).features_mib * 2**20
+    assert told > 0
+    bench.run()
+    (shared,) = (spec for spec in bench.plan.stages.values() if spec.run == FEATURES.run)
+    artifact = bench.store.open(shared.key)
+    assert artifact.size == pytest.approx(told, rel=0.02)
+    assert {kind: len(ids) for kind, ids in artifact.meter.items()} == {"images": 8}
+    assert set(artifact.files) == {"features.json", "level1.npy", "level2.npy", "level3.npy"}
+    level = np.load(bench.store.folder(shared.key) / "level2.npy", mmap_mode="r")
+    assert (level.shape, level.dtype) == ((8 * 4, 4, 4, 64), np.float16)
+    assert forecast(bench.plan, bench.store, bench.manager, tflops=40).features_mib == 0
+    weights = [bench.digests(spec)["segmenter.pth"] for spec in bench.stages if spec.kind == "segmenter"]
+    assert len(set(weights)) == 2, "the seeds differ in the order of images and views"
+    for spec in bench.stages:
+        kinds = set(bench.store.open(spec.key).meter)
+        assert kinds <= {"images"} | {need.kind.value for need in spec.needs}
+
+
+def test_after_an_edit_of_the_heads_rate_the_features_are_still_there(bench):
+    path = bench.folder / "conformance.yaml"
+    content = json.loads(path.read_text())
+    for section in ("classifier", "segmenter"):
+        content["protocol"][section]["optim"]["lr"] = 0.5
+    other = FrozenBench(bench.manager, "box_fill", bench.folder)
+    other._config = lambda: content
+    for spec in other.plan.stages.values():
+        assert (bench.store.find(spec.key) is not None) == (spec.run == FEATURES.run)
