@@ -206,16 +206,16 @@ class ScoringSettings(Section):
 class Protocol(Section):
     """Everything that is alike for all methods, except backbone and seed, which are axes of the benchmark."""
 
-    freeze: FreezeSettings | None = Field(
-        None,
-        exclude_if=lambda value: value is None,  # fingerprints of benchmarks that train the backbone stay as they were
-        description="keep the backbone's weights fixed and store its features once for all rows; null = it is trained",
-    )
     classifier: ClassifierSettings = Field(description="the image classifier; needed even where no row reads it")
     cam: CamSettings = Field(CamSettings(), description="how its activation maps are computed")
     segmenter: SegmenterSettings = Field(description="the network that every row trains")
     test: TestSettings = Field(TestSettings(), description="how it predicts the validation images")
     scoring: ScoringSettings = Field(ScoringSettings(), description="which pixels and classes count")
+    freeze: FreezeSettings | None = Field(
+        None,
+        exclude_if=lambda value: value is None,  # fingerprints of benchmarks that train the backbone stay as they were
+        description="keep the backbone's weights fixed and store its features once for all rows; null = it is trained",
+    )
 
     @model_validator(mode="after")
     def _one_set_of_views(self) -> Protocol:

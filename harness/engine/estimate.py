@@ -94,7 +94,7 @@ class _Costs:
         images = self._plan.dataset.images
         if spec.run == FEATURES.run:
             freeze: Any = spec.settings["freeze"]
-            return images["train"] * freeze.views * freeze.augment.crop**2 * self._pixel("freeze", spec)
+            return float(images["train"] * freeze.views * freeze.augment.crop**2 * self._pixel("freeze", spec))
         if spec.run == CAMS.run:
             cam: Any = spec.settings["cam"]
             return images["train"] * self._pixel("classifier", spec) * view_pixels(cam)
