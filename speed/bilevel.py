@@ -1,11 +1,12 @@
-"""Bi-level box: generation in rounds 2 and 3, and training of the generator, each against its usual form in one run.
+"""Compares two parts of bi-level box with their usual forms: generating labels, and training the mask generator.
 
-    generation   batched (image, class) pairs, present channels only; against one pair at a time with all 21 channels of
-                 the segmenter up-sampled (pair), and the same with one segmenter pass an image (image)
-    training     probabilities cached once a round, against a segmenter pass in every step
+*Generation* (rounds 2 and 3) batches (image, class) pairs and looks at present channels only. Its usual forms go one
+pair at a time and up-sample all 21 channels of the segmenter. They run the segmenter once per pair (*pair*) or once per
+image (*image*). *Training* caches the segmenter's probabilities once per round; its usual form runs the segmenter in
+every step.
 
-Run ``python -m speed.bilevel``. Ratios are of processor time, which other programs on the machine disturb
-least; wall time stands beside it. Exits with 1 when labels agree on less than 99.9 % of the pixels or, with
+Run ``python -m speed.bilevel``. Ratios are of processor time, which other programs on the machine disturb least; wall
+time stands beside it. The script ends with 1 when labels agree on less than 99.9 % of the pixels or, with
 ``--require``, when generation is not 2 times or training not 1.5 times as fast.
 """
 
@@ -16,12 +17,15 @@ import copy
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.contract import Box
@@ -36,31 +40,34 @@ from wsss_bilevel_box.method import box_mask, classes_in_order, compose
 from wsss_bilevel_box.network import MaskGenerator, assemble
 from wsss_bilevel_box.pairs import PairStream, Scene, on_canvas
 
+R = TypeVar("R")
+Item = tuple[str, npt.NDArray[np.uint8], tuple[Box, ...]]
+"""Id, (H, W, 3) uint8, boxes."""
 CLASSES = 21
 
 
 class Segmenter(nn.Module):
     """A network with the interface of a trained segmenter."""
 
-    def __init__(self, network):
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
         self.data_preprocessor = Uint8Preprocessor()
 
-    def forward(self, x, mode="tensor"):
+    def forward(self, x: Tensor, mode: str = "tensor") -> Any:
         return self.network(x)
 
 
-def segmenter_of(backbone, output_stride, head):
-    """A network in evaluation mode with weights drawn at random."""
+def segmenter_of(backbone: str, output_stride: int, head: dict[str, Any]) -> Segmenter:
+    """A network in evaluation mode with random weights."""
     config = {"type": "EncoderDecoder", "backbone": backbone_config(find_backbone(backbone), output_stride)}
-    model = mm.build({**config, "decode_head": head, "train_cfg": {}, "test_cfg": {"mode": "whole"}})
+    model: Any = mm.build({**config, "decode_head": head, "train_cfg": {}, "test_cfg": {"mode": "whole"}})
     nn.init.normal_(model.decode_head.conv_seg.weight, std=0.3)
     mm.place(model, "cpu")
     return Segmenter(model).eval()
 
 
-def light(classes):
+def light(classes: int) -> Segmenter:
     """The segmenter of the photograph benchmarks: MobileNetV2 x0.35 and an all-MLP head at stride 8."""
     channels = list(find_backbone("mobilenet_v2_x0.35").channels[1:])
     sizes = {"in_channels": channels, "in_index": [1, 2, 3], "channels": 64, "num_classes": classes}
@@ -68,15 +75,15 @@ def light(classes):
     return segmenter_of("mobilenet_v2_x0.35", 16, head)
 
 
-def large_fov(classes):
+def large_fov(classes: int) -> Segmenter:
     """The segmenter of the paper, VGG16-LargeFOV."""
     head = {"type": "harness.modelling.heads.LinearHead", "in_channels": 1024, "in_index": -1, "num_classes": classes}
     return segmenter_of("vgg16_largefov", 8, head)
 
 
-def scenes(count, side, classes):
-    """Noisy grounds with ellipses in the colour of their class: 1.6 classes an image, as in PASCAL VOC."""
-    found = []
+def scenes(count: int, side: int, classes: int) -> list[Scene]:
+    """Noisy grounds with ellipses in the colours of their classes: 1.6 classes per image, as in PASCAL VOC."""
+    drawn = []
     colours = np.random.default_rng(7).uniform(0, 255, (classes, 3))
     for n in range(count):
         rng = np.random.default_rng(n)
@@ -93,12 +100,14 @@ def scenes(count, side, classes):
             mask[y : y + h, x : x + w][inside] = cls
             image[y : y + h, x : x + w][inside] = rng.normal(colours[cls], 25, (int(inside.sum()), 3))
             boxes.append(Box(cls, x, y, x + w, y + h))
-        found.append(Scene(str(n), image.clip(0, 255).astype(np.uint8), mask, tuple(boxes)))
-    return found
+        drawn.append(Scene(str(n), image.clip(0, 255).astype(np.uint8), mask, tuple(boxes)))
+    return drawn
 
 
 @torch.inference_mode()
-def usual(generator, segmenter, items, canvas, *, each_pair):
+def usual(
+    generator: nn.Module, segmenter: Segmenter, items: Iterable[Item], canvas: int, *, each_pair: bool
+) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
     """One pair at a time; all channels up-sampled to the canvas, then softmax; both logits up-sampled, then argmax."""
     size = (canvas, canvas)
     for name, image, boxes in items:
@@ -109,14 +118,14 @@ def usual(generator, segmenter, items, canvas, *, each_pair):
                 logits = segmenter(segmenter.data_preprocessor.normalise(placed))
                 seen = functional.interpolate(logits, size, mode="bilinear", align_corners=False).softmax(1)
             mask = torch.from_numpy(box_mask(boxes, cls, size))[None]
-            found = generator(assemble(placed, mask, seen[:, cls], unit=True))
-            full = functional.interpolate(found, size, mode="bilinear", align_corners=False)
+            logits = generator(assemble(placed, mask, seen[:, cls], unit=True))
+            full = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
             planes.append((full.argmax(1)[0].float() - 0.5).numpy()[: image.shape[0], : image.shape[1]])
         yield name, compose(np.array(planes), boxes, image.shape[:2], overlap="smallest_box")
 
 
-def timed(function, repeats):
-    """Result, and the smallest (processor, wall) seconds."""
+def timed(function: Callable[[], R], repeats: int) -> tuple[R, npt.NDArray[np.float64]]:
+    """The result, and the smallest processor and wall seconds."""
     spent = []
     for _ in range(repeats):
         wall, cpu = time.perf_counter(), time.process_time()
@@ -125,8 +134,8 @@ def timed(function, repeats):
     return result, np.min(spent, axis=0)
 
 
-def generation(options):
-    """Lines of the table; whether speed and agreement are as promised."""
+def generation(options: argparse.Namespace) -> bool:
+    """Print two lines of the table; whether speed and agreement are as promised."""
     segmenter = light(CLASSES)
     drawn = scenes(options.images, options.canvas, CLASSES)
     torch.manual_seed(0)
@@ -139,32 +148,32 @@ def generation(options):
     fused = mm.fuse_conv_bn(copy.deepcopy(generator))
     folded = mm.fuse_conv_bn(copy.deepcopy(segmenter))
 
-    def ours():
+    def ours() -> dict[str, npt.NDArray[np.uint8]]:
         return dict(pseudo_labels(fused, items, rules=rules, device="cpu", segmenter=folded))
 
     ours()
-    found, quick = timed(ours, options.repeats)
+    labels, quick = timed(ours, options.repeats)
     fine = True
     for name, each_pair in (("pair", True), ("image", False)):
 
-        def theirs(each_pair=each_pair):
+        def theirs(each_pair: bool = each_pair) -> dict[str, npt.NDArray[np.uint8]]:
             return dict(usual(generator, segmenter, items, options.canvas, each_pair=each_pair))
 
         other, slow = timed(theirs, options.repeats)
-        same = np.mean(np.concatenate([(found[k] == other[k]).ravel() for k in found]))
-        kept = np.mean(np.concatenate([(found[k] > 0).ravel() for k in found]))
+        same = float(np.mean(np.concatenate([(labels[k] == other[k]).ravel() for k in labels])))
+        kept = np.mean(np.concatenate([(labels[k] > 0).ravel() for k in labels]))
         print(
             f"generation {name:6} ours {quick[0]:7.2f} s CPU {quick[1]:7.2f} s wall, usual {slow[0]:7.2f} /"
             f" {slow[1]:7.2f}  faster {slow[0] / quick[0]:5.2f}x  equal pixels {100 * same:7.3f} %"
             f"  foreground {100 * kept:5.1f} %",
             flush=True,
         )
-        fine &= same >= 0.999 and (not options.require or name == "image" or slow[0] >= 2 * quick[0])
+        fine &= same >= 0.999 and (not options.require or name == "image" or bool(slow[0] >= 2 * quick[0]))
     return fine
 
 
-def teach(segmenter, drawn, count):
-    """Some steps of training, so that probabilities say something."""
+def teach(segmenter: Segmenter, drawn: Sequence[Scene], count: int) -> None:
+    """Some steps of training, so that the probabilities differ between classes."""
     optimizer = torch.optim.Adam(segmenter.parameters(), lr=5e-3)
     padded = [np.pad(s.mask, [(0, 96 - side) for side in s.mask.shape]) for s in drawn]
     stack = [on_canvas(s.image, 96)[0] for s in drawn], padded
@@ -174,20 +183,20 @@ def teach(segmenter, drawn, count):
         logits = segmenter.train()(segmenter.data_preprocessor.normalise(images[chosen]))
         full = functional.interpolate(logits, (96, 96), mode="bilinear", align_corners=False)
         optimizer.zero_grad()
-        functional.cross_entropy(full, masks[chosen].long()).backward()
+        torch.autograd.backward(functional.cross_entropy(full, masks[chosen].long()))
         optimizer.step()
     segmenter.eval()
 
 
-def steps(generator, stream, probability, count):
-    """Some steps of training."""
+def steps(generator: nn.Module, stream: PairStream, probability: Probability, count: int) -> None:
+    """Some steps of training of the generator."""
     with tempfile.TemporaryDirectory() as work:
         fit(Fitting(generator, probability), stream, Schedule(count, 4, 1e-3), fake_context(Path(work)), seed=0)
 
 
 @torch.inference_mode()
-def centre(generator, segmenter, drawn, canvas):
-    """Shift the last bias until half of what lies in boxes is foreground: labels are never empty."""
+def centre(generator: Any, segmenter: Segmenter, drawn: Sequence[Scene], canvas: int) -> None:
+    """Shift the last bias until half of what lies in boxes is foreground, so that no label is empty."""
     batch = PairStream(drawn, crop=canvas, seed=1).batch(0, 8)
     x = assemble(batch.images[batch.owner], batch.masks, Probability(segmenter).of(batch), unit=True)
     difference = generator(x).diff(dim=1)[:, 0]
@@ -195,8 +204,10 @@ def centre(generator, segmenter, drawn, canvas):
     generator.head[-1].bias[1] -= difference[inside].median()
 
 
-def training(options, name, segmenter, generator, classes, crop):
-    """One line of the table; whether the cache pays as promised."""
+def training(
+    name: str, segmenter: Segmenter, generator: nn.Module, *, classes: int, crop: int, train_steps: int
+) -> float:
+    """Print one line of the table; how many times as fast the cache makes the training."""
     drawn = scenes(8, crop, classes)
     with torch.no_grad():
         planes, building = timed(lambda: cached_planes(segmenter, drawn, crop, "cpu"), 1)
@@ -205,8 +216,8 @@ def training(options, name, segmenter, generator, classes, crop):
         stream = PairStream(drawn, crop=crop, seed=0, planes=planes if form == "cached" else None)
         probability = Probability(None if form == "cached" else segmenter)
         steps(generator, stream, probability, 1)
-        spent[form] = timed(partial(steps, generator, stream, probability, options.train_steps), 1)[1]
-    ratio = spent["uncached"][0] / spent["cached"][0]
+        spent[form] = timed(partial(steps, generator, stream, probability, train_steps), 1)[1]
+    ratio = float(spent["uncached"][0] / spent["cached"][0])
     print(
         f"training {name:10} uncached {spent['uncached'][0]:7.2f} s CPU {spent['uncached'][1]:7.2f} s wall, "
         f"cached {spent['cached'][0]:7.2f} / {spent['cached'][1]:7.2f}  faster {ratio:5.2f}x "
@@ -216,7 +227,7 @@ def training(options, name, segmenter, generator, classes, crop):
     return ratio
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--images", type=int, default=24)
@@ -230,10 +241,11 @@ def main():
     torch.set_num_threads(options.threads)
     fine = generation(options)
     torch.manual_seed(0)
-    ratio = training(options, "paper", large_fov(61), MaskGenerator(5), 61, 128)
+    train_steps = options.train_steps
+    ratio = training("paper", large_fov(61), MaskGenerator(5), classes=61, crop=128, train_steps=train_steps)
     fine &= not options.require or ratio >= 1.5
-    segmenter = light(4)
-    training(options, "light", segmenter, make_generator("backbone", 5, backbone="mobilenet_v2_x0.35"), 4, 224)
+    generator = make_generator("backbone", 5, backbone="mobilenet_v2_x0.35")
+    training("light", light(4), generator, classes=4, crop=224, train_steps=train_steps)
     sys.exit(0 if fine else 1)
 
 

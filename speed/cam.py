@@ -1,8 +1,7 @@
-"""CAM inference: the batched path against the usual one, in one run, on the same network and photographs.
+"""Compares batched CAM inference with the usual way, on the same network and photographs.
 
-The usual path goes image by image and view by view, up-samples every class to the full image and adds up in numpy.
-Run ``python -m speed.cam``; it prints one line a way and ends with 1 when the maps differ or when
-``--require`` is not met.
+The usual way goes image by image and view by view, up-samples every class to the full image and adds up in numpy. Run
+``python -m speed.cam``. It prints one line per way, and ends with 1 when the maps differ or ``--require`` is not met.
 """
 
 from __future__ import annotations
@@ -12,21 +11,27 @@ import copy
 import sys
 import time
 import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from harness.contract import InputRule
 from harness.contract.protocol import CamSettings
 from harness.maps import downsample, infer_cams
 
+Item = tuple[str, npt.NDArray[np.uint8], tuple[int, ...]]
+"""Id, (H, W, 3) uint8, classes."""
+Maps = Iterator[tuple[str, npt.NDArray[np.float16]]]
+"""Id, (K, h, w) float16."""
 CLASSES = 20
 SETTINGS = CamSettings(scales=(0.5, 1.0, 1.5, 2.0), flip=True, stride=4)
 RULE = InputRule()
 TOLERANCE = 0.01
-"""Largest difference of two normalised maps: the usual one is sampled twice on its way to the stored size."""
+"""Largest accepted difference of two normalised maps: the usual one is sampled twice on its way to the stored size."""
 
 
 class Network(nn.Module):
@@ -41,12 +46,13 @@ class Network(nn.Module):
         )
         self.head = nn.Conv2d(self.backbone.layer7[-1].conv[-1].conv.out_channels, CLASSES, 1, bias=False)
 
-    def forward(self, batch):
-        return self.head(self.backbone(batch)).relu()
+    def forward(self, batch: Tensor) -> Tensor:
+        maps: Tensor = self.head(self.backbone(batch)).relu()
+        return maps
 
 
-def networks():
-    """The same function three times: as it is, channels last, and with its batch norms folded in as well."""
+def networks() -> tuple[nn.Module, nn.Module, nn.Module]:
+    """The same network three times: as it is, channels last, and channels last with its batch norms folded in."""
     from mmcv.cnn import fuse_conv_bn
 
     torch.manual_seed(0)
@@ -59,7 +65,7 @@ def networks():
     return plain, copy.deepcopy(plain).to(memory_format=last), fused.to(memory_format=last)
 
 
-def photographs(count):
+def photographs(count: int) -> Iterator[Item]:
     """(id, (H, W, 3) uint8, one or two classes): blurred blocks, every third upright."""
     rng = np.random.default_rng(0)
     for index in range(count):
@@ -69,7 +75,7 @@ def photographs(count):
         yield str(index), image, (1 + index % CLASSES,) if index % 2 else (3, 9)
 
 
-def usual(network, items):
+def usual(network: nn.Module, items: Iterable[Item]) -> Maps:
     mean = torch.tensor([123.675, 116.28, 103.53]).view(1, 3, 1, 1)
     std = torch.tensor([58.395, 57.12, 57.375]).view(1, 3, 1, 1)
     for name, image, classes in items:
@@ -88,19 +94,21 @@ def usual(network, items):
         yield name, downsample(total[[c - 1 for c in classes]], SETTINGS.stride)
 
 
-def batched(network, items, batch_pixels=None):
+def batched(network: nn.Module, items: Iterable[Item], batch_pixels: int | None = None) -> Maps:
     for name, scores in infer_cams(network, items, settings=SETTINGS, batch_pixels=batch_pixels):
         yield name, scores.values
 
 
-def timed(way, items):
-    """Maps, and (wall, CPU) milliseconds an image."""
+def timed(
+    way: Callable[[Sequence[Item]], Maps], items: Sequence[Item]
+) -> tuple[list[npt.NDArray[np.float32]], npt.NDArray[np.float64]]:
+    """The maps, and the wall and processor milliseconds per image."""
     wall, cpu = time.perf_counter(), time.process_time()
     maps = [values.astype(np.float32) for _, values in way(items)]
     return maps, 1e3 * np.array([time.perf_counter() - wall, time.process_time() - cpu]) / len(items)
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--images", type=int, default=6)
@@ -111,13 +119,13 @@ def main(argv=None):
     torch.set_num_threads(options.threads)
     plain, last, folded = networks()
     items = list(photographs(options.images))
-    ways = {
+    ways: dict[str, Callable[[Sequence[Item]], Maps]] = {
         "usual": lambda x: usual(plain, x),
         "batched, network as it is": lambda x: batched(plain, x),
         "batched, channels last": lambda x: batched(last, x),
         "batched, channels last, folded": lambda x: batched(folded, x),
         "  one view pair at a time": lambda x: batched(folded, x, 1),
-        "  1 M pixels a batch": lambda x: batched(folded, x, 1 << 20),
+        "  1 M pixels per batch": lambda x: batched(folded, x, 1 << 20),
     }
     for way in ways.values():
         timed(way, items[:2])

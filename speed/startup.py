@@ -1,6 +1,6 @@
-"""Start of the commands that must feel instant, against importing torch, in one run.
+"""Compares the start of the commands that must feel instant with ``import torch``, each in a process of its own.
 
-Run ``python -m speed.startup``; it prints a line a command and ends with 1 when one takes more than a
+Run ``python -m speed.startup``. It prints one line per command, and ends with 1 when a command takes more than a
 quarter of the time that ``import torch`` takes.
 """
 
@@ -14,16 +14,17 @@ import time
 WSSS = "from harness.cli.main import main; main()"
 COMMANDS = {"wsss --help": [WSSS, "--help"], "wsss plugins list": [WSSS, "plugins", "list"]}
 LIMIT = 0.25
+"""Largest accepted share of the time of ``import torch``."""
 
 
 def seconds(arguments: list[str], *, rounds: int = 5) -> float:
     """Median wall time of a Python process."""
-    found = []
+    taken = []
     for _ in range(rounds):
         begin = time.perf_counter()
         subprocess.run([sys.executable, "-c", *arguments], check=True, capture_output=True)
-        found.append(time.perf_counter() - begin)
-    return statistics.median(found)
+        taken.append(time.perf_counter() - begin)
+    return statistics.median(taken)
 
 
 def main() -> int:
