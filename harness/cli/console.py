@@ -48,7 +48,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, styles
 
     Args:
         columns: Headings.
-        rows: One text a column; a text may hold several lines.
+        rows: One text per column; a text may hold several lines.
         styles: A rich style for each row, empty for none.
     """
     from rich import box
@@ -83,6 +83,25 @@ def leaving_out() -> Iterator[Callable[[str], None]]:
     yield report
     if said:
         raise typer.Exit(INCOMPLETE)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """Gives a function of a name, the amount done and the amount in all: one bar per name on a terminal, else nothing.
+
+    An amount in all of 0 means that nobody knows it.
+    """
+    from rich.progress import Progress, TaskID
+
+    with Progress(console=console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def tell(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name)
+            bars.update(tasks[name], completed=done, total=total or None)
+
+        yield tell
 
 
 def _lines(text: str) -> str:

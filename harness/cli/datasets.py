@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness.cli import prepare
-from harness.cli.console import console, print_json, print_table
+from harness.cli.console import console, print_json, print_table, progress_bars
 from harness.cli.plugins import Json, PluginFiles, load_plugins
 from harness.common.shipped import configs_folder
 from harness.common.text import printable
@@ -41,7 +40,13 @@ def list_datasets(plugin: PluginFiles = None, json: Json = False) -> None:
         {"name": name, "summary": record.summary, "plugin": manager.provider("dataset", name).name}
         for name, record in manager.records("dataset").items()
     ]
-    configs = [_config_row(path) for path in sorted(CONFIGS.glob("*.yaml"))]
+    configs = []
+    for path in sorted(CONFIGS.glob("*.yaml")):
+        try:
+            reader = _read_config(path)["name"]
+        except ConfigError as error:  # one broken file does not hide the others
+            reader = str(error)
+        configs.append({"name": path.stem, "reader": reader, "file": str(path)})
     if json:
         print_json({"readers": readers, "configs": configs})
         return
@@ -69,8 +74,8 @@ def check_dataset(
     manager = load_plugins(plugin)
     reader, params, where = _configuration(name, manager, override or ())
     dataset = build_dataset(reader, params, where=where, plugins=manager, lenient=True)
-    with _progress() as progress:
-        report = check(dataset, progress=progress)
+    with progress_bars() as tell:
+        report = check(dataset, progress=partial(tell, "reading"))
     if json:
         print_json(report.as_dict())
     else:
@@ -107,24 +112,6 @@ def _read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _config_row(path: Path) -> dict[str, str]:
-    try:
-        reader = _read_config(path)["name"]
-    except ConfigError as error:
-        reader = str(error)
-    return {"name": path.stem, "reader": reader, "file": str(path)}
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, nothing elsewhere."""
-    from rich.progress import Progress
-
-    with Progress(console=console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("reading")
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
 def _print_report(report: CheckReport) -> None:
     for split in report.splits:
         if not split.images:
@@ -149,7 +136,10 @@ def _print_list(word: str, items: Sequence[Defect]) -> int:
     """Print a line for each cause, with the first image in full and the names of some others; how many causes."""
     causes: dict[tuple[str, str], list[Defect]] = {}
     for item in items:
-        causes.setdefault((item.split, _cause(item)), []).append(item)
+        # What differs from image to image is no part of the cause: its name, paths and numbers.
+        message = item.message.replace(item.image_id, "") if item.image_id else item.message
+        cause = re.sub(r"\d+(\.\d+)?", "#", re.sub(r"/\S+", "/", message))
+        causes.setdefault((item.split, cause), []).append(item)
     for (split, _), alike in list(causes.items())[:_SHOWN]:
         names = [printable(item.image_id or "a line") for item in alike[1:]]
         shown = ", ".join(names[:_NAMES]) + (f" and {len(names) - _NAMES} others" if len(names) > _NAMES else "")
@@ -158,9 +148,3 @@ def _print_list(word: str, items: Sequence[Defect]) -> int:
     if len(causes) > _SHOWN:
         console().print(f"{word}: and {len(causes) - _SHOWN} other causes, see --json")
     return len(causes)
-
-
-def _cause(defect: Defect) -> str:
-    """A message without what differs from image to image: its name, paths and numbers."""
-    message = defect.message.replace(defect.image_id, "") if defect.image_id else defect.message
-    return re.sub(r"\d+(\.\d+)?", "#", re.sub(r"/\S+", "/", message))

@@ -58,13 +58,13 @@ def show_fields(name: str, *, form: str) -> None:
     Raises:
         ConfigError: There is no such section.
     """
-    found = sections(name)
+    shown = sections(name)
     if form == "json":
-        print_json({"name": name, "sections": [asdict(section) for section in found]})
+        print_json({"name": name, "sections": [asdict(section) for section in shown]})
     elif form == "md":
-        console().print(markdown(name, found), end="", soft_wrap=True)
+        console().print(markdown(name, shown), end="", soft_wrap=True)
     else:
-        for section in found:
+        for section in shown:
             console().print(", ".join(section.addresses), style="bold")
             console().print(section.text, soft_wrap=True)
             rows = [(row.name, row.type, row.default, row.description) for row in section.fields]
@@ -85,20 +85,24 @@ def sections(name: str) -> list[SectionRows]:
     for depth, key in enumerate(path):
         inner = _models(model.model_fields[key].annotation) if key in model.model_fields else []
         if not inner:
-            known = ", ".join(field for field, info in model.model_fields.items() if _models(info.annotation))
-            raise ConfigError(f"{'.'.join([root, *path[:depth]])} has no section {key!r} (sections: {known or 'none'})")
+            names = ", ".join(field for field, info in model.model_fields.items() if _models(info.annotation))
+            raise ConfigError(f"{'.'.join([root, *path[:depth]])} has no section {key!r} (sections: {names or 'none'})")
         model = inner[0]
+    # A benchmark's protocol has a page of its own.
     stop = Protocol if root == "benchmark" else None
     addresses: dict[Any, list[str]] = {}
-    for found, address in _walk(model, name, stop):
-        addresses.setdefault(found, []).append(address)
-    return [SectionRows(tuple(at), _text(found), tuple(_rows(found))) for found, at in addresses.items()]
+    for section, address in _walk(model, name, stop):
+        addresses.setdefault(section, []).append(address)
+    return [
+        SectionRows(tuple(at), inspect.cleandoc(section.__doc__ or ""), tuple(_rows(section)))
+        for section, at in addresses.items()
+    ]
 
 
-def markdown(name: str, found: Sequence[SectionRows]) -> str:
-    """The page of a section."""
+def markdown(name: str, shown: Sequence[SectionRows]) -> str:
+    """The page of a section and of those below it."""
     lines = [f"# Fields of `{name}`", "", f"Written by `wsss plugins show {name} --format md`."]
-    for section in found:
+    for section in shown:
         heading = ", ".join(f"`{address}`" for address in section.addresses)
         lines += ["", f"## {heading}", "", section.text.replace("``", "`"), ""]
         lines += ["| field | type | default | meaning |", "|---|---|---|---|"]
@@ -121,10 +125,6 @@ def _models(annotation: Any) -> list[Any]:
     if isinstance(annotation, type) and hasattr(annotation, "model_fields"):
         return [annotation]
     return list(dict.fromkeys(model for part in get_args(annotation) for model in _models(part)))
-
-
-def _text(model: type[BaseModel]) -> str:
-    return inspect.cleandoc(model.__doc__ or "")
 
 
 def _rows(model: type[BaseModel]) -> Iterator[FieldRow]:
@@ -164,9 +164,10 @@ def _type(annotation: Any) -> str:
 
 def _limited(text: str, metadata: Sequence[Any]) -> str:
     words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    limits = [f"{word} {value:g}" for name, word in words.items() for value in _values(metadata, name)]
-    return ", ".join([text, *([" and ".join(limits)] if limits else [])])
-
-
-def _values(metadata: Sequence[Any], name: str) -> list[float]:
-    return [value for item in metadata if (value := getattr(item, name, None)) is not None]
+    limits = [
+        f"{word} {value:g}"
+        for name, word in words.items()
+        for item in metadata
+        if (value := getattr(item, name, None)) is not None
+    ]
+    return f"{text}, {' and '.join(limits)}" if limits else text

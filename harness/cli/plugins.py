@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +16,6 @@ from harness.contract import ConfigError, MethodRecord, PluginError, letters
 
 if TYPE_CHECKING:
     from harness.registry import PluginManager, PluginState
-    from harness.testing import Finding
 
 app = typer.Typer(help="List, inspect, check and begin plugins.", no_args_is_help=True)
 
@@ -25,6 +25,7 @@ PluginFiles = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 _HERE = Path()
+_CHECK_STYLES = {"pass": "", "fail": "red", "n/a": "dim"}
 _SOME_FAILED = 3
 _SUPERVISED = ("method", "generator", "refiner", "segmenter")
 _SHOWN_APART = frozenset({"name", "factory", "params", "card", "summary", "contract", "needs", "uses", "rounds"})
@@ -75,7 +76,7 @@ def show(
     `protocol`, `protocol.segmenter`, `benchmark` and so on show the fields of a benchmark file.
     """
     from harness.cli.fields import is_section, show_fields
-    from harness.registry import KINDS
+    from harness.registry import KINDS, did_you_mean
 
     if form not in ("table", "md"):
         raise ConfigError(f"--format: {form!r} is neither table nor md")
@@ -84,9 +85,16 @@ def show(
         return
     manager = load_plugins(plugin)
     records = [_describe(manager, kind, name) for kind in KINDS if name in manager.records(kind)]
-    states = [state for state in manager.plugins() if _is_about(state, name)]
+    states = []
+    for state in manager.plugins():
+        # A quarantined plugin is shown for each name that it would have brought.
+        brings = any(name in names for names in state.records.values())
+        if state.name == name or (state.status == "quarantined" and brings):
+            states.append(state)
     if not records and not states:
-        raise PluginError(_unknown(manager, name))
+        names = {state.name for state in manager.plugins()}.union(*(manager.records(kind) for kind in KINDS))
+        hint = did_you_mean(name, sorted(names))
+        raise PluginError(f"no method, component or plugin is called {name!r}{hint}")
     if json:
         print_json({"name": name, "records": records, "plugins": [_plugin_row(manager, state) for state in states]})
     else:
@@ -104,36 +112,32 @@ def check(
     plugin: PluginFiles = None,
     json: Json = False,
 ) -> None:
-    """Run the conformance kit on eight generated images: one line a check (exit 3 when one fails)."""
+    """Run the conformance kit on eight generated images: one line per check (exit 3 when one fails)."""
     import tempfile
 
     from harness.testing import check_plugin
 
     manager = load_plugins(plugin)
     manager.require_files()
-    found: list[dict[str, Any]] = []
+    reports: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="wsss-check-") as folder:
         for checked, findings in check_plugin(name, manager, Path(folder)):
-            found.append({"checked": checked, "findings": [dataclasses.asdict(finding) for finding in findings]})
-            if not json:
-                _print_findings(checked, findings)
-    failed = sum(finding["status"] == "fail" for entry in found for finding in entry["findings"])
+            reports.append({"checked": checked, "findings": [dataclasses.asdict(finding) for finding in findings]})
+            if json:
+                continue
+            console().print(checked, style="bold")
+            for finding in findings:
+                line = f"  {finding.status:<5} {finding.check:<14} {finding.reason}"
+                console().print(line, style=_CHECK_STYLES[finding.status], soft_wrap=True)
+    failed = sum(finding["status"] == "fail" for report in reports for finding in report["findings"])
     if json:
-        print_json({"name": name, "failed": failed, "checked": found})
+        print_json({"name": name, "failed": failed, "checked": reports})
+    elif failed:
+        console().print(f"{failed} checks failed", style="red")
     else:
-        console().print(
-            f"{failed} checks failed" if failed else "all checks passed", style="red" if failed else "green"
-        )
+        console().print("all checks passed", style="green")
     if failed:
         raise typer.Exit(_SOME_FAILED)
-
-
-def _print_findings(checked: str, findings: Sequence[Finding]) -> None:
-    out = console()
-    out.print(checked, style="bold")
-    for finding in findings:
-        style = {"pass": "", "fail": "red", "n/a": "dim"}[finding.status]
-        out.print(f"  {finding.status:<5} {finding.check:<14} {finding.reason}", style=style, soft_wrap=True)
 
 
 @app.command("new")
@@ -147,19 +151,6 @@ def new(
 
     for path in new_file(name, folder) if single else new_package(name, folder):
         typer.echo(str(path))
-
-
-def _is_about(state: PluginState, name: str) -> bool:
-    """The plugin itself, or a quarantined one that would bring ``name``."""
-    brings = any(name in names for names in state.records.values())
-    return state.name == name or (state.status == "quarantined" and brings)
-
-
-def _unknown(manager: PluginManager, name: str) -> str:
-    from harness.registry import KINDS, did_you_mean
-
-    known = {state.name for state in manager.plugins()}.union(*(manager.records(kind) for kind in KINDS))
-    return f"no method, component or plugin is called {name!r}{did_you_mean(name, sorted(known))}"
 
 
 def _plugin_row(manager: PluginManager, state: PluginState) -> dict[str, Any]:
@@ -191,25 +182,33 @@ def _brings(row: dict[str, Any]) -> str:
 
 
 def _describe(manager: PluginManager, kind: str, name: str) -> dict[str, Any]:
-    from harness.registry import describe_params
+    """What ``show`` prints about one component, as JSON has it."""
+    from harness.registry import build_params, describe_params, method_rounds
 
-    record = manager.get(kind, name)
+    record: Any = manager.get(kind, name)
     state = manager.provider(kind, name)
-    card = None if record.card is None else dataclasses.asdict(record.card)
+    rounds = None
+    if isinstance(record, MethodRecord):
+        with suppress(ConfigError, PluginError):  # rounds that need parameters cannot be told without
+            parts = method_rounds(record, build_params(record, {}, where=record.name))
+            rounds = [dataclasses.asdict(part) for part in parts]
+    settings = {}
+    for field in dataclasses.fields(record):
+        if field.name not in _SHOWN_APART:
+            value = getattr(record, field.name)
+            # A rule, such as what a backbone wants to see, is shown as its fields.
+            is_rule = dataclasses.is_dataclass(value) and not isinstance(value, type)
+            settings[field.name] = dataclasses.asdict(value) if is_rule else value
     return {
         "kind": kind,
         "name": name,
         "summary": record.summary,
         "contract": record.contract,
         "supervision": _supervision(manager, kind, name) if kind in _SUPERVISED else None,
-        "rounds": _rounds(record),
-        "card": card,
+        "rounds": rounds,
+        "card": None if record.card is None else dataclasses.asdict(record.card),
         "parameters": [dataclasses.asdict(parameter) for parameter in describe_params(record.params)],
-        "settings": {
-            field.name: _plain(getattr(record, field.name))
-            for field in dataclasses.fields(record)
-            if field.name not in _SHOWN_APART
-        },
+        "settings": settings,
         "provider": {
             "plugin": state.name,
             "distribution": state.distribution,
@@ -219,35 +218,21 @@ def _describe(manager: PluginManager, kind: str, name: str) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
-    """A setting as JSON has it: a rule, such as what a backbone wants to see, as its fields."""
-    is_rule = dataclasses.is_dataclass(value) and not isinstance(value, type)
-    return dataclasses.asdict(value) if is_rule else value
-
-
-def _rounds(record: Any) -> list[dict[str, Any]] | None:
-    """Rounds with default parameters; ``None`` for anything but a method, or when they need parameters."""
-    from harness.registry import build_params, method_rounds
-
-    if not isinstance(record, MethodRecord):
-        return None
-    try:
-        rounds = method_rounds(record, build_params(record, {}, where=record.name))
-    except (ConfigError, PluginError):
-        return None
-    return [dataclasses.asdict(part) for part in rounds]
-
-
 def _print_record(shown: dict[str, Any]) -> None:
     out = console()
     out.print(f"{shown['kind']} {shown['name']}", style="bold")
-    provider = shown["provider"]
+    provider, card = shown["provider"], shown["card"] or {}
     version = f" ({provider['distribution']} {provider['version']})" if provider["distribution"] else ""
+    rounds = []
+    for part in shown["rounds"] or ():
+        uses = [part["generator"], *part["refiners"], part["segmenter"]]
+        rounds.append(" -> ".join(use["name"] for use in uses) + (" (warm start)" if part["warm_start"] else ""))
     facts = {
         "summary": shown["summary"],
         "supervision": shown["supervision"],
-        "rounds": " | ".join(map(_round_text, shown["rounds"] or ())),
-        **_card_facts(shown["card"] or {}),
+        "rounds": " | ".join(rounds),
+        **{key: card.get(key) for key in ("title", "paper", "year", "licence", "notes")},
+        "reconstruction": "parts that no source confirms" if card.get("reconstruction") else None,
         **{key: value for key, value in shown["settings"].items() if value},
         "plugin": f"{provider['plugin']}{version}",
         "file": provider["file"],
@@ -265,29 +250,15 @@ def _print_record(shown: dict[str, Any]) -> None:
                 for row in shown["parameters"]
             ],
         )
-    _print_reported((shown["card"] or {}).get("reported") or ())
+    if card.get("reported"):
+        columns = ("value", "dataset", "split", "backbone", "init", "crf", "source")
+        words = {None: "?", True: "yes", False: "no"}
+        lines = []
+        for row in card["reported"]:
+            cells = {**row, "value": f"{100 * row['value']:.1f}"}
+            lines.append([cells["metric"], *(words.get(cells[name], str(cells[name])) for name in columns)])
+        print_table(("reported", *columns), lines)
     out.print()
-
-
-def _card_facts(card: dict[str, Any]) -> dict[str, Any]:
-    facts = {key: card.get(key) for key in ("title", "paper", "year", "licence", "notes")}
-    return facts | {"reconstruction": "parts that no source confirms" if card.get("reconstruction") else None}
-
-
-def _round_text(part: dict[str, Any]) -> str:
-    uses = [part["generator"], *part["refiners"], part["segmenter"]]
-    return " -> ".join(use["name"] for use in uses) + (" (warm start)" if part["warm_start"] else "")
-
-
-def _print_reported(reported: Sequence[dict[str, Any]]) -> None:
-    if reported:
-        columns = ("metric", "value", "dataset", "split", "backbone", "init", "crf", "source")
-        percent = [row | {"value": f"{100 * row['value']:.1f}"} for row in reported]
-        print_table(("reported", *columns[1:]), [[_cell(row[column]) for column in columns] for row in percent])
-
-
-def _cell(value: Any) -> str:
-    return {None: "?", True: "yes", False: "no"}.get(value, str(value))
 
 
 def _print_state(manager: PluginManager, state: PluginState) -> None:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from harness.cli.console import console, print_error, print_table
+from harness.cli.console import console, print_error, print_table, progress_bars
 from harness.contract import DataError
-
-if TYPE_CHECKING:
-    from harness.data.prepare import Outcome
-    from harness.data.prepare.steps import Progress
 
 _STYLES = {"done before": "", "done now": "green", "missing": "red", "failed": "red", "waiting": "dim"}
 
@@ -33,39 +26,17 @@ def prepare_dataset(
     """Fetch, verify, unpack and convert a published data set; repeat it to go on (exit 2 when something is missing)."""
     from harness.data.prepare import prepare
 
-    with _progress() as progress:
+    with progress_bars() as progress:
         outcomes = list(prepare(name, root, download=download, progress=progress))
+    wrong = [outcome for outcome in outcomes if outcome.state in ("missing", "failed")]
     print_table(
         ("step", "state", ""),
-        [(outcome.step, outcome.state, _note(outcome)) for outcome in outcomes],
+        [(done.step, done.state, "see below" if done in wrong else done.text) for done in outcomes],
         styles=[_STYLES[outcome.state] for outcome in outcomes],
     )
-    wrong = [outcome.text for outcome in outcomes if outcome.state in ("missing", "failed")]
-    for text in wrong:
-        print_error(text)
+    for outcome in wrong:
+        print_error(outcome.text)
     if wrong:
         raise typer.Exit(DataError.exit_code)
     folder = root.expanduser().absolute()
     console().print(f"ready: configs/datasets/{name}.yaml with WSSS_DATA={folder}", soft_wrap=True)
-
-
-def _note(outcome: Outcome) -> str:
-    """What stands in the table; what is wrong comes below it, as sentences."""
-    return outcome.text if outcome.ok or outcome.state == "waiting" else "see below"
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A bar a step on a terminal, nothing elsewhere."""
-    from rich.progress import Progress as Bars
-    from rich.progress import TaskID
-
-    with Bars(console=console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def tell(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step)
-            bars.update(tasks[step], completed=done, total=total)
-
-        yield tell

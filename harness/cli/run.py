@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +11,6 @@ import typer
 from harness.common.shipped import benchmark_file
 
 if TYPE_CHECKING:
-    from harness.engine.forecast import Forecast, Line
     from harness.engine.plan.layout import Plan
     from harness.engine.scheduler import Outcome
     from harness.registry import PluginManager
@@ -37,7 +35,9 @@ Overrides = Annotated[
 PluginFiles = Annotated[list[Path] | None, typer.Option("--plugin", help="Plugin file. Repeatable.")]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of store and records.")]
 Strict = Annotated[bool, typer.Option("--strict-plugins", help="A faulty plugin is an error.")]
-Jobs = Annotated[str, typer.Option("--jobs", help="Stages at a time, or auto: one a device, else by cores and memory.")]
+Jobs = Annotated[
+    str, typer.Option("--jobs", help="Stages at a time, or auto: one per device, else by cores and memory.")
+]
 
 _RUNS = Path("runs")
 
@@ -90,17 +90,23 @@ def run(
 
     if device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"--device: {device!r} is none of auto, cpu, cuda")
+    if jobs != "auto" and (not jobs.isdecimal() or len(jobs) > 6 or int(jobs) < 1):
+        raise ConfigError(f"--jobs: {jobs!r} is neither auto nor a number of at least 1")
     overrides = [*(override or ()), *([f"timeout={timeout}"] if timeout is not None else ())]
-    selection = _Selection(config, methods, backbones, seeds, tuple(overrides), tuple(plugin or ()), strict_plugins)
-    prepared, manager = selection.plan(runs)
-    asked = {"jobs": _jobs(jobs), "device": None if device == "auto" else device}
-    chosen = choose_executor(
-        prepared.benchmark,
-        manager,
-        name=executor,
-        options=executor_option or (),
-        asked={name: value for name, value in asked.items() if value is not None},
+    prepared, manager = _prepare(
+        config,
+        runs,
+        overrides=overrides,
+        methods=methods,
+        backbones=backbones,
+        seeds=seeds,
+        plugins=plugin,
+        strict=strict_plugins,
     )
+    asked: dict[str, int | str] = {} if jobs == "auto" else {"jobs": int(jobs)}
+    if device != "auto":
+        asked["device"] = device
+    chosen = choose_executor(prepared.benchmark, manager, name=executor, options=executor_option or (), asked=asked)
     outcome = run_plan(
         prepared,
         runs=runs,
@@ -110,8 +116,10 @@ def run(
         device=chosen.device if device == "auto" else device,
     )
     if table:
-        _print_table(outcome.records)
-    for line in _told(outcome, runs):
+        from harness.leaderboard import build_board, load_runs, to_rich
+
+        console().print(to_rich(build_board(load_runs(outcome.records))))
+    for line in _failures(outcome, runs):
         typer.echo(line)
     typer.echo(f"records: {outcome.records}")
     if outcome.exit_code:
@@ -137,25 +145,37 @@ def plan(
     """
     from harness.cli.console import print_table
     from harness.engine.forecast import forecast
+    from harness.engine.progress import duration
     from harness.engine.store.store import Store
 
-    selection = _Selection(
-        config, methods, backbones, seeds, tuple(override or ()), tuple(plugin or ()), strict_plugins
+    prepared, manager = _prepare(
+        config,
+        runs,
+        overrides=override,
+        methods=methods,
+        backbones=backbones,
+        seeds=seeds,
+        plugins=plugin,
+        strict=strict_plugins,
     )
-    prepared, manager = selection.plan(runs)
     expected = forecast(prepared, Store(runs), manager, tflops=tflops)
-    print_table(
-        ("stage", "to compute", "cached", "expected"),
-        [(line.name, str(line.missing), str(line.cached), _of(line)) for line in expected.lines],
-    )
+    lines = []
+    for line in expected.lines:
+        time = "unknown" if line.seconds is None else duration(line.seconds)
+        lines.append((line.name, str(line.missing), str(line.cached), time if line.missing else "-"))
+    print_table(("stage", "to compute", "cached", "expected"), lines)
     for line in expected.lines:
         if line.why:
             typer.echo(f"to compute {line.name}: {'; or '.join(line.why)}")
     typer.echo(f"cells: {len(prepared.cells)}, finished: {expected.finished_cells}")
-    typer.echo(
-        f"stages: {expected.missing} to compute ({expected.unknown} of them never timed), {expected.cached} cached; "
-        f"{_expected(expected)}"
-    )
+    time = "nothing to compute"
+    if expected.missing:
+        least = "at least " if expected.unknown else ""
+        time = f"expected {least}{duration(expected.seconds)} one after another"
+        if expected.unknown == expected.missing:
+            time = "expected time unknown"
+    missing = f"{expected.missing} to compute ({expected.unknown} of them never timed)"
+    typer.echo(f"stages: {missing}, {expected.cached} cached; {time}")
     if expected.gpu:
         left_out = f"; not counted: {', '.join(expected.gpu.uncounted)}" if expected.gpu.uncounted else ""
         typer.echo(f"GPU: about {expected.gpu.hours:.1f} hours at {tflops:g} TFLOP/s (estimate{left_out})")
@@ -185,61 +205,46 @@ def status(runs: Runs = _RUNS) -> None:
             console().print(table(sweep))
 
 
-@dataclass(frozen=True)
-class _Selection:
-    """What the user asked for, and how it becomes a plan."""
-
-    config: Path
-    methods: str | None
-    backbones: str | None
-    seeds: str | None
-    overrides: tuple[str, ...]
-    plugins: tuple[Path, ...]
-    strict: bool
-
-    def plan(self, runs: Path) -> tuple[Plan, PluginManager]:
-        from harness.cli.runs import planned
-        from harness.registry import manager as make_manager
-
-        manager = make_manager(plugin_files=self.plugins, config_dir=self.config.parent, strict=self.strict)
-        prepared = planned(
-            self.config,
-            runs,
-            manager,
-            overrides=self.overrides,
-            methods=_names(self.methods),
-            backbones=_names(self.backbones),
-            seeds=_numbers(self.seeds),
-        )
-        return prepared, manager
-
-
-def _names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _numbers(text: str | None) -> list[int] | None:
+def _prepare(
+    config: Path,
+    runs: Path,
+    *,
+    overrides: list[str] | None,
+    methods: str | None,
+    backbones: str | None,
+    seeds: str | None,
+    plugins: list[Path] | None,
+    strict: bool,
+) -> tuple[Plan, PluginManager]:
+    """The plan of what the user asked for, and the plugins that it names."""
+    from harness.cli.runs import planned
     from harness.common.text import DIGITS
     from harness.contract.errors import ConfigError
+    from harness.registry import manager as make_manager
 
-    names = _names(text)
-    wrong = [name for name in names or () if not name.isdecimal() or len(name) > DIGITS]
-    if wrong:
-        raise ConfigError(f"--seeds: {wrong[0]!r} is no number; write them like 0,1,2")
-    return None if names is None else [int(name) for name in names]
+    kept = {"methods": methods, "backbones": backbones, "seeds": seeds}
+    names = {
+        axis: None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+        for axis, text in kept.items()
+    }
+    numbers = names["seeds"]
+    for name in numbers or ():
+        if not name.isdecimal() or len(name) > DIGITS:
+            raise ConfigError(f"--seeds: {name!r} is no number; write them like 0,1,2")
+    manager = make_manager(plugin_files=plugins or (), config_dir=config.parent, strict=strict)
+    prepared = planned(
+        config,
+        runs,
+        manager,
+        overrides=overrides or (),
+        methods=names["methods"],
+        backbones=names["backbones"],
+        seeds=None if numbers is None else [int(name) for name in numbers],
+    )
+    return prepared, manager
 
 
-def _jobs(text: str) -> int | None:
-    from harness.contract.errors import ConfigError
-
-    if text == "auto":
-        return None
-    if not text.isdecimal() or len(text) > 6 or int(text) < 1:
-        raise ConfigError(f"--jobs: {text!r} is neither auto nor a number of at least 1")
-    return int(text)
-
-
-def _told(outcome: Outcome, runs: Path) -> Iterator[str]:
+def _failures(outcome: Outcome, runs: Path) -> Iterator[str]:
     """For each failure, once for all rows that it took down: the sentence, the log with the traceback, a record."""
     rows: dict[tuple[str, str, str | None], list[str]] = {}
     for stem, failure in outcome.failures.items():
@@ -249,30 +254,3 @@ def _told(outcome: Outcome, runs: Path) -> Iterator[str]:
         yield f"failed: {stems[0]}{more}: {outcome.failures[stems[0]].stage}: {kind}: {message}"
         yield f"  log: {runs / log if log else 'none was written'}"
         yield f"  record: {outcome.records / stems[0]}.json"
-
-
-def _of(line: Line) -> str:
-    from harness.engine.progress import duration
-
-    if not line.missing:
-        return "-"
-    return "unknown" if line.seconds is None else duration(line.seconds)
-
-
-def _expected(forecast: Forecast) -> str:
-    """How long the missing stages may take, as far as equal ones were timed."""
-    from harness.engine.progress import duration
-
-    if not forecast.missing:
-        return "nothing to compute"
-    if forecast.unknown == forecast.missing:
-        return "expected time unknown"
-    least = "at least " if forecast.unknown else ""
-    return f"expected {least}{duration(forecast.seconds)} one after another"
-
-
-def _print_table(records: Path) -> None:
-    from harness.cli.console import console
-    from harness.leaderboard import build_board, load_runs, to_rich
-
-    console().print(to_rich(build_board(load_runs(records))))

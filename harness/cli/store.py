@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from harness.engine.store.gc import Item, Rules
+    from harness.engine.store.gc import Item
 
 app = typer.Typer(name="store", help="Look at the artifacts of a runs folder and prune them.", no_args_is_help=True)
 
@@ -61,18 +61,12 @@ def gc(
     the named benchmarks need, and of all other records the label maps and confusions that `wsss verify` needs. What a
     running `wsss run` needs is never deleted.
     """
-    from harness.engine.store.gc import Rules
-
-    rules = Rules(_plans(runs, keep, plugin), evidence_only, all_artifacts, older_than)
-    _collect(_existing(runs), rules, dry_run=dry_run)
-
-
-def _collect(runs: Path, rules: Rules, *, dry_run: bool) -> None:
     from harness.cli.console import print_table
-    from harness.engine.store.gc import collect, survey
+    from harness.engine.store.gc import Rules, collect, survey
     from harness.engine.store.store import Store
 
-    store = Store(runs)
+    rules = Rules(_plans(runs, keep, plugin), evidence_only, all_artifacts, older_than)
+    store = Store(_existing(runs))
     items = survey(store, rules)
     gone, stayed = ([item for item in items if not item.needed], []) if dry_run else collect(store, items)
     if gone:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.console import console, print_json, print_table
+from harness.cli.console import console, print_json, print_table, progress_bars
 from harness.contract import ConfigError
 
 if TYPE_CHECKING:
@@ -75,7 +74,8 @@ def fetch_weights(
 
     if sha256 and not (8 <= len(sha256) <= 64 and set(sha256) <= set("0123456789abcdef")):
         raise ConfigError(f"--sha256: {sha256!r} is not 8 to 64 hexadecimal digits")
-    with _progress() as tick:
+    with progress_bars() as tell:
+        tick = partial(tell, "downloading")
         if name.startswith(("http://", "https://")) and not sha256:
             path = _fetch_unpinned(name, tick)
         elif is_address(name):
@@ -143,13 +143,3 @@ def _state(entry: Weights) -> str:
 def _facts(entry: Weights) -> dict[str, Any]:
     path = entry.path
     return {**asdict(entry), "path": str(path) if path else None}
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, nothing elsewhere."""
-    from rich.progress import Progress
-
-    with Progress(console=console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("downloading")
-        yield lambda done, total: bar.update(task, completed=done, total=total or None)
