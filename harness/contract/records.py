@@ -162,6 +162,8 @@ class GeneratorRecord(_Record):
         fits: True when it trains something of its own (its ``fit`` is then a stage that resumes).
         random: True when ``generate`` itself draws random numbers (``ctx.seed``); labels that are computed from
             supervision alone are otherwise made once for all seeds.
+        trains_backbone: Whether it trains a backbone also where the protocol freezes it, or a callable from parameters
+            to that; a table then marks the row.
     """
 
     needs: tuple[Need, ...] | Callable[[Any], tuple[Need, ...]] = ()
@@ -170,26 +172,28 @@ class GeneratorRecord(_Record):
     uses_previous: bool = False
     fits: bool = False
     random: bool = False
+    trains_backbone: bool | Callable[[Any], bool] = False
 
 
 @dataclass(frozen=True)
 class RefinerRecord(_Record):
     """Turns pseudo labels into better ones; the factory returns a ``harness.contract.Refiner``.
 
-    ``needs``, ``uses``, ``reads`` and ``random`` as in ``GeneratorRecord``.
+    ``needs``, ``uses``, ``reads``, ``random`` and ``trains_backbone`` as in ``GeneratorRecord``.
     """
 
     needs: tuple[Need, ...] | Callable[[Any], tuple[Need, ...]] = ()
     uses: tuple[SharedStage, ...] | Callable[[Any], tuple[SharedStage, ...]] = ()
     reads: tuple[str, ...] = ()
     random: bool = False
+    trains_backbone: bool | Callable[[Any], bool] = False
 
 
 @dataclass(frozen=True)
 class SegmenterRecord(_Record):
     """Transforms the protocol's mmseg configuration; the factory returns a ``harness.contract.Segmenter``.
 
-    ``needs``, ``uses`` and ``reads`` as in ``GeneratorRecord``: extra supervision in training.
+    ``needs``, ``uses``, ``reads`` and ``trains_backbone`` as in ``GeneratorRecord``: extra supervision in training.
 
     Attributes:
         trains: False when it has no network to train, as a reference row; such stages count no GPU hours.
@@ -199,6 +203,7 @@ class SegmenterRecord(_Record):
     uses: tuple[SharedStage, ...] | Callable[[Any], tuple[SharedStage, ...]] = ()
     reads: tuple[str, ...] = ()
     trains: bool = True
+    trains_backbone: bool | Callable[[Any], bool] = False
 
 
 @dataclass(frozen=True)

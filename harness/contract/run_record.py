@@ -181,6 +181,7 @@ class RunRecord(_Model):
     rounds: list[RoundInfo] = Field(min_length=1)
     reference: bool = False
     reconstruction: bool = False
+    trains_backbone: bool = Field(default=False, description="although the protocol freezes the backbone")
     paper: str | None = None
     year: int | None = Field(None, ge=0, le=9999)
     reported: list[ReportedInfo] = []

@@ -141,6 +141,8 @@ class Records:
             **computed_as(row),
             "reference": bool(row.record and row.record.reference and not row.recombined),
             "reconstruction": row.reconstruction,
+            "trains_backbone": self._plan.benchmark.protocol.freeze is not None
+            and any(part.trains_backbone for part in row.parts),
             "paper": card.paper if card else None,
             "year": card.year if card else None,
             "reported": row.reported,

@@ -48,6 +48,9 @@ _ORACLE = (
     "The oracle column chooses its threshold on hidden masks: it is a diagnosis of the soft scores, never a result."
 )
 _RECONSTRUCTION = "A row marked (reconstruction) rebuilds parts that no source confirms."
+_TRAINS_BACKBONE = (
+    "A row marked (trains backbone) also trains a backbone, where all others keep its pretrained weights."
+)
 _PARTIAL = "A row marked partial is of the listed seeds only, because others failed; it has no rank."
 _VERIFIED = "The numbers of a verified row were recomputed from its stored label maps and the masks (`wsss verify`)."
 _MIXED = "MIXED SETTINGS: rows of different fingerprints are not comparable; ranks are within a fingerprint."
@@ -137,6 +140,7 @@ def _notes(
         _ORACLE: any(row.oracle_pseudo_miou is not None for row in rows),
         annotation.note(): any(row.annotation_hours is not None for row in rows),
         _RECONSTRUCTION: any(row.reconstruction for row in rows),
+        _TRAINS_BACKBONE: any(row.trains_backbone for row in rows),
         _PARTIAL: any(row.status == "partial" for row in rows),
         _VERIFIED: any(row.verified for row in rows),
     }
@@ -177,6 +181,7 @@ def _row(group: Sequence[Run], code: str | None, metrics: Sequence[Metric]) -> R
         error=error,
         reference=record.reference,
         reconstruction=record.reconstruction,
+        trains_backbone=record.trains_backbone,
         code=code,
         **(_numbers(done, metrics) if done else {}),
     )

@@ -35,8 +35,13 @@ def _decimals(value: float | None, digits: int) -> str | None:
 
 def method(row: Row) -> str:
     """The label, with what a reader must know about the row."""
-    marks = [mark for mark, holds in (("reference", row.reference), ("reconstruction", row.reconstruction)) if holds]
-    return f"{row.method} ({', '.join(marks)})" if marks else row.method
+    return f"{row.method} ({', '.join(marks(row))})" if marks(row) else row.method
+
+
+def marks(row: Row) -> list[str]:
+    """What the label of a row is followed by."""
+    found = {"reference": row.reference, "reconstruction": row.reconstruction, "trains backbone": row.trains_backbone}
+    return [mark for mark, holds in found.items() if holds]
 
 
 def status(row: Row) -> str:

@@ -131,6 +131,7 @@ class Row(_Model):
     error: RowError | None = None
     reference: bool = False
     reconstruction: bool = False
+    trains_backbone: bool = Field(default=False, exclude_if=lambda value: not value)
     percent_of_full_seeds: list[int] | None = Field(None, exclude_if=lambda value: value is None)
     code: str | None = Field(None, exclude_if=lambda value: value is None)
     metrics: dict[str, Estimate] = Field({}, exclude_if=lambda value: not value)

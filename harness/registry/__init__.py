@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         describe_params,
         method_rounds,
         params_dict,
+        trains_backbone,
         with_upstream,
     )
     from harness.registry.records import KINDS
@@ -48,6 +49,7 @@ __all__ = [
     "owner_of",
     "params_dict",
     "resolve",
+    "trains_backbone",
     "with_upstream",
 ]
 

@@ -67,6 +67,15 @@ def component_uses(record: Component, params: Any) -> tuple[SharedStage, ...]:
     return _evaluated(record, "uses", params, is_uses, "a tuple of SharedStage")  # type: ignore[no-any-return]
 
 
+def trains_backbone(record: Component, params: Any) -> bool:
+    """Whether the component trains a backbone with ``params`` also where the protocol freezes it.
+
+    Raises:
+        PluginError: A callable raised or returned anything but a boolean; names the plugin.
+    """
+    return _evaluated(record, "trains_backbone", params, lambda value: isinstance(value, bool), "a boolean")  # type: ignore[no-any-return]
+
+
 def with_upstream(uses: Iterable[SharedStage]) -> Iterator[SharedStage]:
     """Shared stages, and those that they read in turn."""
     pending = list(uses)

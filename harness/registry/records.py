@@ -174,6 +174,7 @@ _RULES: Mapping[str, tuple[Check, str]] = {
     "rounds": (_or_callable(is_rounds), "a tuple of one or more Round or a callable, for example (Round(Use('cam')),)"),
     "uses_previous": (_is(bool), "a boolean"),
     "fits": (_is(bool), "a boolean"),
+    "trains_backbone": (_or_callable(_is(bool)), "a boolean or a callable from parameters to one"),
     "reference": (_is(bool), "a boolean"),
     "show_images": (_is(bool), "a boolean"),
     "channels": (_tuple_of(int), "a tuple of integers"),

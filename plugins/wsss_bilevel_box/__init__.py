@@ -23,6 +23,7 @@ def wsss_generators() -> Iterator[GeneratorRecord]:
         needs=NEEDS,
         uses=uses,
         uses_previous=True,
+        trains_backbone=True,
         card=CARD,
         summary="masks inside boxes by a generator that was learned on other classes",
     )

@@ -24,6 +24,7 @@ def wsss_generators() -> Iterator[GeneratorRecord]:
         uses=uses,
         reads=("backbone", "classifier", "cam"),
         fits=True,
+        trains_backbone=lambda params: params.alternation,
         card=CARD,
         summary="class maps refined by affinity walk and guided filter, alternating with training",
     )

@@ -22,6 +22,7 @@ from harness.registry import (
     method_rounds,
     params_dict,
     resolve,
+    trains_backbone,
     with_upstream,
 )
 
@@ -40,6 +41,7 @@ class Part:
         uses: Shared stages that it reads.
         reads: Protocol sections that it may read.
         plugin: Name of the plugin that ships it.
+        trains_backbone: Whether it trains a backbone also where the protocol freezes it.
         code: What of its record reaches a stage.
     """
 
@@ -54,6 +56,7 @@ class Part:
     fits: bool = False
     random: bool = False
     uses_previous: bool = False
+    trains_backbone: bool = False
     card: Card | None = None
 
     @property
@@ -210,6 +213,7 @@ def _part(manager: PluginManager, kind: str, use: Use, where: str) -> Part:
         fits=getattr(record, "fits", False),
         random=getattr(record, "random", False),
         uses_previous=getattr(record, "uses_previous", False),
+        trains_backbone=trains_backbone(record, params),
         card=record.card,
     )
 

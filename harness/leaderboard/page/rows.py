@@ -223,7 +223,7 @@ def _scale(values: Sequence[float | None], width: int) -> Scale:
 
 
 def _method(row: Row, *, name_seeds: bool) -> Cell:
-    marks = ["reference"] * row.reference + ["reconstruction"] * row.reconstruction
+    marks = text.marks(row)
     marks += [str(row.year)] if row.year else []
     marks += [names_of(row.seeds)] if name_seeds else []
     return Cell(row.method, row.method, " · ".join(marks), "method", "th", tick=bool(row.verified))

@@ -175,3 +175,19 @@ def test_the_told_size_is_that_of_the_levels_of_every_shipped_backbone(crop, out
         settings = FreezeSettings(views=1, levels=levels_stored, output_stride=output_stride, augment={"crop": crop})
         actual = 2 * sum(level.numel() for level in levels)
         assert feature_bytes(settings, record.channels, 1) == pytest.approx(actual, rel=0.02), record.name
+
+
+def test_a_row_that_trains_a_backbone_says_so_where_the_protocol_freezes_it(planned, manager, tmp_path):
+    from harness.engine.record_writer import Records
+
+    def marked(*overrides, frozen=True):
+        content = config() | {"methods": ["cam", "self_guided"], "seeds": [0]}
+        if not frozen:
+            del content["protocol"]["freeze"]
+        plan = planned(content, *overrides)
+        records = Records(plan, Store(tmp_path / "runs"), manager)
+        return [cell.row.label for cell in plan.cells if records._describe(cell)["trains_backbone"]]
+
+    assert marked() == ["self_guided"]
+    assert marked("methods.self_guided.alternation=false") == []
+    assert marked(frozen=False) == []
