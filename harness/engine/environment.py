@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,30 +29,27 @@ DISTRIBUTIONS = (
 @cache
 def environment() -> dict[str, Any]:
     """Versions, platform and git commit of this process; nothing that changes from run to run."""
+    versions: dict[str, str | None] = dict.fromkeys(DISTRIBUTIONS)
+    for name in DISTRIBUTIONS:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
     return {
         "harness": harness.__version__,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "commit": _commit(),
-        **{name: _version(name) for name in DISTRIBUTIONS},
+        **versions,
     }
 
 
 def merged(environments: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """One environment for a cell: a field has its value, or the list of values where stages differ."""
-    found: dict[str, list[Any]] = {}
+    values: dict[str, list[Any]] = {}
     for item in environments:
         for name, value in item.items():
-            if value not in found.setdefault(name, []):
-                found[name].append(value)
-    return {name: values[0] if len(values) == 1 else sorted(values, key=str) for name, values in found.items()}
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return None
+            if value not in values.setdefault(name, []):
+                values[name].append(value)
+    return {name: each[0] if len(each) == 1 else sorted(each, key=str) for name, each in values.items()}
 
 
 def _commit() -> str | None:

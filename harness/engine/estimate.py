@@ -1,4 +1,4 @@
-"""GPU hours of a plan's network stages from counted operations: an estimate, for before anything was timed.
+"""GPU hours of a plan's network stages from counted operations: an estimate, for the time before anything was measured.
 
 The model: a training image costs three forward passes (the backward pass counts two), a predicted view one. A frozen
 backbone passes each stored view once and no training image. A pass costs what ``torch.utils.flop_counter`` counts of
@@ -9,7 +9,7 @@ are left out.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ class GpuEstimate:
     """Hours of all stages that are still to compute, one after another.
 
     Attributes:
-        tflops: Throughput that was assumed, in 10^12 operations a second.
+        tflops: Throughput that was assumed, in 10^12 operations per second.
         uncounted: Names of stages whose networks are a plugin's own business.
     """
 
@@ -109,7 +109,7 @@ class _Costs:
         return None if trains_own or infers_own else 0.0
 
     def _pixel(self, section: str, spec: StageSpec) -> float:
-        """Operations of a forward pass on the training crop, a pixel."""
+        """Operations of a forward pass on the training crop, per pixel."""
         from harness.modelling import cost
 
         backbone: Any = spec.settings["backbone"]
@@ -129,11 +129,8 @@ def view_pixels(settings: CamSettings | TestSettings) -> float:
     if tiles is None:
         pixels = sum(size[0] * size[1] * scale**2 for scale in settings.scales)
     else:
-        pixels = sum(_tiles(size, scale, tiles.crop, tiles.stride) for scale in settings.scales) * tiles.crop**2
+        pixels = 0
+        for scale in settings.scales:
+            rows, columns = (1 + math.ceil(max(int(side * scale) - tiles.crop, 0) / tiles.stride) for side in size)
+            pixels += rows * columns * tiles.crop**2
     return float(2 * pixels if settings.flip else pixels)
-
-
-def _tiles(size: Iterable[int], scale: float, crop: int, stride: int) -> int:
-    """Tiles of an image at one scale."""
-    rows, columns = (1 + math.ceil(max(int(side * scale) - crop, 0) / stride) for side in size)
-    return rows * columns

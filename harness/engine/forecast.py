@@ -41,7 +41,7 @@ class Forecast:
     """What ``wsss plan`` shows.
 
     Attributes:
-        unknown: Missing stages of which no equal one was ever timed.
+        unknown: How many of the missing stages have a name that was never timed.
         seconds: Expected time of all others, one after another.
         features_mib: Room that the missing stages need for the features of frozen backbones.
         gpu: GPU hours of the missing network stages from counted operations; ``None`` below the scale of a GPU.
@@ -66,11 +66,13 @@ def forecast(plan: Plan, store: Store, manager: PluginManager, *, tflops: float)
         plan: What is to be run.
         store: Where artifacts lie.
         manager: Plugins of the plan.
-        tflops: Throughput of a GPU, in 10^12 operations a second, for the estimate of its hours.
+        tflops: Throughput of a GPU, in 10^12 operations per second, for the estimate of its hours.
     """
     records = Records(plan, store, manager)
     finished = [records.current(cell) for cell in plan.cells]
-    wanted = _wanted(plan, store, finished)
+    unfinished = [cell for cell, done in zip(plan.cells, finished, strict=True) if not done]
+    needed = {key for cell in unfinished for _, key in cell.stages}
+    wanted = {key for key in needed if store.find(key) is None}
     timed: dict[str, list[float]] = {}
     stored = list(store.artifacts())
     why = reasons(plan, wanted, stored)
@@ -81,31 +83,28 @@ def forecast(plan: Plan, store: Store, manager: PluginManager, *, tflops: float)
         line = lines.setdefault(spec.name, Line(spec.name))
         if key in wanted:
             line.missing += 1
-            line.why += tuple(reason for reason in (told(why[key]),) if reason and reason not in line.why)
+            if (reason := told(why[key])) and reason not in line.why:
+                line.why = (*line.why, reason)
         else:
             line.cached += 1
     for line in lines.values():
         if line.name in timed:
             line.seconds = fmean(timed[line.name]) * line.missing
-    known = [line for line in lines.values() if line.seconds is not None]
+    timed_lines = [line for line in lines.values() if line.seconds is not None]
+    folder = store.runs.resolve()
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
     return Forecast(
         lines=tuple(lines.values()),
         finished_cells=sum(finished),
         missing=len(wanted),
         cached=len(plan.stages) - len(wanted),
-        unknown=len(wanted) - sum(line.missing for line in known),
-        seconds=sum(line.seconds or 0.0 for line in known),
+        unknown=len(wanted) - sum(line.missing for line in timed_lines),
+        seconds=sum(line.seconds or 0.0 for line in timed_lines),
         disk_mib=_size(store.runs) / 2**20,
-        free_mib=shutil.disk_usage(_existing(store.runs)).free / 2**20,
+        free_mib=shutil.disk_usage(nearest).free / 2**20,
         features_mib=_features(plan, wanted, manager) / 2**20,
         gpu=estimate(plan, wanted, manager, tflops),
     )
-
-
-def _wanted(plan: Plan, store: Store, finished: list[bool]) -> set[str]:
-    """Keys that a run would compute: what the records of unfinished cells tell of and the store lacks."""
-    cells = [cell for cell, done in zip(plan.cells, finished, strict=True) if not done]
-    return {key for key in {key for cell in cells for _, key in cell.stages} if store.find(key) is None}
 
 
 def _features(plan: Plan, wanted: set[str], manager: PluginManager) -> int:
@@ -124,8 +123,3 @@ def _size(folder: Path) -> int:
         with suppress(OSError):  # a run beside this one has just taken it away
             total += path.stat().st_size if path.is_file() else 0
     return total
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that exists."""
-    return next(path for path in (folder.resolve(), *folder.resolve().parents) if path.exists())

@@ -28,7 +28,8 @@ class Kills:
     @classmethod
     def now(cls) -> Kills:
         """The counts of this moment; they never fall."""
-        return cls(_count(_events()), _count(_PROC / "vmstat"))
+        events = next((path for path in _group_files() if path.is_file()), _CGROUPS / "memory.events")
+        return cls(_count(events), _count(_PROC / "vmstat"))
 
     def grown(self) -> str | None:
         """Which of the kernel's counts rose since, as the rest of a sentence, or ``None``."""
@@ -43,28 +44,25 @@ class Kills:
 def wants_memory(error: BaseException, message: str) -> bool:
     """Whether an exception, with its message, says that main or GPU memory ran out."""
     text = message.lower()
-    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    return known or (isinstance(error, RuntimeError | OSError) and any(phrase in text for phrase in _REFUSED))
+    certain = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return certain or (isinstance(error, RuntimeError | OSError) and any(phrase in text for phrase in _REFUSED))
 
 
-def _events() -> Path:
-    """The file that counts for our control group, of version 2 or 1; it need not exist."""
-    return next((path for path in _candidates() if path.is_file()), _CGROUPS / "memory.events")
+def _group_files() -> Iterator[Path]:
+    """Where the kernel may count for our control group, of version 2 or 1.
 
-
-def _candidates() -> Iterator[Path]:
-    """Below the group that the kernel names, or at the top, where a container sees its own group."""
+    That is below the group that it names, or at the top, where a container sees its own group.
+    """
     try:
         lines = (_PROC / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for line in lines:
         _, controllers, group = line.split(":", 2)
-        if "memory" in controllers.split(","):
-            for place in (group.lstrip("/"), ""):
+        for place in (group.lstrip("/"), ""):
+            if "memory" in controllers.split(","):
                 yield _CGROUPS / "memory" / place / "memory.oom_control"
-        elif not controllers:
-            for place in (group.lstrip("/"), ""):
+            elif not controllers:
                 yield _CGROUPS / place / "memory.events"
 
 

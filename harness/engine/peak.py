@@ -13,7 +13,10 @@ import psutil
 _CLEAR = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 _RESET_PEAK = "5"
+"""What Linux wants to read in ``clear_refs`` before it begins a new peak (proc_pid_clear_refs(5))."""
+
 _SAMPLE_EACH = 0.05
+"""Seconds between two looks where Linux keeps no peak; shorter ones would take time from the work itself."""
 
 
 class PeakMemory:
@@ -49,11 +52,12 @@ class PeakMemory:
     ) -> None:
         if (cuda := _started_cuda()) is not None:
             self.gpu_mib = max(cuda.max_memory_allocated(index) for index in range(cuda.device_count())) / 2**20
-        if self._sampler is None:
-            self.mib = _high_water_mark()
+        if self._sampler is not None:
+            self._done.set()
+            self._sampler.join()
             return
-        self._done.set()
-        self._sampler.join()
+        marks = [line.split()[1] for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM")]
+        self.mib = int(marks[0]) / 1024 if marks else psutil.Process().memory_info().rss / 2**20
 
     def _sample(self) -> None:
         process = psutil.Process()
@@ -67,9 +71,3 @@ def _started_cuda() -> Any:
     """``torch.cuda`` if this process uses it already; asking starts neither."""
     torch = sys.modules.get("torch")
     return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
-
-
-def _high_water_mark() -> float:
-    lines = (line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-    line = next(lines, None)
-    return int(line.split()[1]) / 1024 if line else psutil.Process().memory_info().rss / 2**20

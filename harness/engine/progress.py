@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -24,14 +23,15 @@ from harness.contract.errors import StoreError, WsssError
 from harness.engine.stage.worker import report_path
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
     from rich.console import Console, Group
 
     from harness.engine.plan.layout import Cell, Plan
 
-WRITE_EACH = 1.0
-LINE_EACH = 30.0
+WRITE_EACH, LINE_EACH = 1.0, 30.0
+"""Seconds between two status files, and between two lines where nobody watches: a log should stay short."""
+
 MOST_LINES = 40
+"""Cells that the drawing shows; a higher one would scroll on most terminals."""
 
 log = logging.getLogger(__name__)
 
@@ -99,8 +99,8 @@ class Sweep:
     def replaces(self, other: Sweep) -> bool:
         """Whether ``other`` has ended and this later sweep tells of all of its cells."""
         over = other.finished or other.alive is False
-        known = {cell.name for cell in self.cells}
-        return over and self.records == other.records and known.issuperset(cell.name for cell in other.cells)
+        names = {cell.name for cell in self.cells}
+        return over and self.records == other.records and names.issuperset(cell.name for cell in other.cells)
 
 
 class ProgressDisplay:
@@ -156,7 +156,11 @@ class ProgressDisplay:
         if state.finished:
             return
         state.done, state.stage, state.begun = done, running, begun
-        state.share = _share(report_path(self._runs, key)) if key else 0.0
+        state.share = 0.0
+        if key is not None:
+            with suppress(StoreError, ValueError, OverflowError, KeyError, TypeError):  # not there yet, or damaged
+                progress = read_json(report_path(self._runs, key), error=StoreError)
+                state.share = float(min(progress["done"] / max(progress["total"], 1), 1.0))
         state.status = "running" if running else "waiting"
 
     def tick(self) -> None:
@@ -181,24 +185,18 @@ def read_status(runs: Path) -> list[Sweep]:
 
 def _statuses(runs: Path) -> Iterator[tuple[Path, Sweep]]:
     """Status files with what they hold; a damaged one is named in a warning and left out."""
-    from pydantic import ValidationError
+    from pydantic import TypeAdapter, ValidationError
 
+    shape = TypeAdapter(Sweep)
     for path in sorted((runs / "status").glob("*.json")):
         try:
-            yield path, _sweeps().validate_python(read_json(path, error=StoreError))
+            yield path, shape.validate_python(read_json(path, error=StoreError))
         except StoreError as error:
             if os.path.lexists(path):  # else another run has just taken it away
                 log.warning("%s (not shown)", error)
         except ValidationError as error:
             field = ".".join(map(str, error.errors()[0]["loc"]))
             log.warning("%s: %s: %s (not shown)", path, printable(field), error.errors()[0]["msg"].lower())
-
-
-@cache
-def _sweeps() -> TypeAdapter[Sweep]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Sweep)
 
 
 def summary(sweep: Sweep) -> str:
@@ -246,11 +244,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _share(report: Path) -> float:
-    try:
-        progress = read_json(report, error=StoreError)
-        return float(min(progress["done"] / max(progress["total"], 1), 1.0))
-    except (StoreError, ValueError, OverflowError, KeyError, TypeError):
-        return 0.0

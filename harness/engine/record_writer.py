@@ -1,4 +1,4 @@
-"""Run records on disk: one JSON file a cell with its confusions beside it.
+"""Run records on disk: one JSON file for each cell with its confusions beside it.
 
 A record holds nothing that differs between two computations of the same cell, except ``seconds`` and the peaks. It
 is written when the cell's last score is there, confusions first, each file in one step.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,7 +25,7 @@ from harness.records.files import read_record
 
 if TYPE_CHECKING:
     from harness.engine.plan.layout import Cell, Plan
-    from harness.engine.plan.rows import ResolvedRound, ResolvedRow
+    from harness.engine.plan.rows import ResolvedRow
     from harness.registry import PluginManager
 
 
@@ -49,15 +48,21 @@ class Records:
 
     def current(self, cell: Cell) -> bool:
         """Whether a finished record of exactly this cell is there, with sound confusions."""
-        record = self._read(cell)
-        if record is None or record.status != "ok":
+        try:
+            record = read_record(self.path(cell))
+        except DataError:
             return False
-        known = self._describe(cell)
-        return (
-            record.model_dump(mode="json", include=set(known)) == known
-            and [(stage.name, stage.key) for stage in record.stages] == list(cell.stages)
-            and all(_sha256(self.folder / file) == sha256 for file, sha256 in _files(record))
-        )
+        described, stages = self._describe(cell), [(stage.name, stage.key) for stage in record.stages]
+        if record.status != "ok" or stages != list(cell.stages):
+            return False
+        if record.model_dump(mode="json", include=set(described)) != described:
+            return False
+        files = {score.confusion: score.sha256 for score in record.scores.values()}
+        files |= {counts.file: counts.sha256 for score in record.scores.values() for counts in score.counts.values()}
+        try:
+            return all(file_sha256(self.folder / file) == sha256 for file, sha256 in files.items())
+        except WsssError:  # one is gone
+            return False
 
     def drop(self, cell: Cell) -> None:
         """Remove the record of a cell that is about to be computed, so that no table shows what it was before."""
@@ -74,25 +79,21 @@ class Records:
         names = score_names(len(cell.pseudo), segmenter=cell.val is not None)
         for name, key in zip(map(str, names), cell.targets, strict=True):
             folder = self._store.folder(key)
-            summary, file = read_json(folder / SUMMARY, error=StoreError), f"{cell.stem}.{name}.npz"
+            summary, stem = read_json(folder / SUMMARY, error=StoreError), f"{cell.stem}.{name}"
+            counts: dict[Any, CountsFile] = {}
+            for kind in self._plan.benchmark.protocol.scoring.counts:
+                file = f"{stem}.{kind}.npz"
+                counts[kind] = CountsFile(file=file, sha256=self._copy(folder / counts_file(kind), file))
             scores[name] = Score(
                 split=summary["split"],
-                confusion=file,
-                sha256=self._copy(folder / CONFUSIONS, file),
+                confusion=f"{stem}.npz",
+                sha256=self._copy(folder / CONFUSIONS, f"{stem}.npz"),
                 images=summary["images"],
-                counts=self._copy_counts(folder, f"{cell.stem}.{name}"),
+                counts=counts,
             )
             summaries[name] = summary
         last = summaries[PSEUDO]
         self._write(cell, "ok", scores=scores, oracle=last.get("oracle"), label_coverage=last.get("label_coverage"))
-
-    def _copy_counts(self, folder: Path, stem: str) -> dict[Any, CountsFile]:
-        """Copy the counts that the benchmark asks for beside the confusions."""
-        names = {kind: f"{stem}.{kind}.npz" for kind in self._plan.benchmark.protocol.scoring.counts}
-        return {
-            kind: CountsFile(file=name, sha256=self._copy(folder / counts_file(kind), name))
-            for kind, name in names.items()
-        }
 
     def _copy(self, source: Path, name: str) -> str:
         """Copy a file of the store beside the record, and return its SHA-256."""
@@ -106,7 +107,7 @@ class Records:
 
     def _write(self, cell: Cell, status: Literal["ok", "failed", "timeout"], **content: Any) -> None:
         artifacts = {key: self._store.find(key) for _, key in cell.stages}
-        found = [artifact for artifact in artifacts.values() if artifact is not None]
+        present = [artifact for artifact in artifacts.values() if artifact is not None]
         stages = [
             StageInfo(
                 name=role,
@@ -122,8 +123,8 @@ class Records:
             **self._describe(cell),
             status=status,
             stages=stages,
-            meter={kind: Access(**access) for kind, access in total(a.meter for a in found).items()},
-            environment=merged({**a.environment, "device": a.device} for a in found),
+            meter={kind: Access(**access) for kind, access in total(a.meter for a in present).items()},
+            environment=merged({**a.environment, "device": a.device} for a in present),
             **content,
         )
         write_atomically(self.path(cell), record.model_dump_json(indent=1) + "\n")
@@ -131,6 +132,7 @@ class Records:
     def _describe(self, cell: Cell) -> dict[str, Any]:
         """The fields of a record that are known before anything ran, as JSON values."""
         row, card = cell.row, cell.row.record.card if cell.row.record else None
+        code = {file: sha for _, key in cell.stages for file, sha in self._plan.stages[key].key_inputs["code"].items()}
         fields = {
             "benchmark": self._plan.benchmark.name,
             "fingerprint": self._plan.fingerprint,
@@ -152,64 +154,35 @@ class Records:
             "init_sha256": cell.backbone.weights_sha256,
             "seed": cell.seed,
             "plugins": self._plugins(cell),
-            "code": self._code(cell),
+            "code": dict(sorted(code.items())),
         }
         plain: dict[str, Any] = json.loads(json.dumps(fields))
         return plain
-
-    def _code(self, cell: Cell) -> dict[str, str]:
-        """Hash of each file that some stage of the cell runs."""
-        stages = [self._plan.stages[key] for _, key in cell.stages]
-        return dict(sorted({file: sha for spec in stages for file, sha in spec.key_inputs["code"].items()}.items()))
 
     def _plugins(self, cell: Cell) -> list[dict[str, Any]]:
         row = cell.row
         names = {part.plugin for part in row.parts}
         if row.record is not None:
             names.add(self._manager.provider("method", row.method).name)
-        known = {state.name: state for state in self._manager.plugins()}
+        states = {state.name: state for state in self._manager.plugins()}
         return [
-            PluginInfo(
-                name=name,
-                distribution=known[name].distribution,
-                version=known[name].version,
-            ).model_dump(mode="json")
+            PluginInfo(name=name, distribution=states[name].distribution, version=states[name].version).model_dump(
+                mode="json"
+            )
             for name in sorted(names)
         ]
-
-    def _read(self, cell: Cell) -> RunRecord | None:
-        try:
-            return read_record(self.path(cell))
-        except DataError:
-            return None
 
 
 def computed_as(row: ResolvedRow) -> dict[str, Any]:
     """Parameters and components of a row as its records hold them, as JSON values."""
-    plain: dict[str, Any] = json.loads(
-        json.dumps({"params": dict(row.params), "rounds": [_round(item) for item in row.rounds]})
-    )
+    rounds = [
+        {
+            "generator": item.generator.use,
+            "refiners": [refiner.use for refiner in item.refiners],
+            "segmenter": item.segmenter.use if item.segmenter else None,
+            "warm_start": item.warm_start,
+        }
+        for item in row.rounds
+    ]
+    plain: dict[str, Any] = json.loads(json.dumps({"params": dict(row.params), "rounds": rounds}))
     return plain
-
-
-def _round(item: ResolvedRound) -> dict[str, Any]:
-    return {
-        "generator": item.generator.use,
-        "refiners": [refiner.use for refiner in item.refiners],
-        "segmenter": item.segmenter.use if item.segmenter else None,
-        "warm_start": item.warm_start,
-    }
-
-
-def _files(record: RunRecord) -> Iterator[tuple[str, str]]:
-    """Name and content hash of each file beside the record."""
-    for score in record.scores.values():
-        yield score.confusion, score.sha256
-        yield from ((counts.file, counts.sha256) for counts in score.counts.values())
-
-
-def _sha256(path: Path) -> str | None:
-    try:
-        return file_sha256(path)
-    except WsssError:
-        return None

@@ -41,7 +41,7 @@ def _note(store: Store, fingerprint: str) -> Path:
 def recorded_dataset(
     record: RunRecord, store: Store, manager: PluginManager, config: DatasetConfig | None = None
 ) -> Dataset:
-    """The data set that a record was scored on, held to the content hashes of the record.
+    """The data set that a record was scored on, compared with the content hashes of the record.
 
     Args:
         record: A run record.
@@ -55,18 +55,31 @@ def recorded_dataset(
     """
     from harness.engine.plan.rows import open_data
 
-    name, params, where = _source(record, store, config)
+    name: Any
+    params: Any
+    if config is not None:
+        name, params, where = config.name, config.params, "--config: dataset"
+    else:
+        path = _note(store, record.fingerprint)
+        where = str(path)
+        try:
+            noted = read_json(path, error=StoreError)
+            name, params = noted["name"], noted["params"]
+        except (StoreError, KeyError, TypeError, IndexError):
+            name, params = None, None
+        if not isinstance(name, str) or not isinstance(params, dict):
+            raise ConfigError(f"{where}: no note of the data set; name the benchmark's file with --config")
     dataset = open_data(manager, name, params, where=where)
-    hold_to(dataset, record.dataset, where=where, other="the record")
-    found = dataset_info(dataset)
-    changed = [kind for kind, digest in record.dataset.digests.items() if found.digests.get(kind) != digest]
+    check_dataset(dataset, record.dataset, where=where, other="the record")
+    digests = dataset_info(dataset).digests
+    changed = [kind for kind, digest in record.dataset.digests.items() if digests.get(kind) != digest]
     if changed:
         raise DataError(f"{where}: the content of {', '.join(changed)} is not what the record was made with")
     return dataset
 
 
-def hold_to(dataset: Dataset, known: DatasetInfo, *, where: str, other: str) -> None:
-    """Refuse a data set of other classes, or of another number of images, than is known; looks at no file.
+def check_dataset(dataset: Dataset, known: DatasetInfo, *, where: str, other: str) -> None:
+    """Check that a data set has the classes and the numbers of images that are known of it; looks at no file.
 
     Args:
         dataset: What was opened.
@@ -77,12 +90,15 @@ def hold_to(dataset: Dataset, known: DatasetInfo, *, where: str, other: str) -> 
     Raises:
         DataError: One sentence with the first difference.
     """
-    named = list(dataset.classes)
-    if named != known.classes:
-        raise DataError(f"{where}: {_other_class(named, known.classes, other)}")
+    classes = list(dataset.classes)
+    if len(classes) != len(known.classes):
+        raise DataError(f"{where}: {len(classes)} classes were found, {other} has {len(known.classes)}")
+    for number, (name, expected) in enumerate(zip(classes, known.classes, strict=True)):
+        if name != expected:
+            raise DataError(f"{where}: class {number} is {name!r}, in {other} it is {expected!r}")
     auxiliary = dataset.auxiliary
-    classes = None if auxiliary is None else digest(list(auxiliary.classes))
-    if classes != known.digests.get("auxiliary/classes"):
+    auxiliary_classes = None if auxiliary is None else digest(list(auxiliary.classes))
+    if auxiliary_classes != known.digests.get("auxiliary/classes"):
         raise DataError(f"{where}: its auxiliary data set has not the classes, or not their order, that {other} has")
     images = {split: len(dataset.ids(split)) for split in SPLITS}
     if auxiliary is not None:
@@ -90,24 +106,3 @@ def hold_to(dataset: Dataset, known: DatasetInfo, *, where: str, other: str) -> 
     for split, count in images.items():
         if count != known.images[split]:
             raise DataError(f"{where}: {count} {split} images were found, {other} has {known.images[split]}")
-
-
-def _other_class(found: list[str], known: list[str], other: str) -> str:
-    if len(found) != len(known):
-        return f"{len(found)} classes were found, {other} has {len(known)}"
-    number = next(number for number, name in enumerate(found) if name != known[number])
-    return f"class {number} is {found[number]!r}, in {other} it is {known[number]!r}"
-
-
-def _source(record: RunRecord, store: Store, config: DatasetConfig | None) -> tuple[str, dict[str, Any], str]:
-    if config is not None:
-        return config.name, config.params, "--config: dataset"
-    path = _note(store, record.fingerprint)
-    try:
-        noted = read_json(path, error=StoreError)
-        name, params = noted["name"], noted["params"]
-    except (StoreError, KeyError, TypeError, IndexError):
-        name, params = None, None
-    if not isinstance(name, str) or not isinstance(params, dict):
-        raise ConfigError(f"{path}: no note of the data set; name the benchmark's file with --config")
-    return name, params, str(path)

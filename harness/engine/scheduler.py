@@ -1,4 +1,4 @@
-"""Runs a plan: what is ready goes to the executor, what leads to the longest rest first.
+"""Runs a plan: what is ready goes to the executor, critical path first.
 
 * Only what a missing record needs is computed; a finished benchmark starts no worker.
 * A stage that fails takes the cells down that depend on it, and nothing else.
@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from harness.registry import PluginManager
 
 RETRY = 0.5
+"""Seconds until a stage that another process computes is asked for again."""
+
 POLL = 0.2
+"""Seconds until progress is drawn again, also when nothing has ended."""
+
 WEIGHT: Mapping[str, float] = {"segmenter": 20.0, "shared": 10.0, "fit": 10.0}
 """Rough cost of a kind of stage against all others, for the order of work."""
 
@@ -96,27 +100,23 @@ class _Runner:
         note_dataset(self.store, self.plan.fingerprint, self.plan.benchmark.dataset)
         with self.store.lease(self.plan.folder, self.plan.stages), self.progress.shown():
             for cell in self.plan.cells:
-                self._begin(cell)
+                if self.records.current(cell):
+                    self.progress.cell(cell, status="ok", note="was there")
+                    continue
+                self.records.drop(cell)
+                self.open_cells.append(cell)
+                for key in cell.targets:
+                    if self.store.open(key):
+                        self._finish(key, "cached")
+                    else:
+                        self._need(key)
+                for key in self._untold(cell):
+                    self._need(key)
             if self.open_cells:
                 self._work()
         self._notify_run("wsss_run_finished")
         failed = len(self.failures)
         return Outcome(len(self.plan.cells) - failed, failed, self.records.folder, self.failures)
-
-    def _begin(self, cell: Cell) -> None:
-        """Take up a cell unless its record is there."""
-        if self.records.current(cell):
-            self.progress.cell(cell, status="ok", note="was there")
-            return
-        self.records.drop(cell)
-        self.open_cells.append(cell)
-        for key in cell.targets:
-            if self.store.open(key):
-                self._finish(key, "cached")
-            else:
-                self._need(key)
-        for key in self._untold(cell):
-            self._need(key)
 
     def _untold(self, cell: Cell) -> list[str]:
         """Stages whose artifact is gone though their scores are there: a record tells what each of them read."""
@@ -143,7 +143,14 @@ class _Runner:
         try:
             while self.waiting or self.running:
                 self._submit(executor)
-                self._collect()
+                ended: set[Future[Result]] = set()
+                if self.running:
+                    ended, _ = wait(self.running, timeout=POLL, return_when=FIRST_COMPLETED)
+                else:
+                    time.sleep(POLL)  # another process computes all that is left
+                for future in ended:
+                    key, _, _ = self.running.pop(future)
+                    self._take(key, future)
                 self._show()
         except BaseException:
             executor.shutdown(cancel=True)
@@ -153,7 +160,8 @@ class _Runner:
     def _submit(self, executor: Executor) -> None:
         free = sorted(set(range(executor.slots)) - {slot for _, slot, _ in self.running.values()})
         now = time.monotonic()
-        ready = [key for key, after in self.waiting.items() if after <= now and self._ready(key)]
+        due = [key for key, after in self.waiting.items() if after <= now]
+        ready = [key for key in due if self.done.issuperset(self.plan.stages[key].inputs.values())]
         ready.sort(key=lambda key: -self.rest[key])
         for key, slot in zip(ready, free, strict=False):
             del self.waiting[key]
@@ -169,19 +177,6 @@ class _Runner:
             )
             future = executor.submit(execute, job, timeout=config.timeout)
             self.running[future] = (key, slot, time.time())
-
-    def _ready(self, key: str) -> bool:
-        return all(upstream in self.done for upstream in self.plan.stages[key].inputs.values())
-
-    def _collect(self) -> None:
-        """Take in what has ended; wait a moment when nothing has."""
-        if not self.running:
-            time.sleep(POLL)
-            return
-        ended, _ = wait(self.running, timeout=POLL, return_when=FIRST_COMPLETED)
-        for future in ended:
-            key, _, _ = self.running.pop(future)
-            self._take(key, future)
 
     def _take(self, key: str, future: Future[Result]) -> None:
         try:

@@ -1,7 +1,7 @@
 """Recomputes every number of a record from the stored label maps and the masks of the data set.
 
 * Scores, oracle and label coverage are counted again from the maps. Times, peaks and the meter cannot be measured
-  again: they are held to the artifacts that the record names.
+  again. They are compared with the artifacts that the record names.
 * Nothing that the record or its confusion files say enters the recomputation, except the keys of its stages.
 """
 
@@ -60,7 +60,12 @@ def verify(path: Path, record: RunRecord, store: Store, dataset: Dataset) -> lis
     Returns:
         One sentence for each difference; empty when every number is confirmed.
     """
-    differences = list(_description(record))
+    differences = []
+    fingerprint = fingerprint_of(record.protocol, record.dataset)
+    if fingerprint != record.fingerprint:
+        differences.append(
+            f"fingerprint: the record says {record.fingerprint[:12]}, its protocol and data set give {fingerprint[:12]}"
+        )
     expected = set(map(str, record.called_for))
     if record.scores.keys() != expected:
         differences.append(f"scores: the record has {sorted(record.scores)}, its rounds call for {sorted(expected)}")
@@ -87,20 +92,17 @@ def settle(path: Path, *, verified: bool) -> None:
         mark_path(path).unlink(missing_ok=True)
 
 
-def _description(record: RunRecord) -> Iterator[str]:
-    found = fingerprint_of(record.protocol, record.dataset)
-    if found != record.fingerprint:
-        yield f"fingerprint: the record says {record.fingerprint[:12]}, its protocol and data set give {found[:12]}"
-
-
 def _score(path: Path, record: RunRecord, name: str, score: Score, store: Store, dataset: Dataset) -> Iterator[str]:
+    from harness.data.views import dev_split
     from harness.scoring.confusion import Confusions
 
     split = ScoreName.parse(name, len(record.rounds)).split
     if score.split != split:
         yield f"scores.{name}.split: the record says {score.split}, it is {split}"
-    labels = _labels(store, record, name)
-    counted = _recount(labels, dataset, _scored_ids(dataset, record, split), record.scoring.counts)
+    labels, ids = _labels(store, record, name), dataset.ids(split)
+    if split == "val":
+        ids = dev_split(ids, record.scoring.dev_fraction)[1]
+    counted = _recount(labels, dataset, ids, record.scoring.counts)
     if score.images != len(counted.confusions):
         yield f"scores.{name}.images: the record says {score.images}, scored are {len(counted.confusions)}"
     file = path.parent / score.confusion
@@ -109,8 +111,17 @@ def _score(path: Path, record: RunRecord, name: str, score: Score, store: Store,
     elif file_problem(file) or file_sha256(file) != score.sha256:
         yield f"scores.{name}.confusion: {file} is missing or was changed"
     yield from _counts(path, name, score, counted.counts)
-    if name == PSEUDO:
-        yield from _label_numbers(record, labels, counted, dataset)
+    if name != PSEUDO:
+        return
+    coverage = 1.0 - counted.ignored / max(counted.pixels, 1)
+    if record.label_coverage != coverage:
+        yield f"label_coverage: the record says {record.label_coverage}, the label maps give {coverage}"
+    oracle = sweep_scores(dataset, labels, ids)
+    recorded = record.oracle.model_dump(mode="json") if record.oracle else None
+    if recorded != oracle:
+        old, new = recorded or {}, oracle or {}
+        fields = [field for field in new or old if old.get(field) != new.get(field)]
+        yield f"oracle: the soft scores give other values of {', '.join(fields)}"
 
 
 def _labels(store: Store, record: RunRecord, name: str) -> LabelReader:
@@ -125,16 +136,9 @@ def _labels(store: Store, record: RunRecord, name: str) -> LabelReader:
     return labels
 
 
-def _scored_ids(dataset: Dataset, record: RunRecord, split: str) -> tuple[str, ...]:
-    from harness.data.views import dev_split
-
-    ids = dataset.ids(split)
-    return ids if split == "train" else dev_split(ids, record.scoring.dev_fraction)[1]
-
-
 def _counts(path: Path, name: str, score: Score, counted: dict[str, ImageCounts]) -> Iterator[str]:
     """What differs between the counts of the record and the recomputed ones."""
-    recorded = {str(kind): found for kind, found in score.counts.items()}
+    recorded = {str(kind): file for kind, file in score.counts.items()}
     if recorded.keys() != counted.keys():
         yield f"scores.{name}.counts: the record has {sorted(recorded)}, its protocol calls for {sorted(counted)}"
     for kind in sorted(recorded.keys() & counted.keys()):
@@ -164,43 +168,33 @@ def _recount(labels: LabelReader, dataset: Dataset, ids: tuple[str, ...], kinds:
     return Recount(confusions, counter.counted(), ignored, pixels)
 
 
-def _difference(recorded: Confusions, found: Confusions) -> str:
+def _difference(recorded: Confusions, recomputed: Confusions) -> str:
     """What differs between the confusions of the record and the recomputed ones, in one sentence."""
     from harness.scoring.metrics import miou
 
-    if recorded.ids != found.ids or recorded.num_classes != found.num_classes:
+    if recorded.ids != recomputed.ids or recorded.num_classes != recomputed.num_classes:
         return "the recorded confusions are of other images or classes"
-    one, two = recorded.dense(), found.dense()
-    changed = [image_id for image_id, same in zip(found.ids, (one == two).all((1, 2)), strict=True) if not same]
+    before, after = recorded.dense(), recomputed.dense()
+    equal = (before == after).all((1, 2))
+    changed = [image_id for image_id, same in zip(recomputed.ids, equal, strict=True) if not same]
     if not changed:
         return "the hash in the record is not that of its confusions"
-    before, after = (float(miou(dense.sum(0))) for dense in (one, two))
+    old, new = float(miou(before.sum(0))), float(miou(after.sum(0)))
     return (
-        f"mIoU is {before:.6f} by the recorded confusions and {after:.6f} recomputed; {len(changed)} images differ, "
+        f"mIoU is {old:.6f} by the recorded confusions and {new:.6f} recomputed; {len(changed)} images differ, "
         f"the first is {changed[0]!r}"
     )
 
 
-def _label_numbers(record: RunRecord, labels: LabelReader, counted: Recount, dataset: Dataset) -> Iterator[str]:
-    coverage = 1.0 - counted.ignored / max(counted.pixels, 1)
-    if record.label_coverage != coverage:
-        yield f"label_coverage: the record says {record.label_coverage}, the label maps give {coverage}"
-    oracle = sweep_scores(dataset, labels, _scored_ids(dataset, record, "train"))
-    recorded = record.oracle.model_dump(mode="json") if record.oracle else None
-    if recorded != oracle:
-        fields = [name for name in oracle or recorded or {} if (recorded or {}).get(name) != (oracle or {}).get(name)]
-        yield f"oracle: the soft scores give other values of {', '.join(fields)}"
-
-
 def _measured(record: RunRecord, store: Store) -> Iterator[str]:
-    """What was measured while the stages ran, against their artifacts; a stage that is gone can tell nothing."""
+    """Compare what was measured while the stages ran with their artifacts; of one that is gone nothing is known."""
     artifacts = [store.find(stage.key) for stage in record.stages]
     for stage, artifact in zip(record.stages, artifacts, strict=True):
         for name in ("seconds", "peak_mib", "peak_gpu_mib", "device") if artifact is not None else ():
-            said, known = getattr(stage, name), getattr(artifact, name)
-            if said != known:
-                yield f"stages.{stage.name}.{name}: the record says {said}, its artifact {known}"
+            recorded, stored = getattr(stage, name), getattr(artifact, name)
+            if recorded != stored:
+                yield f"stages.{stage.name}.{name}: the record says {recorded}, its artifact {stored}"
     meter = total(artifact.meter for artifact in artifacts if artifact is not None)
-    recorded = {kind: access.model_dump() for kind, access in record.meter.items()}
-    if None not in artifacts and meter != recorded:
-        yield f"meter: the record says {recorded}, its artifacts {meter}"
+    accesses = {kind: access.model_dump() for kind, access in record.meter.items()}
+    if None not in artifacts and meter != accesses:
+        yield f"meter: the record says {accesses}, its artifacts {meter}"

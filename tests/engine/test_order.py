@@ -20,7 +20,7 @@ from harness.engine.plan.config import load_benchmark
 from harness.engine.plan.layout import build_plan
 from harness.engine.plan.rows import open_data
 from harness.engine.progress import ProgressDisplay
-from harness.engine.recorded_data import hold_to
+from harness.engine.recorded_data import check_dataset
 from harness.engine.scheduler import run_plan
 from harness.leaderboard import load_runs
 from harness.registry import PluginSpec, manager_from_spec
@@ -256,7 +256,7 @@ def test_another_data_set_than_the_planned_one_is_one_sentence(change, words):
     planned = dataset_info(open_data(manager, "synthetic", params, where="here"))
     found = open_data(manager, "synthetic", params | change, where="here")
     with pytest.raises(DataError, match=f"^here: {words}"):
-        hold_to(found, planned, where="here", other="the plan")
+        check_dataset(found, planned, where="here", other="the plan")
 
 
 def test_the_order_inside_a_parameter_is_part_of_the_key_and_that_of_the_fields_is_not(write_benchmark, tmp_path, wsss):

@@ -60,7 +60,7 @@ class DaskParams:
 
 @hookimpl
 def wsss_executors() -> Iterator[ExecutorRecord]:
-    """Processes on this machine, one or several a stage, and a Dask cluster that sees the same runs folder."""
+    """Processes on this machine, one or several for each stage, and a Dask cluster that sees the same runs folder."""
     yield ExecutorRecord(
         "local",
         factory="harness.engine.executors.local:LocalExecutor",

@@ -57,11 +57,16 @@ def choose_executor(
         ConfigError: A parameter is unknown, wrong, or given twice; names the file's field or the option.
         PluginError: No executor has that name.
     """
-    record = manager.get("executor", name) if name else _of_file(benchmark, manager)
+    try:
+        record: ExecutorRecord = manager.get("executor", name or benchmark.executor.name)
+    except PluginError as error:
+        if name:
+            raise
+        raise ConfigError(f"{benchmark.path}: executor: {error}") from None
     given = benchmark.executor.params if record.name == benchmark.executor.name else {}
     params = build_params(record, given, where=f"{benchmark.path}: executor")
-    known = {info.name for info in describe_params(record.params)}
-    more = {key: value for key, value in (asked or {}).items() if key in known}
+    names = {info.name for info in describe_params(record.params)}
+    more = {key: value for key, value in (asked or {}).items() if key in names}
     for key in more:
         if twice := next((option for option in options if option.partition("=")[0].strip() == key), None):
             raise ConfigError(f"--executor-option {twice}: --{key} says it already, give one of the two")
@@ -69,11 +74,3 @@ def choose_executor(
         merged = apply_overrides({**given, **more}, options, where="--executor-option")
         params = build_params(record, merged, where="--executor-option" if options else "--executor")
     return ChosenExecutor(record, params)
-
-
-def _of_file(benchmark: Benchmark, manager: PluginManager) -> ExecutorRecord:
-    try:
-        record: ExecutorRecord = manager.get("executor", benchmark.executor.name)
-    except PluginError as error:
-        raise ConfigError(f"{benchmark.path}: executor: {error}") from None
-    return record

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 WAIT = 10.0
+"""Seconds for which a process that failed waits for what the first one has to say."""
 
 
 def main(task: Path, result: Path) -> int:
@@ -65,15 +66,10 @@ def _call(task: Path, result: Path) -> int:
         write_atomically(result, given, durable=False)
         return 0
     succeeded, _, _ = pickle.loads(given)
-    if not succeeded:
-        _wait_for(result)
-    return 0 if succeeded else 1
-
-
-def _wait_for(result: Path) -> None:
     end = time.monotonic() + WAIT
-    while not result.exists() and time.monotonic() < end:
+    while not succeeded and not result.exists() and time.monotonic() < end:
         time.sleep(0.1)
+    return 0 if succeeded else 1
 
 
 if __name__ == "__main__":

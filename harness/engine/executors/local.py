@@ -28,7 +28,11 @@ from harness.engine.executors.processes import THREAD_VARIABLES
 from harness.engine.executors.worker import Worker
 
 MIB_EACH = 3072
+"""Main memory that one worker is reckoned with, so that workers do not push each other out of it."""
+
 MOST_JOBS = 8
+"""Workers on a machine without devices, where nobody names a number: each trains with several threads."""
+
 LOOK_EACH, LONELY = 2.0, 60.0
 """Seconds: how often the workers of a Dask cluster are counted, and how long it may have none."""
 
@@ -107,9 +111,9 @@ class DaskExecutor(Executor):
 
         Only bytes pass through Dask: they may refer to a plugin file, which a Dask worker never loads.
         """
-        return self._threads.submit(self._made, pickle.dumps((function, args)), timeout)
+        return self._threads.submit(self._wait, pickle.dumps((function, args)), timeout)
 
-    def _made(self, call: bytes, timeout: float | None) -> Any:
+    def _wait(self, call: bytes, timeout: float | None) -> Any:
         """Wait for a call, and give it up when the cluster has had no worker for a while: Dask would wait for ever."""
         future: Future[Any] = self._executor.submit(run_isolated, call, timeout, self._owner)
         seen = time.monotonic()
@@ -148,7 +152,7 @@ def refuse_torchrun() -> None:
 
 
 def default_jobs(device: str) -> int:
-    """One worker a visible device; without devices as many as cores and memory carry."""
+    """One worker for each visible device; without devices as many as cores and memory carry."""
     if device != "cpu" and (devices := visible_devices()):
         return len(devices)
     memory = int(psutil.virtual_memory().total / 2**20 / MIB_EACH)

@@ -60,25 +60,21 @@ class TorchrunExecutor(Executor):
         threads = max(1, min(worker_threads(), cores() // self._jobs) // count)
         try:
             with Task(function, args, threads=threads) as task:
-                self._wait(task, count, devices, timeout)
+                launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}")
+                visible = {"CUDA_VISIBLE_DEVICES": ",".join(devices)} if devices else {}
+                session = Session(
+                    [*launcher, *task.module],
+                    environment={**visible, FOLDER: str(task.folder), "OMP_NUM_THREADS": str(threads)},
+                    stdout=subprocess.DEVNULL,  # a stage has its own log
+                    stderr=subprocess.DEVNULL,
+                )
+                try:
+                    finish(session, task, timeout, self._stopped)
+                finally:
+                    session.end()
                 return task.value()
         finally:
             self._free.append(devices)
-
-    def _wait(self, task: Task, count: int, devices: Sequence[str], timeout: float | None) -> None:
-        launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}")
-        visible = {"CUDA_VISIBLE_DEVICES": ",".join(devices)} if devices else {}
-        environment = {**visible, FOLDER: str(task.folder), "OMP_NUM_THREADS": str(task.threads)}
-        session = Session(
-            [*launcher, *task.module],
-            environment=environment,
-            stdout=subprocess.DEVNULL,  # a stage has its own log
-            stderr=subprocess.DEVNULL,
-        )
-        try:
-            finish(session, task, timeout, self._stopped)
-        finally:
-            session.end()
 
 
 class Task:
@@ -132,7 +128,7 @@ class Task:
 
 
 def shares(devices: Sequence[str], jobs: int, number: int) -> tuple[str, ...]:
-    """The devices of the stage at place ``number`` of ``jobs``: every jobs-th; more stages than devices share them."""
+    """The devices of the stage at place ``number`` of ``jobs``: each ``jobs``-th; stages may have to share one."""
     if not devices:
         return ()
     return tuple(devices[number::jobs]) or (devices[number % len(devices)],)

@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from harness.common.atomic import explain, writing
 from harness.common.files import file_problem
-from harness.common.text import printable
+from harness.common.text import one_line, printable
 from harness.contract.errors import StoreError, WsssError
 from harness.contract.shared import CLASSIFIER
 from harness.engine.code.check import check_code, loaded
@@ -38,7 +38,7 @@ from harness.engine.memory import REMEDY, wants_memory
 from harness.engine.peak import PeakMemory
 from harness.engine.plan.keys import as_given
 from harness.engine.plan.layout import StageSpec
-from harness.engine.recorded_data import hold_to
+from harness.engine.recorded_data import check_dataset
 from harness.engine.stage.context import StageContext
 from harness.engine.stage.kinds.stage import Stage, fix_global_seeds
 from harness.engine.stage.meter import ReadLog, mend
@@ -151,7 +151,11 @@ def _compute(job: Job, store: Store) -> Result:
         log.parent.mkdir(parents=True, exist_ok=True)
     if os.path.lexists(log) and (problem := file_problem(log)):
         raise StoreError(f"{printable(log)}: {problem}")
-    _forget_damaged(job, store)
+    reads = _reads_path(job)
+    if not mend(reads):  # nobody knows what the interrupted attempt had read: begin from the start
+        with writing(reads):
+            shutil.rmtree(reads) if reads.is_dir() and not reads.is_symlink() else reads.unlink()
+        shutil.rmtree(store.work(spec.key), ignore_errors=True)
     built = store.build(spec.key)
     try:
         with _logged(log) as file:
@@ -170,15 +174,6 @@ def _compute(job: Job, store: Store) -> Result:
     return Result("done", artifact.seconds, artifact.peak_mib)
 
 
-def _forget_damaged(job: Job, store: Store) -> None:
-    """Begin a stage from the start when it is unknown what its interrupted attempt had read."""
-    reads = _reads_path(job)
-    if not mend(reads):
-        with writing(reads):
-            shutil.rmtree(reads) if reads.is_dir() and not reads.is_symlink() else reads.unlink()
-        shutil.rmtree(store.work(job.spec.key), ignore_errors=True)
-
-
 def _measured(job: Job, store: Store, built: Path) -> Artifact:
     """Run the stage, measure it and publish what it wrote."""
     spec, ctx = job.spec, _context(job, store, built, report=report_path(job.runs, job.spec.key))
@@ -191,7 +186,10 @@ def _measured(job: Job, store: Store, built: Path) -> Artifact:
         work(stage)
         seconds = time.monotonic() - begun
         check_code(spec)
-    _keep_events(ctx.work, job.runs / "tensorboard" / log_path(spec).stem)
+    events = job.runs / "tensorboard" / log_path(spec).stem
+    for path in sorted(ctx.work.rglob("events.out.tfevents.*")):  # they outlive the work folder
+        events.mkdir(parents=True, exist_ok=True)
+        shutil.move(path, events / path.name)
     artifact = store.publish(
         built,
         lambda files: Artifact(
@@ -254,13 +252,6 @@ def _reads_path(job: Job) -> Path:
     return job.runs / "work" / f"{job.spec.key}.reads"
 
 
-def _keep_events(work: Path, folder: Path) -> None:
-    """Event files of TensorBoard outlive the work folder that they were written in."""
-    for path in sorted(work.rglob("events.out.tfevents.*")):
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.move(path, folder / path.name)
-
-
 def _worker_state(job: Job) -> tuple[PluginManager, Dataset]:
     """Plugins and data set of this process, made once.
 
@@ -272,7 +263,7 @@ def _worker_state(job: Job) -> tuple[PluginManager, Dataset]:
     manager = manager_from_spec(job.plugins)
     name, params = job.dataset
     dataset = _dataset(job.plugins, name, as_given(params))
-    hold_to(dataset, job.planned, where=f"data set {name!r}", other="the plan")
+    check_dataset(dataset, job.planned, where=f"data set {name!r}", other="the plan")
     return manager, dataset
 
 
@@ -290,17 +281,14 @@ def _failure(error: BaseException) -> tuple[str, str]:
     if reason is not None:
         name = getattr(error, "filename", None)
         return StoreError.__name__, f"{name or 'runs folder'}: cannot be written, {reason}"
-    message = _said(error)
+    try:  # on one line that is safe to print; the log has all of it
+        message = one_line(error)
+    except Exception:  # a plugin's exception may have a __str__ of any kind
+        message = "its message cannot be printed"
+    if len(message) > LONGEST:
+        message = f"{message[:LONGEST]}..."
+    message = message or "no message"
     return type(error).__name__, f"{message} ({REMEDY})" if wants_memory(error, message) else message
-
-
-def _said(error: BaseException) -> str:
-    """The message of an exception of anybody's making, on one line that is safe to print; the log has all of it."""
-    try:
-        text = printable(" ".join(str(error).split()))
-    except Exception:
-        return "its message cannot be printed"
-    return (text if len(text) <= LONGEST else f"{text[:LONGEST]}...") or "no message"
 
 
 @contextmanager

@@ -72,11 +72,14 @@ def survey(store: Store, rules: Rules) -> list[Item]:
     needed, unknown = _needed(store, rules), any(lease.live and lease.keys is None for lease in store.leases())
     newest = time.time() - rules.older_than * 86400
     items = []
-    for what, path, key, size in _found(store):
+    for what, path, key, size in _contents(store):
         with suppress(FileNotFoundError):  # it has just gone
             wanted = (unknown or key in needed) and (what == WORK or not what.startswith("("))
             recent = path.lstat().st_mtime > newest
-            items.append(Item(what, path, key, wanted or recent, _size(path) if size is None else size))
+            if size is None:
+                files = path.rglob("*") if path.is_dir() else [path]
+                size = sum(file.stat().st_size for file in files if file.is_file())
+            items.append(Item(what, path, key, wanted or recent, size))
     return items
 
 
@@ -92,8 +95,18 @@ def collect(store: Store, items: Iterable[Item]) -> tuple[list[Item], list[Item]
     gone: list[Item] = []
     stayed: list[Item] = []
     for item in items:
-        if not item.needed:
-            (gone if _delete(store, item) else stayed).append(item)
+        if item.needed:
+            continue
+        if item.path.parent.parent == store.runs / "store" and not item.path.name.startswith("."):
+            deleted = store.discard(item.path.name)
+        elif item.key is None:
+            deleted = True
+            _remove(item.path)
+        else:
+            with store.lock(item.key) as deleted:
+                if deleted:
+                    _remove(item.path)
+        (gone if deleted else stayed).append(item)
     return gone, stayed
 
 
@@ -103,62 +116,40 @@ def _needed(store: Store, rules: Rules) -> set[str]:
     keys = {key for lease in leases if lease.live for key in lease.keys or ()} | (rules.plans or set())
     if rules.everything:
         return keys
-    records = [stages for path in _records(store) for stages in (_stages(path),)]
+    records = [read_record(path).stages for path in sorted((store.runs / "records").glob("*/*.json"))]
     for stages in records:
-        keys |= _evidence(store, stages)
+        for stage in stages:  # scores, and the label maps that they were counted from
+            artifact = store.find(stage.key) if counts_score(stage.name) else None
+            if artifact is not None:
+                keys |= {stage.key, artifact.scored or stage.key}
     if rules.plans is None and not rules.evidence_only:
-        keys |= {key for stages in records for _, key in stages}
+        keys |= {stage.key for stages in records for stage in stages}
         keys |= {key for lease in leases for key in lease.keys or ()}
     return keys
 
 
-def _records(store: Store) -> list[Path]:
-    return sorted((store.runs / "records").glob("*/*.json"))
-
-
-def _stages(record: Path) -> list[tuple[str, str]]:
-    """(role, key) of the stages of a record."""
-    return [(stage.name, stage.key) for stage in read_record(record).stages]
-
-
-def _evidence(store: Store, stages: Iterable[tuple[str, str]]) -> set[str]:
-    """Keys of the scores of a record and of the label maps that they were counted from."""
-    found = set()
-    for role, key in stages:
-        artifact = store.find(key) if counts_score(role) else None
-        if artifact is not None:
-            found |= {key, artifact.scored or key}
-    return found
-
-
-def _found(store: Store) -> Iterator[tuple[str, Path, str | None, int | None]]:
-    """What it is, where, the key whose lock guards it, and its bytes where a manifest tells them."""
-    for folder in sorted((store.runs / "store").glob("??/[!.]*")):
+def _contents(store: Store) -> Iterator[tuple[str, Path, str | None, int | None]]:
+    """What it is, where, the key whose lock guards it, and its bytes where a manifest states them."""
+    runs = store.runs
+    for folder in sorted((runs / "store").glob("??/[!.]*")):
         artifact = store.find(folder.name)
         yield artifact.name if artifact else DAMAGED, folder, folder.name, artifact.size if artifact else None
-    for what, path, key in _leftovers(store):
-        yield what, path, key, None
-
-
-def _leftovers(store: Store) -> Iterator[tuple[str, Path, str | None]]:
-    """What killed processes and damage left."""
-    runs = store.runs
     for path in sorted((runs / "store").glob("??/.*")):
-        yield HALF_BUILT, path, path.name[1:].rpartition("-")[0]
+        yield HALF_BUILT, path, path.name[1:].rpartition("-")[0], None
     for path in sorted((runs / "corrupt").glob("*")):
-        yield SET_ASIDE, path, None
+        yield SET_ASIDE, path, None, None
     for path in sorted((runs / "work").glob("*")):
         key = _key_of(path)
-        yield TRACE if store.has(key) else WORK, path, key
+        yield TRACE if store.has(key) else WORK, path, key, None
     for path in sorted((runs / "status" / "stages").glob("*")):
-        yield TRACE, path, _key_of(path)
+        yield TRACE, path, _key_of(path), None
     leases = store.leases()
     for lease in leases:
         if lease.owner is None and not lease.live:
-            yield TRACE, runs / "locks" / f"{lease.name}{LEASE}", None
+            yield TRACE, runs / "locks" / f"{lease.name}{LEASE}", None, None
     if not any(lease.live for lease in leases):
         for path in sorted((runs / "records").glob("*/.*")):
-            yield TRACE, path, None
+            yield TRACE, path, None, None
 
 
 def _key_of(path: Path) -> str:
@@ -166,25 +157,9 @@ def _key_of(path: Path) -> str:
     return path.name.removeprefix(".").partition(".")[0]
 
 
-def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _delete(store: Store, item: Item) -> bool:
-    """Whether it is gone; what is locked stays."""
-    if item.path.parent.parent == store.runs / "store" and not item.path.name.startswith("."):
-        return store.discard(item.path.name)
-    if item.key is None:
-        return _remove(item.path)
-    with store.lock(item.key) as mine:
-        return mine and _remove(item.path)
-
-
-def _remove(path: Path) -> bool:
+def _remove(path: Path) -> None:
     with writing(path):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-    return True

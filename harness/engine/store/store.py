@@ -35,6 +35,10 @@ VERSION = 1
 MANIFEST = "artifact.json"
 LEASE = ".claim"
 """Suffix of a lease on disk: the one that it has always had, so that processes of another version respect it."""
+
+_GATE = "gate"
+"""Name of the lock under which a lease is noted, and what nobody leases is discarded, one at a time."""
+
 log = logging.getLogger(__name__)
 
 
@@ -121,14 +125,14 @@ class Store:
         return self.runs / "work" / key
 
     @contextmanager
-    def lock(self, key: str) -> Iterator[bool]:
-        """Hold the lock of ``key``; yields ``False`` when another process holds it."""
+    def lock(self, key: str, *, wait: bool = False) -> Iterator[bool]:
+        """Hold the lock of ``key``; yields ``False`` when another process holds it, or waits until it comes free."""
         path = self._lock_path(key)
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             guard = filelock.FileLock(path)
             with suppress(filelock.Timeout):
-                guard.acquire(timeout=0)
+                guard.acquire(timeout=-1 if wait else 0)
         try:
             yield guard.is_locked
         finally:
@@ -146,7 +150,7 @@ class Store:
         with ExitStack() as held:
             with suppress(StoreError):
                 held.enter_context(self.lock(name))
-                with self._gate():
+                with self.lock(_GATE, wait=True):
                     write_atomically(path, json.dumps({"owner": owner, "keys": sorted(keys)}))
             yield
         with writing(path):
@@ -157,28 +161,27 @@ class Store:
 
     def leases(self) -> list[Lease]:
         """Leases of runs that are under way, and of those that were interrupted."""
-        found = []
+        leases = []
         for path in sorted((self.runs / "locks").glob(f"*{LEASE}")):
-            owner, keys = _leased(path)
-            live = self._held(path.stem)
+            owner, keys = None, None
+            with suppress(StoreError, KeyError, TypeError, IndexError):  # it is damaged
+                content = read_json(path, error=StoreError)
+                owner, keys = str(content["owner"]), frozenset(str(key) for key in content["keys"])
+            try:
+                with self.lock(path.stem) as free:
+                    live = not free
+            except StoreError:  # where no lock can be taken nobody knows, and it counts as held
+                live = True
             if os.path.lexists(path):  # else its run has just ended well
-                found.append(Lease(path.stem, owner, keys, live))
-        return found
-
-    def _held(self, name: str) -> bool:
-        """Whether another process holds a lock; where none can be taken nobody knows, and it counts as held."""
-        try:
-            with self.lock(name) as free:
-                return not free
-        except StoreError:
-            return True
+                leases.append(Lease(path.stem, owner, keys, live))
+        return leases
 
     def discard(self, key: str) -> bool:
         """Delete the artifact of ``key``; ``False`` when it is in use or leased by a live run."""
         with self.lock(key) as mine:
             if not mine:
                 return False
-            with self._gate():
+            with self.lock(_GATE, wait=True):
                 if any(lease.live and lease.needs(key) for lease in self.leases()):
                     return False
                 folder = self.folder(key)
@@ -265,7 +268,8 @@ class Store:
             shutil.rmtree(built, ignore_errors=True)
             raise
         for path in paths:
-            self._remember(self.folder(artifact.key) / path.relative_to(built))
+            published = self.folder(artifact.key) / path.relative_to(built)
+            self._verified[published] = _state(published)
         shutil.rmtree(self.work(artifact.key), ignore_errors=True)
         return artifact
 
@@ -275,19 +279,6 @@ class Store:
             artifact = self.find(manifest.parent.name)
             if artifact is not None:
                 yield artifact
-
-    @contextmanager
-    def _gate(self) -> Iterator[None]:
-        """One at a time: noting a lease, and discarding what nobody leases."""
-        path = self._lock_path("gate")
-        with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            guard = filelock.FileLock(path)
-            guard.acquire()
-        try:
-            yield
-        finally:
-            guard.release()
 
     def _lock_path(self, name: str) -> Path:
         return self.runs / "locks" / f"{name}.lock"
@@ -310,9 +301,6 @@ class Store:
             self._verified[path] = state
         return True
 
-    def _remember(self, path: Path) -> None:
-        self._verified[path] = _state(path)
-
     def _set_aside(self, key: str) -> None:
         """Move a damaged artifact out of the way; call it with the lock held."""
         aside = self.runs / "corrupt" / f"{key}-{uuid4().hex[:8]}"
@@ -320,16 +308,6 @@ class Store:
             aside.parent.mkdir(parents=True, exist_ok=True)
             self.folder(key).rename(aside)
         log.warning("damaged artifact %s: moved to %s, it will be computed again", key[:12], aside)
-
-
-def _leased(path: Path) -> tuple[str | None, frozenset[str] | None]:
-    """Owner and keys of a lease; ``None`` both when it is damaged."""
-    try:
-        content = read_json(path, error=StoreError)
-        owner, keys = content["owner"], content["keys"]
-        return str(owner), frozenset(str(key) for key in keys)
-    except (StoreError, KeyError, TypeError, IndexError):
-        return None, None
 
 
 def _parse(content: Any, key: str) -> Artifact | None:
