@@ -5,6 +5,9 @@ from __future__ import annotations
 LONGEST = 2000
 """Characters of a sentence; a longer one is cut in its middle."""
 
+_BLANKS = str.maketrans("\n\t\u00a0\u3000", "    ")
+"""Line end, tab and two wide blanks become a blank, other characters that do not print become an escape."""
+
 
 class WsssError(Exception):
     r"""Base of every error the harness raises on purpose; ``str(error)`` is one clear sentence.
@@ -21,13 +24,8 @@ class WsssError(Exception):
         if len(text) > LONGEST:
             kept = LONGEST // 2 - 10
             text = f"{text[:kept]} [...] {text[-kept:]}"
-        return text if text.isprintable() else "".join(map(_shown, text))
-
-
-def _shown(character: str) -> str:
-    if character.isprintable():
-        return character
-    return " " if character in "\n\t\u00a0\u3000" else character.encode("unicode_escape").decode("ascii")
+        characters = text.translate(_BLANKS)
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in characters)
 
 
 class ConfigError(WsssError):

@@ -12,15 +12,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 SECTIONS = ("backbone", "freeze", "classifier", "cam", "segmenter", "test", "scoring")
 
-
 T = TypeVar("T")
 
-
-def _listed(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
-
-
-Listed = Annotated[T, BeforeValidator(_listed)]
+Listed = Annotated[T, BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)]
 """A tuple that a list may stand for, as YAML and JSON have no tuples."""
 Scale = Annotated[float, Field(gt=0)]
 Scales = Listed[Annotated[tuple[Scale, ...], Field(min_length=1)]]

@@ -53,10 +53,10 @@ class ScoreName:
         Raises:
             ValueError: There is none; one sentence that lists those that there are.
         """
-        known = {str(score): score for score in score_names(rounds, segmenter=True)}
-        if name not in known:
-            raise ValueError(f"no such score, a record of its rounds has {', '.join(known)}")
-        return known[name]
+        scores = {str(score): score for score in score_names(rounds, segmenter=True)}
+        if name not in scores:
+            raise ValueError(f"no such score, a record of its rounds has {', '.join(scores)}")
+        return scores[name]
 
 
 def score_names(rounds: int, *, segmenter: bool) -> list[ScoreName]:

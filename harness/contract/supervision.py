@@ -19,7 +19,7 @@ class Price:
     """What it costs to label one image, as published.
 
     Attributes:
-        seconds: Human time an image, or a foreground class of an image.
+        seconds: Human time per image, or per foreground class of an image.
         source: Where that is published, as a note under a table says it; empty where nobody labels anything.
         per: What ``seconds`` are counted for.
     """
@@ -136,11 +136,11 @@ def masks(fraction: float) -> Need:
 
 
 def union(needs: Iterable[Need]) -> tuple[Need, ...]:
-    """Merge needs: one entry a (kind, auxiliary) pair with the largest fraction, in letter order."""
+    """Merge needs into one for each (kind, auxiliary) pair, with the largest fraction, in letter order."""
     merged: dict[tuple[Supervision, bool], Need] = {}
     for need in needs:
-        known = merged.get((need.kind, need.auxiliary))
-        if known is None or need.fraction > known.fraction:
+        before = merged.get((need.kind, need.auxiliary))
+        if before is None or need.fraction > before.fraction:
             merged[need.kind, need.auxiliary] = need
     order = list(Supervision)
     return tuple(sorted(merged.values(), key=lambda n: (n.auxiliary, order.index(n.kind))))

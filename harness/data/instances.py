@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from harness.common.files import read_bytes
-from harness.common.text import parse_json, printable
+from harness.common.files import read_json
+from harness.common.text import printable
 from harness.contract import DataError
 from harness.data.files import Defect, same_name
 from harness.data.outlines import TOLERANCE, paint_polygons, paint_runs, read_polygons, read_runs, shown
@@ -110,7 +110,7 @@ def read_instances(path: Path, split: str) -> InstancesFile:
             or annotation, a file name or the name of a category occurs more than once.
     """
     where = printable(path)
-    content = parse_json(read_bytes(path, error=DataError), where=where, error=DataError)
+    content = read_json(path, error=DataError)
     for part in ("images", "annotations", "categories"):
         if not isinstance(content, dict) or not isinstance(content.get(part), list):
             raise DataError(f"{where}: the top level needs the list {part!r}")

@@ -23,7 +23,7 @@ from harness.testing import scenes
 OPTIM = {"iterations": 3, "batch_size": 4, "lr": 0.01}
 AUGMENT = {"crop": 64}
 OURS = ("predict", "score_labels", "score_predictions")
-"""Stages in which no plugin has a say."""
+"""Stages that run no code of a plugin."""
 
 Digests = dict[str, str]
 
@@ -54,15 +54,8 @@ class Bench:
         """The plan of the one cell."""
         from harness.engine.plan.config import load_benchmark
 
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / "conformance.yaml"
-        path.write_text(json.dumps(self._config()), encoding="utf-8")  # JSON is YAML
-        registered = {kind: self.manager.records(kind) for kind in ("method", "backbone")}
-        return build_plan(load_benchmark(path, registered=registered), self.manager)
-
-    def _config(self) -> dict[str, Any]:
-        segmenter = Path(__file__).parent / "segmenter.py"
-        return {
+        segmenter = str(Path(__file__).parent / "segmenter.py")
+        benchmark = {
             "name": "conformance",
             "dataset": {"name": scenes.NAME, "params": {}},
             "backbones": ["tiny"],
@@ -70,9 +63,14 @@ class Bench:
             "protocol": {
                 "classifier": {"optim": OPTIM, "augment": AUGMENT},
                 "cam": {"scales": [1.0]},
-                "segmenter": {"config": str(segmenter), "optim": OPTIM, "augment": AUGMENT},
+                "segmenter": {"config": segmenter, "optim": OPTIM, "augment": AUGMENT},
             },
         }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / "conformance.yaml"
+        path.write_text(json.dumps(benchmark), encoding="utf-8")  # JSON is YAML
+        registered = {kind: self.manager.records(kind) for kind in ("method", "backbone")}
+        return build_plan(load_benchmark(path, registered=registered), self.manager)
 
     @property
     def stages(self) -> list[StageSpec]:
@@ -110,9 +108,12 @@ class Bench:
         Raises:
             StageFailed: It ended with an error.
         """
+        needs = tuple(need for part in self.plan.cells[0].row.parts for need in part.needs)
+        dataset = (scenes.NAME, scenes.described(self.poisoned, needs))
+        job = Job(spec, self.folder.resolve(), self.manager.spec, dataset, self.plan.dataset, device="cpu")
         scenes.ALARM.set(interrupt_after)
         try:
-            result = execute(self._job(spec))
+            result = execute(job)
         finally:
             self.ticks[spec.key] = max(self.ticks.get(spec.key, 0), scenes.ALARM.count)
             scenes.ALARM.set(None)
@@ -120,14 +121,6 @@ class Bench:
             kind, text = result.error or (result.status, "no message")
             raise StageFailed(f"{spec.name}: {kind}: {text}")
         return self.digests(spec)
-
-    def _job(self, spec: StageSpec) -> Job:
-        dataset = (scenes.NAME, scenes.described(self.poisoned, self._needs))
-        return Job(spec, self.folder.resolve(), self.manager.spec, dataset, self.plan.dataset, device="cpu")
-
-    @cached_property
-    def _needs(self) -> Any:
-        return tuple(need for part in self.plan.cells[0].row.parts for need in part.needs)
 
     def digests(self, spec: StageSpec) -> Digests:
         """File -> SHA-256 of a stage's artifact.
@@ -160,12 +153,12 @@ def with_scenes(manager: PluginManager) -> PluginManager:
     level = log.level
     log.setLevel(logging.ERROR)
     try:
-        made = manager_from_spec(spec)
+        extended = manager_from_spec(spec)
     finally:
         log.setLevel(level)
-    if scenes.NAME not in made.records("dataset"):
+    if scenes.NAME not in extended.records("dataset"):
         raise PluginError(f"data set {scenes.NAME!r} of the conformance kit cannot be registered")
-    return made
+    return extended
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from harness.registry import PluginManager, PluginSpec
 
 TOLERANCE = 0.005
-"""Share of pixels that may differ when an image meets others in a batch: sums of floats come in another order."""
+"""Share of pixels that may differ when an image meets others in a batch, where floats are summed in another order."""
 
 HEAVY = ("torch", "torchvision", "mmengine", "mmseg", "mmcv")
 _FREE = ("/__pycache__", "/proc/", "/dev/null", "/dev/shm", "/matplotlib/", "/torchinductor_")
@@ -153,8 +154,8 @@ def blind_to_noise(first: Mapping[str, Digests], poisoned: Mapping[str, Digests]
     return "noise in every undeclared mask changes no byte of labels and weights"
 
 
-def _first_difference(one: Mapping[str, Digests], two: Mapping[str, Digests], bench: Bench) -> str | None:
-    return next((spec.name for spec in bench.stages if one[spec.key] != two[spec.key]), None)
+def _first_difference(first: Mapping[str, Digests], second: Mapping[str, Digests], bench: Bench) -> str | None:
+    return next((spec.name for spec in bench.stages if first[spec.key] != second[spec.key]), None)
 
 
 def independent_images(bench: Bench) -> str:
@@ -210,9 +211,10 @@ def resumes(bench: Bench, first: Mapping[str, Digests]) -> str:
     """
     tried = []
     with frequent_checkpoints():
-        for spec in _own(bench):
+        for spec in bench.stages:
+            of_plugin = spec.part is not None or not str(spec.run).startswith("harness.")
             ticks = bench.ticks[spec.key]
-            if ticks < 2:
+            if not of_plugin or ticks < 2:
                 continue
             bench.forget(spec)
             try:
@@ -228,22 +230,18 @@ def resumes(bench: Bench, first: Mapping[str, Digests]) -> str:
     return f"{', '.join(dict.fromkeys(tried))}: interrupted half-way and resumed, the same bytes"
 
 
-def _own(bench: Bench) -> list[StageSpec]:
-    """Stages that run code of a plugin."""
-    return [spec for spec in bench.stages if spec.part is not None or not str(spec.run).startswith("harness.")]
-
-
 @contextmanager
 def watched_writes(allowed: Sequence[Path]) -> Iterator[list[str]]:
     """Collect every file that Python opens for writing, moves or removes outside ``allowed``."""
-    found: list[str] = []
-    roots = tuple(str(path.resolve()) for path in allowed)
-    _WATCHES[id(found)] = (roots, found)
-    _install_audit()
+    written: list[str] = []
+    _WATCHES[id(written)] = (tuple(str(path.resolve()) for path in allowed), written)
+    if not _installed:  # an audit hook stays for the life of a process; ours does nothing while nobody watches
+        _installed.append(True)
+        sys.addaudithook(_audit)
     try:
-        yield found
+        yield written
     finally:
-        del _WATCHES[id(found)]
+        del _WATCHES[id(written)]
 
 
 _WATCHES: dict[int, tuple[tuple[str, ...], list[str]]] = {}
@@ -261,36 +259,26 @@ _PATHS: Mapping[str, tuple[tuple[int, int | None], ...]] = {
 _installed: list[bool] = []
 
 
-def _install_audit() -> None:
-    """Audit hooks stay for the life of a process; ours does nothing while nobody watches."""
-    if not _installed:
-        _installed.append(True)
-        sys.addaudithook(_audit)
-
-
 def _audit(event: str, args: tuple[Any, ...]) -> None:
-    if not _WATCHES or event not in _PATHS or (event == "open" and not _writes(args)):
+    if not _WATCHES or event not in _PATHS:
         return
+    if event == "open":
+        mode, flags = args[1], args[2]
+        if isinstance(mode, str):
+            writes = any(letter in mode for letter in "wax+")
+        else:
+            writes = isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR))
+        if not writes:
+            return
     for position, folder in _PATHS[event]:
         path = args[position]
-        if isinstance(path, str | bytes) and (folder is None or args[folder] == -1):  # -1: no open folder is named
-            _note(path.decode(errors="replace") if isinstance(path, bytes) else path)
-
-
-def _writes(args: tuple[Any, ...]) -> bool:
-    mode, flags = args[1], args[2]
-    if isinstance(mode, str):
-        return any(letter in mode for letter in "wax+")
-    return isinstance(flags, int) and bool(flags & 3)  # O_WRONLY = 1, O_RDWR = 2
-
-
-def _note(path: str) -> None:
-    absolute = str(Path(path).resolve())
-    if any(free in absolute for free in _FREE):
-        return
-    for roots, found in list(_WATCHES.values()):
-        if not absolute.startswith(roots):
-            found.append(absolute)
+        if not isinstance(path, str | bytes) or (folder is not None and args[folder] != -1):  # -1: no folder is named
+            continue
+        absolute = str(Path(os.fsdecode(path)).resolve())
+        if not any(free in absolute for free in _FREE):
+            for roots, written in list(_WATCHES.values()):
+                if not absolute.startswith(roots):
+                    written.append(absolute)
 
 
 def stays_inside(written: Sequence[str], bench: Bench) -> str:

@@ -1,4 +1,4 @@
-"""The conformance kit: what every method is held to, on eight generated images, in seconds.
+"""The conformance kit checks what every method must satisfy, on eight generated images, in seconds.
 
 * Stages run in this process through the engine's own code, so the kit tests what a benchmark would run.
 * One poisoned second run answers two questions at once; only when it differs does a third run tell which.
@@ -6,11 +6,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import chdir, contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +59,7 @@ def named(name: str, manager: PluginManager) -> list[tuple[str, str]]:
     Raises:
         PluginError: Nothing has that name, or the plugin is quarantined.
     """
-    from harness.registry import KINDS
+    from harness.registry import KINDS, build_params, method_rounds
 
     for kind in KINDS:
         if name in manager.records(kind):
@@ -70,18 +69,13 @@ def named(name: str, manager: PluginManager) -> list[tuple[str, str]]:
         manager.get("method", name)  # answers with the nearest names, or the reason of a quarantine
     if state is None or state.status != "ok":
         raise PluginError(f"plugin {name!r} is quarantined: {state.reason if state else 'unknown'}")
-    used = {part for method in state.records.get("method", ()) for part in _components(manager, method)}
+    used: set[tuple[str, str]] = set()
+    for method in state.records.get("method", ()):
+        declared: Any = manager.get("method", method)
+        for part in method_rounds(declared, build_params(declared, {}, where=method)):
+            used |= {("generator", part.generator.name), ("segmenter", part.segmenter.name)}
+            used |= {("refiner", use.name) for use in part.refiners}
     return [(kind, record) for kind in KINDS for record in state.records.get(kind, ()) if (kind, record) not in used]
-
-
-def _components(manager: PluginManager, method: str) -> Iterator[tuple[str, str]]:
-    from harness.registry import build_params, method_rounds
-
-    record: Any = manager.get("method", method)
-    for part in method_rounds(record, build_params(record, {}, where=method)):
-        yield "generator", part.generator.name
-        yield from (("refiner", use.name) for use in part.refiners)
-        yield "segmenter", part.segmenter.name
 
 
 def row_of(kind: str, name: str) -> RowEntry:
@@ -107,8 +101,14 @@ def check_row(row: RowEntry, manager: PluginManager, folder: Path) -> list[Findi
     manager = with_scenes(manager)
     findings = [_guarded("discovery", lambda: checks.light_discovery(manager.spec))]
     bench = Bench(manager, row, folder / "first")
+    here, temporary = folder / "elsewhere", folder / "temporary"
+    here.mkdir(parents=True)
+    temporary.mkdir()
     try:
-        first, written = _watched_run(bench, folder)
+        # The first run works in an empty folder: a file that appears there was written by the method.
+        with chdir(here), _temporary_files_in(temporary), checks.watched_writes([bench.folder, temporary]) as written:
+            first = bench.run()
+        written += map(str, sorted(here.rglob("*")))
     except (StageFailed, WsssError) as error:
         return [*findings, Finding("runs", "fail", str(error))]
     findings.append(Finding("runs", "pass", f"{len(first)} stages end: {bench.names}"))
@@ -120,28 +120,13 @@ def check_row(row: RowEntry, manager: PluginManager, folder: Path) -> list[Findi
     return findings
 
 
-def _watched_run(bench: Bench, folder: Path) -> tuple[dict[str, Digests], list[str]]:
-    """The first run, in an empty working folder; a file that appears there was written by the method."""
-    here = folder / "elsewhere"
-    here.mkdir(parents=True)
-    temporary = folder / "temporary"
-    temporary.mkdir()
-    with _working_in(here, temporary), checks.watched_writes([bench.folder, temporary]) as written:
-        first = bench.run()
-    left = [str(path) for path in sorted(here.rglob("*"))]
-    return first, list(dict.fromkeys([*written, *left]))
-
-
 @contextmanager
-def _working_in(folder: Path, temporary: Path) -> Iterator[None]:
-    before, kept = Path.cwd(), tempfile.tempdir
-    os.chdir(folder)
-    tempfile.tempdir = str(temporary)
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    before, tempfile.tempdir = tempfile.tempdir, str(folder)
     try:
         yield
     finally:
-        os.chdir(before)
-        tempfile.tempdir = kept
+        tempfile.tempdir = before
 
 
 def _repeated(bench: Bench, first: Mapping[str, Digests], folder: Path) -> list[Finding]:
@@ -167,9 +152,9 @@ def _factory(manager: PluginManager, kind: str, name: str) -> str:
     from harness.registry import describe_params, resolve
 
     record: Any = manager.get(kind, name)
-    made = resolve(record.factory)
-    if not callable(made):
-        raise Fault(f"its factory is {type(made).__name__}, which cannot be called")
+    factory = resolve(record.factory)
+    if not callable(factory):
+        raise Fault(f"its factory is {type(factory).__name__}, which cannot be called")
     return f"its factory resolves; {len(describe_params(record.params))} parameters"
 
 

@@ -13,7 +13,7 @@ from harness.data.views import choose_fraction
 from harness.testing.wrapped import WrappedDataset
 
 if TYPE_CHECKING:
-    from harness.contract.arrays import Mask
+    pass
 
 
 class PoisonedDataset(WrappedDataset):
@@ -32,7 +32,8 @@ class PoisonedDataset(WrappedDataset):
         super().__init__(dataset)
         needs = union(needs)
         self._seed = seed
-        self._clean = _declared_masks(dataset, [need for need in needs if not need.auxiliary])
+        shares = [need.fraction for need in needs if need.kind is Supervision.MASKS and not need.auxiliary]
+        self._clean = choose_fraction(dataset.ids("train"), shares[0]) if shares else frozenset()
         auxiliary = [Need(need.kind, need.fraction) for need in needs if need.auxiliary]
         self._auxiliary = (
             None if dataset.auxiliary is None else PoisonedDataset(dataset.auxiliary, auxiliary, seed=seed)
@@ -42,9 +43,6 @@ class PoisonedDataset(WrappedDataset):
         """The original's labels, but masks that were not declared are class indices and 255 at random."""
         if kind is not Supervision.MASKS or image_id in self._clean:
             return super().read(kind, image_id)
-        return self._noise(image_id)
-
-    def _noise(self, image_id: str) -> Mask:
         digest = hashlib.sha256(f"poison:{self._seed}:{image_id}".encode()).digest()
         rng = np.random.default_rng(int.from_bytes(digest[:16], "big"))
         values = np.array([*range(len(self.classes)), IGNORE], dtype=np.uint8)
@@ -54,9 +52,3 @@ class PoisonedDataset(WrappedDataset):
     def auxiliary(self) -> PoisonedDataset | None:
         """The auxiliary data set, poisoned alike."""
         return self._auxiliary
-
-
-def _declared_masks(dataset: Dataset, needs: Iterable[Need]) -> frozenset[str]:
-    ids = dataset.ids("train")
-    declared = (choose_fraction(ids, need.fraction) for need in needs if need.kind == Supervision.MASKS)
-    return next(declared, frozenset())

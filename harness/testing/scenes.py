@@ -58,7 +58,7 @@ class Alarm:
 
 
 ALARM = Alarm()
-"""One a process: stages of the kit run in this one."""
+"""The one of this process, in which the stages of the kit run."""
 
 
 class Watched(WrappedDataset):

@@ -30,6 +30,7 @@ __all__ = ["Archive", "archive_steps", "fetch", "unpack"]
 
 _CHUNK = 1 << 20
 _TIMEOUT = 60
+"""Seconds without a byte after which a connection counts as broken."""
 _RANGE_NOT_SATISFIABLE = 416
 
 
@@ -79,7 +80,7 @@ def archive_steps(
 
 
 def fetch(archive: Archive, root: Path, *, download: bool, tick: Tick) -> str:
-    """Hold that the archive lies in ``root`` and is the published one.
+    """Check that the archive lies in ``root`` and is the published one; download it where it is missing.
 
     Returns:
         What was done.
@@ -118,8 +119,8 @@ def _checksum_problem(path: Path, checksum: str | None) -> str | None:
         return None
     algorithm, _, expected = checksum.partition(":")
     with open_file(path, error=DataError) as stream:
-        found = hashlib.file_digest(stream, partial(hashlib.new, algorithm, usedforsecurity=False)).hexdigest()
-    return None if found == expected else f"its {algorithm} is {found}, the published file has {expected}"
+        actual = hashlib.file_digest(stream, partial(hashlib.new, algorithm, usedforsecurity=False)).hexdigest()
+    return None if actual == expected else f"its {algorithm} is {actual}, the published file has {expected}"
 
 
 def _download(url: str, part: Path, tick: Tick) -> None:

@@ -20,7 +20,7 @@ COUNTS = {"train": 2975, "val": 500}
 def steps(
     root: Path, *, download: bool, archives: tuple[Archive, ...] = (LABELS, IMAGES), counts: Mapping[str, int] = COUNTS
 ) -> tuple[Step, ...]:
-    """What it takes; neither archive can be downloaded without an account."""
+    """Unpack both archives and count; neither can be downloaded without an account."""
     unpacked = [step for archive in archives for step in archive_steps(archive, root, download=download)]
     after = tuple(archive.target for archive in archives)
     check = Step("check", never, lambda tick: _check(root / FOLDER, counts, tick), after)
@@ -28,7 +28,7 @@ def steps(
 
 
 def _check(folder: Path, counts: Mapping[str, int], tick: Tick) -> str:
-    """Count images, and hold that each has its label and instance image."""
+    """Count images, and check that each has its label and instance image."""
     for split, expected in counts.items():
         images = sorted((folder / "leftImg8bit" / split).glob("*/*_leftImg8bit.png"))
         if len(images) != expected:

@@ -7,8 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.common.files import file_problem, read_bytes
-from harness.common.text import parse_json
+from harness.common.files import file_problem, read_json
 from harness.contract import DataError
 from harness.data.prepare.archives import Archive, archive_steps
 from harness.data.prepare.steps import Step, Tick, never
@@ -76,7 +75,7 @@ COCO_2017 = _release(
 
 
 def steps(root: Path, *, download: bool, release: Release) -> tuple[Step, ...]:
-    """What it takes."""
+    """Fetch and unpack the archives of ``release``, and count."""
     unpacked = [step for archive in release.archives for step in archive_steps(archive, root, download=download)]
     after = tuple(archive.target for archive in release.archives)
     return (*unpacked, Step("check", never, lambda tick: _check(root, release, tick), after))
@@ -87,14 +86,21 @@ steps_2017 = partial(steps, release=COCO_2017)
 
 
 def _check(root: Path, release: Release, tick: Tick) -> str:
-    """Count the images of each instances file, and those with an annotation; hold that they are there."""
+    """Count the images of each instances file, and those with an annotation; check that the images are there."""
     folder = root / f"coco{release.year}"
     for number, (split, expected) in enumerate((("train", release.train), ("val", release.val)), start=1):
         path = folder / "annotations" / f"instances_{split}{release.year}.json"
-        names, found = _read(path)
-        if found != expected:
+        if problem := file_problem(path):
+            raise DataError(f"{path}: {problem}; move {path.parent} away and unpack it again")
+        content = read_json(path, error=DataError)
+        try:
+            names = {entry["file_name"] for entry in content["images"]}
+            annotated = len({entry["image_id"] for entry in content["annotations"]})
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{path}: no instances file ({type(error).__name__}: {error})") from None
+        if (len(names), annotated) != expected:
             raise DataError(
-                f"{path}: {found.images} images, {found.annotated} with an annotation, but {expected.images} and "
+                f"{path}: {len(names)} images, {annotated} with an annotation, but {expected.images} and "
                 f"{expected.annotated} are published"
             )
         images = folder / f"{split}{release.year}"
@@ -103,16 +109,3 @@ def _check(root: Path, release: Release, tick: Tick) -> str:
         tick(number, 2)
     told = [f"{split} {n.annotated:,} of {n.images:,}" for split, n in (("train", release.train), ("val", release.val))]
     return f"{', '.join(told)} images have an annotation"
-
-
-def _read(path: Path) -> tuple[set[str], Counts]:
-    """File names and counts of an instances file."""
-    if problem := file_problem(path):
-        raise DataError(f"{path}: {problem}; move {path.parent} away and unpack it again")
-    content = parse_json(read_bytes(path, error=DataError), where=str(path), error=DataError)
-    try:
-        names = {entry["file_name"] for entry in content["images"]}
-        annotated = {entry["image_id"] for entry in content["annotations"]}
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{path}: no instances file ({type(error).__name__}: {error})") from None
-    return names, Counts(len(names), len(annotated))

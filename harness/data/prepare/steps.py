@@ -97,16 +97,13 @@ def _outcome(step: Step, lacking: set[str], progress: Progress | None) -> Outcom
             return Outcome(step.name, "done before", text)
         if waits := [name for name in step.after if name in lacking]:
             return Outcome(step.name, "waiting", f"for {', '.join(waits)}")
-        return Outcome(step.name, "done now", step.run(partial(progress, step.name) if progress else _silent))
+        tick = partial(progress, step.name) if progress else lambda done, total: None
+        return Outcome(step.name, "done now", step.run(tick))
     except MissingFile as error:
         return Outcome(step.name, "missing", str(error))
     except (DataError, OSError) as error:
         return Outcome(step.name, "failed", str(error))
 
 
-def _silent(done: int, total: int) -> None:
-    """Tells nobody."""
-
-
 def never() -> None:
-    """For a step that is to be done every time."""
+    """``found`` of a step that is repeated every time."""

@@ -65,7 +65,7 @@ _DAMAGED = (
 """What the libraries raise; NotImplementedError, of a packing that they do not know, is a RuntimeError."""
 
 _OF_CONTENT = (None, EINVAL)
-"""Numbers of an OSError that speaks of the archive: none, or that of a jump to before its begin."""
+"""Numbers of an OSError that is about the archive: none, or that of a jump to before its beginning."""
 
 
 def unpack(archive: Archive, root: Path, *, tick: Tick) -> str:
@@ -114,7 +114,12 @@ def _unpack(archive: Archive, stream: IO[bytes], begun: Path, tick: Tick) -> int
     count = 0
     for member, place in list(wanted) if zipped else wanted:
         if not _is_there(place, member.size):
-            _write(member, place, _scratch(begun))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            source = member.open()
+            assert source is not None, "a regular file has content"
+            with source, _scratch(begun).open("wb") as out:
+                shutil.copyfileobj(source, out, _CHUNK)
+            _scratch(begun).replace(place)
         count += 1
         tick(stream.tell(), total)
     return count
@@ -127,7 +132,7 @@ def _wanted(archive: Archive, members: Iterable[_Member], begun: Path) -> Iterat
         _RefusedError: A member is no plain file or folder, leads elsewhere, or stands for two things.
         OSError: There is not enough room.
     """
-    room = shutil.disk_usage(_existing(begun)).free
+    room = shutil.disk_usage(next(folder for folder in (begun, *begun.parents) if folder.is_dir())).free
     files: set[str] = set()
     folders = {"."}
     for member in members:
@@ -178,10 +183,6 @@ def _shown(member: _Member) -> str:
     return f"{name[:100]}..." if len(name) > 100 else name
 
 
-def _existing(folder: Path) -> Path:
-    return next(path for path in (folder, *folder.parents) if path.is_dir())
-
-
 def _zipped(stream: IO[bytes]) -> Iterator[_Member]:
     packed = zipfile.ZipFile(stream)
     for info in packed.infolist():
@@ -191,47 +192,29 @@ def _zipped(stream: IO[bytes]) -> Iterator[_Member]:
             kind = "a link" if stat.S_ISLNK(mode) else "a special file"
         if info.flag_bits & _ENCRYPTED:
             kind = "an encrypted file"
-        yield _Member(_zip_name(info), kind, info.file_size, partial(packed.open, info))
-
-
-def _zip_name(info: zipfile.ZipInfo) -> str:
-    """The name; zipfile takes bytes that are not marked as UTF-8 for letters of an old code page."""
-    try:
-        return (
-            info.filename
-            if info.flag_bits & _UTF8
-            else info.filename.encode("cp437").decode("utf-8", "surrogateescape")
-        )
-    except UnicodeEncodeError:  # from a field that holds the name in Unicode
-        return info.filename
+        name = info.filename
+        if not info.flag_bits & _UTF8:
+            # zipfile takes bytes that are not marked as UTF-8 for letters of an old code page. What does not fit into
+            # that comes from a field that holds the name in Unicode.
+            with suppress(UnicodeEncodeError):
+                name = name.encode("cp437").decode("utf-8", "surrogateescape")
+        yield _Member(name, kind, info.file_size, partial(packed.open, info))
 
 
 def _tarred(stream: IO[bytes]) -> Iterator[_Member]:
     with tarfile.open(fileobj=stream) as tar:
         for entry in tar:
-            yield _Member(entry.name, _tar_kind(entry), entry.size, partial(tar.extractfile, entry))
+            kind = "file" if entry.isreg() and not entry.issparse() else "a special file"
+            if entry.issym() or entry.islnk():
+                kind = "a link"
+            elif entry.isdir():
+                kind = "folder"
+            yield _Member(entry.name, kind, entry.size, partial(tar.extractfile, entry))
         assert tar.fileobj is not None, "it was opened for reading"
         tar.fileobj.seek(tar.offset)
         if tar.fileobj.read(tarfile.BLOCKSIZE).count(0) < tarfile.BLOCKSIZE:
             raise tarfile.ReadError("no block of zeros ends it")  # tarfile takes a cut between members for the end
 
 
-def _tar_kind(entry: tarfile.TarInfo) -> str:
-    if entry.issym() or entry.islnk():
-        return "a link"
-    if entry.isdir():
-        return "folder"
-    return "file" if entry.isreg() and not entry.issparse() else "a special file"
-
-
 def _is_there(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
-
-
-def _write(member: _Member, path: Path, scratch: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    source = member.open()
-    assert source is not None, "a regular file has content"
-    with source, scratch.open("wb") as out:
-        shutil.copyfileobj(source, out, _CHUNK)
-    scratch.replace(path)

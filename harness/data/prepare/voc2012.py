@@ -3,9 +3,9 @@
     train_aug = (SBD train + SBD val + VOC train) - VOC val
 
 VOC has masks of 2,913 images; SBD (Hariharan et al., Semantic Contours from Inverse Detectors, ICCV 2011) drew those of
-11,355 images of VOC 2011, as .mat files. ``SegmentationClassAug`` holds one indexed PNG an image of ``train_aug`` and
-``val``: VOC's own where there is one (void border, finer), else SBD's (no void border). Image tags and boxes are those
-of VOC's XML files, which cover all of them.
+11,355 images of VOC 2011, as .mat files. ``SegmentationClassAug`` holds one indexed PNG for each image of ``train_aug``
+and ``val``. It is VOC's own where there is one (void border, finer), else SBD's (no void border). Image tags and boxes
+are those of VOC's XML files, which cover all of them.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class Lists:
         expected = self.counts[name]
         if len(ordered) != expected:
             return f"{len(ordered)} ids, but {expected} are customary"
-        found = hashlib.sha256(_text(ordered).encode()).hexdigest()
-        if self.sha256.get(name, found) != found:
+        actual = hashlib.sha256(_text(ordered).encode()).hexdigest()
+        if self.sha256.get(name, actual) != actual:
             return f"{expected} ids, but other ones than the customary"
         return None
 
@@ -95,7 +95,7 @@ LISTS = Lists(
 def steps(
     root: Path, *, download: bool, archives: tuple[Archive, Archive] = (VOC, SBD), lists: Lists = LISTS
 ) -> tuple[Step, ...]:
-    """What it takes; SBD is not needed any more when its masks are converted."""
+    """Fetch, unpack, convert and check; SBD is not needed any more when its masks are converted."""
     job = _Job(root / archives[0].target, root / archives[1].target, lists)
     voc, sbd = archives
     return (
@@ -131,13 +131,13 @@ class _Job:
             ids = {name: read_text(self._list(name), error=DataError).split() for name in self._lists.counts}
         except DataError:  # no text: train_aug.txt is written again, of the others that step says so
             return None
-        wrong = any(self._lists.problem(name, found) for name, found in ids.items())
+        wrong = any(self._lists.problem(name, listed) for name, listed in ids.items())
         ordered = ids["train_aug"] == sorted(ids["train_aug"])
         return f"{len(ids['train_aug']):,} ids" if ordered and not wrong else None
 
     def write_list(self, tick: Tick) -> str:
         """Write ``train_aug.txt`` by its definition."""
-        self._hold("train", "val")
+        self._check_lists("train", "val")
         sources = [self._sbd / "train.txt", self._sbd / "val.txt", self._list("train")]
         ids = set().union(*map(_ids, sources)) - set(_ids(self._list("val")))
         if problem := self._lists.problem("train_aug", ids):
@@ -149,27 +149,35 @@ class _Job:
         """Whether every mask is there and intact."""
         if self.list_found() is None:
             return None
-        own, other = self._ids()
-        return None if any(self._lacking(own, other)) else f"{len(own) + len(other):,} masks"
+        of_voc, of_sbd = self._ids()
+        return None if any(self._lacking(of_voc, of_sbd)) else f"{len(of_voc) + len(of_sbd):,} masks"
 
     def write_masks(self, tick: Tick) -> str:
         """Copy VOC's masks and convert those of SBD, but for those that are there and intact."""
-        own, other = self._ids()
-        lacking = self._lacking(own, other)
+        of_voc, of_sbd = self._ids()
+        lacking = self._lacking(of_voc, of_sbd)
         self._masks.mkdir(exist_ok=True)
-        palette = _palette(self._own(min(own)))
+        example = self._mask_of_voc(min(of_voc))
+        with Image.open(example) as image:
+            palette = image.getpalette()
+        if palette is None:
+            raise DataError(f"{example}: an indexed image is needed, this one has no palette")
         for number, image_id in enumerate(lacking, start=1):
-            path = self._masks / f"{image_id}.png"
-            if image_id in own:
-                _publish(path, self._own(image_id).read_bytes())
+            if image_id in of_voc:
+                content = self._mask_of_voc(image_id).read_bytes()
             else:
-                _publish(path, _png(read_sbd(self._sbd / "cls" / f"{image_id}.mat"), palette))
+                buffer = io.BytesIO()
+                converted = Image.fromarray(read_sbd(self._sbd / "cls" / f"{image_id}.mat"))
+                converted.putpalette(palette)
+                converted.save(buffer, "PNG")
+                content = buffer.getvalue()
+            _publish(self._masks / f"{image_id}.png", content)
             tick(number, len(lacking))
-        return f"{len(lacking):,} of {len(own) + len(other):,} masks written"
+        return f"{len(lacking):,} of {len(of_voc) + len(of_sbd):,} masks written"
 
     def check(self, tick: Tick) -> str:
-        """Hold that the lists are the customary ones, and that each listed image has its files."""
-        self._hold(*self._lists.counts)
+        """Check that the lists are the customary ones, and that each listed image has its files."""
+        self._check_lists(*self._lists.counts)
         sources = (
             Folder(self._voc / "JPEGImages", (".jpg",)),
             Folder(self._masks, (".png",)),
@@ -183,25 +191,25 @@ class _Job:
             tick(number, len(listed))
         return ", ".join(f"{name} {count:,}" for name, count in self._lists.counts.items())
 
-    def _hold(self, *names: str) -> None:
+    def _check_lists(self, *names: str) -> None:
         for name in names:
             if problem := self._lists.problem(name, _ids(self._list(name))):
                 raise DataError(f"{self._list(name)}: {problem}")
 
     def _ids(self) -> tuple[frozenset[str], frozenset[str]]:
         """Ids whose mask is VOC's, and those whose mask is SBD's."""
-        own = frozenset(_ids(self._list("train"))) | frozenset(_ids(self._list("val")))
-        return own, frozenset(_ids(self._list("train_aug"))) - own
+        of_voc = frozenset(_ids(self._list("train"))) | frozenset(_ids(self._list("val")))
+        return of_voc, frozenset(_ids(self._list("train_aug"))) - of_voc
 
-    def _own(self, image_id: str) -> Path:
+    def _mask_of_voc(self, image_id: str) -> Path:
         return self._voc / "SegmentationClass" / f"{image_id}.png"
 
-    def _lacking(self, own: frozenset[str], other: frozenset[str]) -> list[str]:
-        """Ids whose mask is missing, cut short or, of VOC's, not VOC's."""
-        lacking = [image_id for image_id in other if not _intact(self._masks / f"{image_id}.png")]
-        for image_id in own:
+    def _lacking(self, of_voc: frozenset[str], of_sbd: frozenset[str]) -> list[str]:
+        """Ids whose mask is missing, cut short or, where VOC has one, another than VOC's."""
+        lacking = [image_id for image_id in of_sbd if not _intact(self._masks / f"{image_id}.png")]
+        for image_id in of_voc:
             path = self._masks / f"{image_id}.png"
-            if not (path.is_file() and filecmp.cmp(path, self._own(image_id), shallow=False)):
+            if not (path.is_file() and filecmp.cmp(path, self._mask_of_voc(image_id), shallow=False)):
                 lacking.append(image_id)
         return sorted(lacking)
 
@@ -220,26 +228,10 @@ def read_sbd(path: Path) -> Mask:
     except _UNREADABLE as error:
         raise DataError(f"{path}: damaged or no mask of SBD ({type(error).__name__}: {error})") from None
     if mask.ndim != 2 or not mask.size or mask.dtype != np.uint8 or mask.max() > _LARGEST_ID:
-        found = f"{mask.shape} {mask.dtype}"
-        raise DataError(f"{path}: GTcls.Segmentation must be (H, W) uint8 ids 0 to {_LARGEST_ID}, got {found}")
+        raise DataError(
+            f"{path}: GTcls.Segmentation must be (H, W) uint8 ids 0 to {_LARGEST_ID}, got {mask.shape} {mask.dtype}"
+        )
     return mask
-
-
-def _palette(mask: Path) -> bytes:
-    """The colours of one of VOC's own masks."""
-    with Image.open(mask) as image:
-        palette = image.getpalette()
-    if palette is None:
-        raise DataError(f"{mask}: an indexed image is needed, this one has no palette")
-    return bytes(palette)
-
-
-def _png(mask: Mask, palette: bytes) -> bytes:
-    image = Image.fromarray(mask)
-    image.putpalette(palette)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _intact(path: Path) -> bool:
