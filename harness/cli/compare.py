@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
 def compare(
     before: Annotated[str, typer.Argument(metavar="A", help="Row of the table, or a folder of records.")],
     after: Annotated[str, typer.Argument(metavar="B", help="Row to compare it with, or another folder of records.")],
+    *,
     runs: Annotated[
         Path, typer.Option("--runs", help="Folder with the store and the records, or one folder of records.")
     ] = _RUNS,
@@ -72,7 +73,7 @@ def compare(
                 typer.echo(sentence)
             changes = _print_statistics(pair, score, images)
             if changes and out is not None:
-                say(_sheet(pair, score, changes[:images], out, config, plugin or ()))
+                say(_sheet(pair, score, changes[:images], out=out, config=config, plugins=plugin or ()))
 
 
 def _print_statistics(pair: RowPair, score: str, images: int) -> list[ImageChange]:
@@ -133,7 +134,13 @@ def _print_classes(pair: RowPair, score: str, resamples: int) -> None:
 
 
 def _sheet(
-    pair: RowPair, score: str, changes: Sequence[ImageChange], out: Path, config: Path | None, plugins: Sequence[Path]
+    pair: RowPair,
+    score: str,
+    changes: Sequence[ImageChange],
+    *,
+    out: Path,
+    config: Path | None,
+    plugins: Sequence[Path],
 ) -> str:
     """Write the contact sheet; returns the line that says where it is, or why there is none."""
     from harness.cli.contact_sheet import Entry, contact_sheet

@@ -68,7 +68,7 @@ def contact_sheet(entries: Iterable[Entry], headers: Sequence[str], classes: Seq
     """The sheet as a PNG, with a legend of its colours at the bottom.
 
     Args:
-        entries: One line each.
+        entries: One for each line of the sheet.
         headers: What stands above the five columns: image, truth, first row, second row, change.
         classes: Names of the classes in index order; the legend shows those that a picture of the sheet holds.
     """

@@ -28,6 +28,7 @@ CONFIGS = configs_folder() / "datasets"
 """Where the shipped data set configurations lie."""
 
 _SHOWN, _NAMES = 20, 3
+"""Causes that are printed, and further images that are named for each: a screen, whatever the size of the data set."""
 
 prepare.register(app)
 
@@ -133,7 +134,11 @@ def _print_report(report: CheckReport) -> None:
 
 
 def _print_list(word: str, items: Sequence[Defect]) -> int:
-    """Print a line for each cause, with the first image in full and the names of some others; how many causes."""
+    """Print a line for each cause, with the first image in full and the names of some others.
+
+    Returns:
+        The number of causes.
+    """
     causes: dict[tuple[str, str], list[Defect]] = {}
     for item in items:
         # What differs from image to image is no part of the cause: its name, paths and numbers.

@@ -59,21 +59,21 @@ _LEAST_MEMORY = 4 * 2**30
 _PROBE = """
 import importlib, json, sys
 for name in sys.argv[1:]:
-    found = {"name": name}
-    print(json.dumps(found), flush=True)
+    report = {"name": name}
+    print(json.dumps(report), flush=True)
     try:
         module = importlib.import_module(name)
-        found["version"] = str(getattr(module, "__version__", "unknown"))
+        report["version"] = str(getattr(module, "__version__", "unknown"))
         if name in ("torch", "torchvision"):
-            found["cuda"] = importlib.import_module(name + ".version").cuda
+            report["cuda"] = importlib.import_module(name + ".version").cuda
         if name == "torch" and module.cuda.is_available():
             count = range(module.cuda.device_count())
-            found["devices"] = [module.cuda.get_device_name(i) for i in count]
-            found["bytes"] = [module.cuda.get_device_properties(i).total_memory for i in count]
-        found["ok"] = True
+            report["devices"] = [module.cuda.get_device_name(i) for i in count]
+            report["bytes"] = [module.cuda.get_device_properties(i).total_memory for i in count]
+        report["ok"] = True
     except Exception as error:
-        found["error"] = f"{type(error).__name__}: {error}"
-    print(json.dumps(found), flush=True)
+        report["error"] = f"{type(error).__name__}: {error}"
+    print(json.dumps(report), flush=True)
 """
 
 
@@ -138,6 +138,7 @@ def probe(names: Iterable[str], *, timeout: float = 300) -> dict[str, dict[str, 
     Returns:
         By name: ``version`` and ``ok``, or ``error``; what follows a package that ended the process is left out.
     """
+    # -P: a file torch.py in the current folder must not be taken for the package.
     command = [sys.executable, "-P", "-W", "ignore", "-c", _PROBE, *names]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
@@ -146,8 +147,11 @@ def probe(names: Iterable[str], *, timeout: float = 300) -> dict[str, dict[str, 
         output = error.stdout.decode() if isinstance(error.stdout, bytes) else error.stdout or ""
         end = f"the import took more than {timeout:g} s"
     lines = (jsonlib.loads(line) for line in output.splitlines() if line.startswith('{"name"'))
-    found = {line["name"]: line for line in lines}
-    return {name: one if "ok" in one or "error" in one else one | {"error": end} for name, one in found.items()}
+    reports = {line["name"]: line for line in lines}
+    return {
+        name: report if "ok" in report or "error" in report else report | {"error": end}
+        for name, report in reports.items()
+    }
 
 
 def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
@@ -161,10 +165,10 @@ def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
 def check_torch(probes: Probes) -> Check:
     """Both import, and both are built for the same major version of CUDA (or both for the CPU)."""
     torch, vision = probes.get("torch", {}), probes.get("torchvision", {})
-    for name, one in (("torch", torch), ("torchvision", vision)):
-        if "ok" not in one:
+    for name, probed in (("torch", torch), ("torchvision", vision)):
+        if "ok" not in probed:
             missing = f"install torch and torchvision (a matching pair, from the same package index); {name} fails"
-            return Check("torch", "fail", _error(one), _advice(one, missing))
+            return Check("torch", "fail", _error(probed), _advice(probed, missing))
     found = f"torch {torch['version']} ({_build(torch)}), torchvision {vision['version']} ({_build(vision)})"
     if _major(torch) != _major(vision):
         return Check("torch", "warn", found, KNOWN_ERRORS["operator torchvision::nms does not exist"])
@@ -175,7 +179,7 @@ def check_mm_stack(probes: Probes, version: Versions) -> list[Check]:
     """The maintained distributions ``onedl-*``, each alone in its import package."""
     checks = []
     for package, (maintained, *others) in MM_STACK.items():
-        one = probes.get(package, {})
+        probed = probes.get(package, {})
         old = [name for name in others if version(name)]
         present = ", ".join(f"{name} {version(name)}" for name in (maintained, *old) if version(name))
         replace = f"pip uninstall {' '.join(old)}, then pip install --force-reinstall --no-deps {maintained}"
@@ -183,9 +187,9 @@ def check_mm_stack(probes: Probes, version: Versions) -> list[Check]:
             checks.append(Check(package, "fail", "not installed", f"pip install {maintained}"))
         elif version(maintained) and old:
             checks.append(Check(package, "fail", f"{present} overwrite each other's files", replace))
-        elif "ok" not in one:
+        elif "ok" not in probed:
             advice = replace if old else f"pip install --force-reinstall {maintained}"
-            checks.append(Check(package, "fail", f"{present}: {_error(one)}", _advice(one, advice)))
+            checks.append(Check(package, "fail", f"{present}: {_error(probed)}", _advice(probed, advice)))
         elif old:
             checks.append(Check(package, "warn", f"{present} (no longer maintained)", replace))
         else:
@@ -195,11 +199,11 @@ def check_mm_stack(probes: Probes, version: Versions) -> list[Check]:
 
 def check_opencv(probes: Probes, version: Versions) -> Check:
     """Exactly one of the distributions that write into the folder ``cv2``."""
-    one = probes.get("cv2", {})
+    probed = probes.get("cv2", {})
     names = [name for name in OPENCV if version(name)]
     found = ", ".join(f"{name} {version(name)}" for name in names) or "no OpenCV distribution"
-    if "ok" not in one:
-        return Check("opencv", "fail", f"{found}: {_error(one)}", _advice(one, f"pip install {OPENCV[0]}"))
+    if "ok" not in probed:
+        return Check("opencv", "fail", f"{found}: {_error(probed)}", _advice(probed, f"pip install {OPENCV[0]}"))
     if len(names) > 1:
         what = "contrib modules may be missing" if any("contrib" in name for name in names) else "the last one wins"
         return Check(
@@ -232,6 +236,7 @@ def check_machine() -> Check:
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = psutil.virtual_memory().total
+    # In a container the machine's memory is not what this process may use.
     limit = Path("/sys/fs/cgroup/memory.max")
     if limit.is_file() and (text := limit.read_text().strip()).isdigit():
         memory = min(memory, int(text))
@@ -266,25 +271,25 @@ def check_plugins(states: Iterable[PluginState]) -> list[Check]:
     return checks
 
 
-def _cuda(one: Mapping[str, Any]) -> str | None:
+def _cuda(probed: Mapping[str, Any]) -> str | None:
     """CUDA version of a build: torch says ``"13.2"``, torchvision ``13020``; ``None`` = built for the CPU."""
-    cuda = one.get("cuda")
+    cuda = probed.get("cuda")
     return f"{cuda // 1000}.{cuda % 1000 // 10}" if isinstance(cuda, int) else cuda
 
 
-def _major(one: Mapping[str, Any]) -> str | None:
-    cuda = _cuda(one)
+def _major(probed: Mapping[str, Any]) -> str | None:
+    cuda = _cuda(probed)
     return None if cuda is None else cuda.partition(".")[0]
 
 
-def _build(one: Mapping[str, Any]) -> str:
-    cuda = _cuda(one)
+def _build(probed: Mapping[str, Any]) -> str:
+    cuda = _cuda(probed)
     return "CPU" if cuda is None else f"CUDA {cuda}"
 
 
-def _error(one: Mapping[str, Any]) -> str:
-    return " ".join(str(one.get("error", "not reached: an import before it ended Python")).split())
+def _error(probed: Mapping[str, Any]) -> str:
+    return " ".join(str(probed.get("error", "not reached: an import before it ended Python")).split())
 
 
-def _advice(one: Mapping[str, Any], otherwise: str) -> str:
-    return next((advice for text, advice in KNOWN_ERRORS.items() if text in _error(one)), otherwise)
+def _advice(probed: Mapping[str, Any], otherwise: str) -> str:
+    return next((advice for text, advice in KNOWN_ERRORS.items() if text in _error(probed)), otherwise)

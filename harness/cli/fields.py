@@ -44,7 +44,7 @@ class SectionRows:
 
 
 def is_section(name: str) -> bool:
-    """Whether ``wsss plugins show NAME`` is asked for fields."""
+    """Whether ``wsss plugins show NAME`` asks for the fields of a model, not for a component."""
     return name.partition(".")[0] in ROOTS
 
 

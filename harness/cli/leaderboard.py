@@ -36,7 +36,7 @@ Claims = Annotated[
     bool, typer.Option("--claims", help="Answer the claims of the papers behind the rows, below the table.")
 ]
 AllClaims = Annotated[
-    bool, typer.Option("--all-claims", help="Likewise, and list those that these rows cannot answer.")
+    bool, typer.Option("--all-claims", help="Like --claims, and list the claims that these rows cannot answer.")
 ]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Refuse rows that different states of the code or parameters computed.")
@@ -67,6 +67,7 @@ def register(app: typer.Typer) -> None:
 
 def leaderboard(
     source: Source = None,
+    *,
     runs: Runs = _RUNS,
     formats: Formats = None,
     out: Out = None,
@@ -81,8 +82,8 @@ def leaderboard(
     """Make a leaderboard from run records.
 
     With --out every format is written (or those of --format) and each file is named. Without it the table is printed,
-    or the text of the formats. A benchmark file stands for its settings as it is now, with the overrides of -o; what
-    other records there are is said on the error stream. A record that cannot be used is reported and left out; the exit
+    or the text of the formats. A benchmark file stands for its settings as it is now, with the overrides of -o; records
+    of its other settings are named on the error stream. A record that cannot be used is reported and left out; the exit
     code is 3 then.
     """
     from harness.cli.console import console, leaving_out, say
@@ -100,9 +101,9 @@ def leaderboard(
     if override and config is None:
         raise ConfigError("-o: overrides change the settings of a benchmark file; name the file before them")
     plugins = manager(plugin_files=plugin or (), config_dir=config.parent if config else None)
-    known = known_metrics(plugins) if columns is not None else {}
-    chosen = [] if columns is None else column_names(columns, known)
-    metrics = [known[name] for name in chosen if name in known and name not in NAMES]
+    metric_columns = known_metrics(plugins) if columns is not None else {}
+    chosen = [] if columns is None else column_names(columns, metric_columns)
+    metrics = [metric_columns[name] for name in chosen if name in metric_columns and name not in NAMES]
     claims = claims or all_claims
     with leaving_out() as left_out:
         selected = load_runs(runs if config else source or runs, left_out)

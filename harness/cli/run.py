@@ -26,7 +26,7 @@ Config = Annotated[
 Methods = Annotated[
     str | None, typer.Option("--methods", help="Rows to keep, comma-separated, * and ? allowed; or registered methods.")
 ]
-Backbones = Annotated[str | None, typer.Option("--backbones", help="Backbones to keep, alike.")]
+Backbones = Annotated[str | None, typer.Option("--backbones", help="Backbones to keep, named like rows.")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Seeds in place of the file's, for example 0,1,2.")]
 Overrides = Annotated[
     list[str] | None,
@@ -51,6 +51,7 @@ def register(app: typer.Typer) -> None:
 
 def run(
     config: Config,
+    *,
     methods: Methods = None,
     backbones: Backbones = None,
     seeds: Seeds = None,
@@ -61,7 +62,7 @@ def run(
         str | None,
         typer.Option(
             "--executor",
-            help="Where stages run: local, torchrun, dask or a plugin's; without it the file's, else local.",
+            help="Where stages run: local, torchrun, dask or one of a plugin; by default the file's, else local.",
             show_default=False,
         ),
     ] = None,
@@ -90,6 +91,7 @@ def run(
 
     if device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"--device: {device!r} is none of auto, cpu, cuda")
+    # Six digits: int() of a very long number raises, and no machine runs a million stages.
     if jobs != "auto" and (not jobs.isdecimal() or len(jobs) > 6 or int(jobs) < 1):
         raise ConfigError(f"--jobs: {jobs!r} is neither auto nor a number of at least 1")
     overrides = [*(override or ()), *([f"timeout={timeout}"] if timeout is not None else ())]
@@ -128,6 +130,7 @@ def run(
 
 def plan(
     config: Config,
+    *,
     methods: Methods = None,
     backbones: Backbones = None,
     seeds: Seeds = None,

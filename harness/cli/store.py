@@ -41,6 +41,7 @@ def list_(runs: Runs = _RUNS, keep: Keep = None, plugin: PluginFiles = None) -> 
 
 @app.command("gc")
 def gc(
+    *,
     runs: Runs = _RUNS,
     keep: Keep = None,
     plugin: PluginFiles = None,

@@ -51,14 +51,14 @@ def verify(
         key = runs_folder(item.path), item.record.fingerprint
         if key not in datasets:
             datasets[key] = open_recorded(item, config, plugin or ())
-        found = recompute(item.path, item.record, Store(key[0]), datasets[key])
+        differences = recompute(item.path, item.record, Store(key[0]), datasets[key])
         try:
-            settle(item.path, verified=not found)
-        except StoreError as error:  # what can only be read is verified all the same
+            settle(item.path, verified=not differences)
+        except StoreError as error:  # a folder that can only be read is verified all the same
             unmarked = str(error)
-        different += bool(found)
-        say(f"{item.path.stem}: {'differs' if found else 'verified'}")
-        for sentence in found:
+        different += bool(differences)
+        say(f"{item.path.stem}: {'differs' if differences else 'verified'}")
+        for sentence in differences:
             say(f"  {sentence}")
     for sentence in unreadable:
         say(f"not verified: {sentence}")

@@ -30,12 +30,12 @@ def list_weights(plugin: PluginFiles = None, json: Json = False) -> None:
     from harness.engine.plan.catalogue import catalogue
     from harness.modelling.weight_sources import VARIABLE, folders
 
-    known = catalogue(_backbones(plugin))
+    entries = catalogue(_backbones(plugin))
     if json:
-        print_json({"folders": [str(folder) for folder in folders()], "weights": [_facts(entry) for entry in known]})
+        print_json({"folders": [str(folder) for folder in folders()], "weights": [_facts(entry) for entry in entries]})
         return
     columns = ("weights", "backbone", "trained on", "state", "licence")
-    print_table(columns, [(e.name, e.backbone, e.trained_on, _state(e), e.licence) for e in known])
+    print_table(columns, [(e.name, e.backbone, e.trained_on, _state(e), e.licence) for e in entries])
     console().print(f"looked for in {' and '.join(map(str, folders()))}; {VARIABLE} names the first", soft_wrap=True)
 
 

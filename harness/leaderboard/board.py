@@ -216,11 +216,11 @@ def _numbers(runs: Sequence[Run], metrics: Sequence[Metric]) -> dict[str, Any]:
     }
     for name in ("pseudo", "val"):
         confusions = [run.confusions(name) for run in runs]
-        scored = [found for found in confusions if found is not None and has_scored_pixels(found)]
+        scored = [counts for counts in confusions if counts is not None and has_scored_pixels(counts)]
         if len(scored) < len(runs):
             continue
         intervals = row_intervals(scored, resamples=resamples)
-        seeds = [float(miou(found.total())) for found in scored]
+        seeds = [float(miou(counts.total())) for counts in scored]
         value, low, high = intervals.miou
         numbers |= {f"{name}_miou": value, f"{name}_miou_low": low, f"{name}_miou_high": high}
         numbers[f"{name}_miou_seeds"] = seeds
@@ -235,12 +235,12 @@ def _numbers(runs: Sequence[Run], metrics: Sequence[Metric]) -> dict[str, Any]:
 def _of_all(function: Callable[[list[float]], float], values: Iterable[float | None]) -> float | None:
     """``function(values)``, or ``None`` when a value is unknown or there is none: nothing is filled in."""
     values = list(values)
-    known = [value for value in values if value is not None]
-    return float(function(known)) if known and len(known) == len(values) else None
+    measured = [value for value in values if value is not None]
+    return float(function(measured)) if measured and len(measured) == len(values) else None
 
 
 def _with_percent_of_full(rows: Sequence[_RowOfRuns]) -> list[_RowOfRuns]:
-    """The rows with ``percent_of_full`` over the seeds that a row and ``full`` share, where they share some."""
+    """The rows with ``percent_of_full``, over the seeds that a row has in common with ``full``."""
     full = {settings_key(row): row for row, group in rows if group[0].record.method == FULL and row.status == "ok"}
     shares: list[_RowOfRuns] = []
     for row, group in rows:
@@ -250,8 +250,10 @@ def _with_percent_of_full(rows: Sequence[_RowOfRuns]) -> list[_RowOfRuns]:
         best = ceiling and _mean_of_seeds(ceiling, shared)
         if ceiling and value is not None and best:
             seeds = None if shared == row.seeds == ceiling.seeds else shared
-            row = row.model_copy(update={"percent_of_full": value / best, "percent_of_full_seeds": seeds})
-        shares.append((row, group))
+            update = {"percent_of_full": value / best, "percent_of_full_seeds": seeds}
+            shares.append((row.model_copy(update=update), group))
+        else:
+            shares.append((row, group))
     return shares
 
 

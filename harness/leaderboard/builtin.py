@@ -11,7 +11,7 @@ from harness.contract import RendererRecord, hookimpl
 def wsss_renderers() -> Iterator[RendererRecord]:
     """One frame, five texts."""
     yield RendererRecord("md", "harness.leaderboard.render:markdown", suffix=".md", summary="Markdown, for readers")
-    yield RendererRecord("csv", "harness.leaderboard.render:csv", suffix=".csv", summary="CSV, one line a row")
+    yield RendererRecord("csv", "harness.leaderboard.render:csv", suffix=".csv", summary="CSV, one line per row")
     yield RendererRecord(
         "json", "harness.leaderboard.render:json_text", suffix=".json", summary="JSON, the whole frame"
     )

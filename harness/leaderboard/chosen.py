@@ -49,15 +49,15 @@ def column_names(text: str, metrics: Collection[str] = ()) -> list[str]:
         ConfigError: A name is unknown, named twice, or there is none.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
-    known = list(dict.fromkeys([*NAMES, *metrics]))
+    possible = list(dict.fromkeys([*NAMES, *metrics]))
     for name in names:
-        if name not in known:
-            hint = did_you_mean(name, known) or f"; columns are {', '.join(known)}"
+        if name not in possible:
+            hint = did_you_mean(name, possible) or f"; columns are {', '.join(possible)}"
             raise ConfigError(f"--columns: {name!r} is no column{hint}")
         if names.count(name) > 1:
             raise ConfigError(f"--columns: {name!r} is named twice")
     if not names:
-        raise ConfigError(f"--columns: names no column; columns are {', '.join(known)}")
+        raise ConfigError(f"--columns: names no column; columns are {', '.join(possible)}")
     return names
 
 

@@ -72,10 +72,10 @@ def metric(name: str, about: MetricColumn) -> Column:
     """The column of a registered metric, with its interval."""
 
     def text(row: Row) -> str | None:
-        found = row.metrics.get(name)
-        if found is None:
+        estimate = row.metrics.get(name)
+        if estimate is None:
             return None
-        value, low, high = (metric_value(end, about) for end in (found.value, found.low, found.high))
+        value, low, high = (metric_value(end, about) for end in (estimate.value, estimate.low, estimate.high))
         return f"{value} [{low}, {high}]"
 
     return Column(about.header, text)

@@ -74,7 +74,7 @@ class Row(_Model):
             backbone and initial weights; rows may share a rank. ``None`` for rows that are not ``ok`` or share no seed
             with the others.
         method: Label of the row.
-        seeds: The seeds that the numbers are of (without numbers: those that were tried), ascending.
+        seeds: The seeds that the numbers are means over, or without numbers those that were tried; ascending.
         status: ``ok``; ``partial`` when only the listed seeds succeeded; ``failed`` or ``timeout`` when none did.
         pseudo_miou: Mean over seeds on the training images, with its 95 % bootstrap interval over images.
         val_miou: Likewise on the scored validation images; ``val_miou_seed_sd`` is ``None`` for one seed.
@@ -174,7 +174,7 @@ class Comparison(_Model):
     """Every pair of the ranked rows that share fingerprint, backbone and initial weights.
 
     Attributes:
-        permutations: Exchanges that a p value is of.
+        permutations: Exchanges that a p value is computed from.
         resolvable: The smallest difference that the images can resolve: median over pairs of 2.8 bootstrap standard
             errors of the paired difference (80 % power at the 5 % level, one pair); ``None`` without a pair.
     """
@@ -278,9 +278,7 @@ class Board(_Model):
         left = len(self.claims) - len(self.listed_claims)
         if not left:
             return ""
-        one = left == 1
-        return (
-            f"{left} {'further ' if self.listed_claims else ''}claim{'' if one else 's'} {'is' if one else 'are'} not "
-            "comparable: the rows cannot answer "
-            f"{'it' if one else 'them'} (listed with --all-claims)."
-        )
+        further = "further " if self.listed_claims else ""
+        if left == 1:
+            return f"1 {further}claim is not comparable: the rows cannot answer it (listed with --all-claims)."
+        return f"{left} {further}claims are not comparable: the rows cannot answer them (listed with --all-claims)."

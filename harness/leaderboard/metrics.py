@@ -1,4 +1,4 @@
-"""Registered metrics as columns that can be asked for: `wsss leaderboard --columns method,val_pixel_accuracy`.
+"""Registered metrics as columns, for example with `wsss leaderboard --columns method,val_pixel_accuracy`.
 
 A metric of pseudo labels gives the column ``pseudo_NAME``, one of predictions ``val_NAME``. The factory is called
 when a table is made, with the default parameters of the record.
@@ -29,7 +29,7 @@ _HEADER = {"pseudo": "pseudo {} (train)", "val": "val {}"}
 
 @dataclass(frozen=True)
 class Metric:
-    """A column that a registered metric gives.
+    """A column that shows a registered metric.
 
     Attributes:
         name: Of the column.
@@ -72,9 +72,9 @@ def estimates(runs: Sequence[Run], metrics: Iterable[Metric], *, resamples: int)
     for metric in metrics:
         asked[metric.score].append(metric)
     values: dict[str, Estimate] = {}
-    for score, group in asked.items():
-        counted = set(runs[0].record.scoring.counts)
-        group = [metric for metric in group if counted.issuperset(metric.record.counts)]
+    counted = set(runs[0].record.scoring.counts)
+    for score, of_score in asked.items():
+        group = [metric for metric in of_score if counted.issuperset(metric.record.counts)]
         kinds = sorted({kind for metric in group for kind in metric.record.counts})
         seeds = _scored(runs, score, kinds)
         if not group or seeds is None:

@@ -24,14 +24,14 @@ _PLAIN = re.compile(r"-?\d+(\.\d*)?(e[-+]?\d+)?|True|False")
 
 @dataclass(frozen=True)
 class Settings:
-    """What a table is asked for.
+    """The settings whose records a table shows.
 
     Attributes:
         benchmark: Name of the benchmark.
         fingerprint: Of its protocol and data.
         protocol: As records show it.
         dataset: As records show it, without the licence flag.
-        source: What the settings are of, for sentences: a file, with its overrides.
+        source: The file that has the settings, with its overrides, as sentences name it.
         rows: Parameters and rounds of each row of the file, by label.
     """
 

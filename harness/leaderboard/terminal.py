@@ -97,7 +97,11 @@ _READING = {
 
 
 def _width(column: Column, rows: Iterable[Row], *, whole: bool = False) -> int:
-    """Cells that a column needs: its longest text, and the longest word of its header; or the ``whole`` of all."""
+    """Cells of the terminal that a column needs.
+
+    These are enough for its longest text and the longest word of its header; with ``whole``, for the header and for
+    sentences on one line as well.
+    """
     texts = [_shown(column, row) for row in rows]
     if column in _WRAPPED and not whole:
         texts = [word for text in texts for word in text.split()]

@@ -35,11 +35,11 @@ class Cell(NamedTuple):
 
 
 States = Mapping[str, tuple[str, ...]]
-"""Name -> its state in a cell; several where stages of the cell were computed by several."""
+"""Name -> its states in a cell, more than one where stages of the cell were computed by different ones."""
 
 
 class Mixture(NamedTuple):
-    """Names that fall apart in the same way: what each is in each set of cells, the largest set first."""
+    """Names whose states differ between the same sets of cells, and their states by set, the largest set first."""
 
     names: tuple[str, ...]
     states: tuple[tuple[tuple[str, ...], frozenset[Cell]], ...]

@@ -129,15 +129,15 @@ def settings_differences(pair: RowPair) -> list[Difference]:
     return [*differing_fields(settings[0], settings[1]), *_orders(in_order[0], in_order[1]), *seeds]
 
 
-def _orders(one: Any, two: Any, field: str = "") -> Iterator[Difference]:
+def _orders(before: Any, after: Any, field: str = "") -> Iterator[Difference]:
     """Mappings of parameters with the same names in another order, which may mean something to the method."""
-    if isinstance(one, list) and isinstance(two, list):
-        one, two = ({f"{number}": item for number, item in enumerate(items, start=1)} for items in (one, two))
-    if isinstance(one, dict) and isinstance(two, dict):
-        if one.keys() == two.keys() and list(one) != list(two):
-            yield f"{field} (order)", ", ".join(one), ", ".join(two)
-        for key in sorted(one.keys() & two.keys()):
-            yield from _orders(one[key], two[key], f"{field}.{key}" if field else key)
+    if isinstance(before, list) and isinstance(after, list):
+        before, after = ({f"{number}": item for number, item in enumerate(items, start=1)} for items in (before, after))
+    if isinstance(before, dict) and isinstance(after, dict):
+        if before.keys() == after.keys() and list(before) != list(after):
+            yield f"{field} (order)", ", ".join(before), ", ".join(after)
+        for key in sorted(before.keys() & after.keys()):
+            yield from _orders(before[key], after[key], f"{field}.{key}" if field else key)
 
 
 def code_differences(pair: RowPair) -> list[Difference]:

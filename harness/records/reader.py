@@ -164,7 +164,7 @@ def sound_runs(runs: Iterable[Run], left_out: Report = _refuse) -> list[Run]:
     usual = {key: counter.most_common(1)[0][0] for key, counter in counts.items()}
     kept = []
     for run, signatures in signed:
-        other = [part for part, found in signatures.items() if usual[run.record.fingerprint, part] != found]
+        other = [part for part, signature in signatures.items() if usual[run.record.fingerprint, part] != signature]
         if other:
             faults.append(f"{printable(run.path)}: {other[0]}: not that of the other records of its fingerprint")
         else:
@@ -236,14 +236,14 @@ def check_same_settings(runs: Iterable[Run]) -> None:
     )
 
 
-def differing_fields(one: Any, two: Any, field: str = "") -> Iterator[tuple[str, str, str]]:
+def differing_fields(first: Any, second: Any, field: str = "") -> Iterator[tuple[str, str, str]]:
     """(dotted field, value, other value) wherever two JSON values differ; an absent field reads ``absent``."""
-    if isinstance(one, dict) and isinstance(two, dict):
-        for key in sorted(one.keys() | two.keys()):
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in sorted(first.keys() | second.keys()):
             below = f"{field}.{key}" if field else str(key)
-            yield from differing_fields(one.get(key, _ABSENT), two.get(key, _ABSENT), below)
-    elif one != two:
-        yield field, _text(one), _text(two)
+            yield from differing_fields(first.get(key, _ABSENT), second.get(key, _ABSENT), below)
+    elif first != second:
+        yield field, _text(first), _text(second)
 
 
 _ABSENT = object()

@@ -46,7 +46,7 @@ def comparable(rows: Mapping[str, Collection[int]]) -> list[str]:
     """
     kept = list(rows)
     while True:
-        apart = {one: sum(not set(rows[one]) & set(rows[other]) for other in kept) for one in kept}
+        apart = {name: sum(not set(rows[name]) & set(rows[other]) for other in kept) for name in kept}
         worst = max(apart.values(), default=0)
         if not worst:
             return kept

@@ -113,7 +113,7 @@ class Confusions:
             raise DataError("confusions: an image id occurs twice")
         if shapes != {(len(self.index),)}:
             raise DataError("confusions: arrays differ in length")
-        if self.index.size and not (0 <= self.index.min() and self.index.max() < len(self.ids)):
+        if self.index.size and (self.index.min() < 0 or self.index.max() >= len(self.ids)):
             raise DataError("confusions: an entry belongs to no image")
         if self.truth.size and (self.truth.max() >= self.num_classes or self.count.min() <= 0):
             raise DataError("confusions: an entry has no true class or no pixels")

@@ -160,7 +160,7 @@ class ImageCounts:
         if {self.index.shape, self.cells.shape, self.count.shape} != {(len(self.index),)}:
             raise DataError("counts: arrays differ in length")
         for positions, length in ((self.index, len(self.ids)), (self.cells, math.prod(self.shape))):
-            if positions.size and not (0 <= positions.min() and positions.max() < length):
+            if positions.size and (positions.min() < 0 or positions.max() >= length):
                 raise DataError("counts: an entry belongs to no image or no class")
         if self.count.size and (self.count.min() <= 0 or self.count.sum(dtype=np.float64) > MOST_PIXELS):
             raise DataError("counts: an entry has no pixels, or all have more than images can hold")

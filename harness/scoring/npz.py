@@ -47,7 +47,7 @@ def to_npz(arrays: Arrays) -> bytes:
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, array in arrays.items():
             member = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
-            member.create_system = 3
+            member.create_system = 3  # Unix, whatever system writes the file
             data = io.BytesIO()
             np.lib.format.write_array(data, array, version=(1, 0), allow_pickle=False)
             archive.writestr(member, data.getvalue())
@@ -107,7 +107,7 @@ def load_npz(path: Path, *, sha256: str | None = None) -> bytes:
         DataError: The file is missing, too large, or not the one that was hashed.
     """
     data = read_bytes(path, error=DataError, limit=LIMIT)
-    found = hashlib.sha256(data).hexdigest()
-    if sha256 is not None and found != sha256:
-        raise DataError(f"{printable(path)}: content hash is {found[:12]} but the run record names {sha256[:12]}")
+    digest = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and digest != sha256:
+        raise DataError(f"{printable(path)}: content hash is {digest[:12]} but the run record names {sha256[:12]}")
     return data

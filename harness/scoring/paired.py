@@ -38,9 +38,12 @@ POWER_FACTOR = 1.959964 + 0.841621
 SeedConfusions = Mapping[int, Confusions]
 """Confusions of the same images by seed."""
 
-_LEAST = 1000
-_SPARE = 4
+_LEAST, _SPARE = 1000, 4
+"""Exchanges that are drawn at least, and how far the smallest p value lies below Holm's strictest threshold."""
+
 _BATCH = 1 << 21
+"""Numbers that a batch of exchanges holds at a time (16 MiB)."""
+
 ROUNDING = 1e-12
 """Exchanges whose difference is smaller than the measured one by rounding alone count as equally large."""
 
@@ -116,8 +119,11 @@ def compare(rows: Mapping[str, SeedConfusions], *, resamples: int = 1000, level:
     Raises:
         DataError: Rows scored different images or different truth, or no pixel is scored.
     """
-    found = {(one, two): tuple(sorted(rows[one].keys() & rows[two].keys())) for one, two in combinations(rows, 2)}
-    shared = {pair: seeds for pair, seeds in found.items() if seeds}
+    shared = {
+        (left, right): tuple(sorted(rows[left].keys() & rows[right].keys()))
+        for left, right in combinations(rows, 2)
+        if rows[left].keys() & rows[right].keys()
+    }
     count = permutations(len(shared))
     if not shared:
         return Comparison((), count, None)
@@ -166,8 +172,8 @@ def pair_interval(
     table = Table({"left": {seed: left[seed] for seed in seeds}, "right": {seed: right[seed] for seed in seeds}})
 
     def statistic(iou: Values) -> Values:
-        one, two = (table.row(mean_of_known(iou), name, seeds) for name in ("left", "right"))
-        return one / np.where(two > 0, two, np.nan) if relative else one - two
+        first, second = (table.row(mean_of_known(iou), name, seeds) for name in ("left", "right"))
+        return first / np.where(second > 0, second, np.nan) if relative else first - second
 
     value = float(statistic(table.whole())[0])
     return None if np.isnan(value) else Interval(value, *percentiles(statistic(table.bootstrap(resamples)), level))
@@ -193,7 +199,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 class Table:
-    """Areas of several rows on the same images, one column a (row, seed).
+    """Areas of several rows on the same images, one column for each (row, seed).
 
     Args:
         rows: Row name to its confusions by seed.
@@ -259,9 +265,9 @@ class Table:
 
         An image whose sign is -1 gives its left label maps to the right row and the other way round.
         """
-        one, two = self._columns(left, seeds), self._columns(right, seeds)
+        lefts, rights = self._columns(left, seeds), self._columns(right, seeds)
         totals = self._held(self.areas.sum(0))
-        both, apart = totals[one] + totals[two], sums[:, one] - sums[:, two]
+        both, apart = totals[lefts] + totals[rights], sums[:, lefts] - sums[:, rights]
         first, second = both + apart, both - apart
         return first[:, :, 0] / first[:, :, 1], second[:, :, 0] / second[:, :, 1]
 
@@ -293,7 +299,7 @@ def p_value(as_large: int, count: int, *, images: int) -> float:
 
 def exhaustive(images: int, count: int) -> bool:
     """Whether all exchanges of ``images`` are no more than ``count``."""
-    return images < 62 and 2**images <= count
+    return images < 62 and 2**images <= count  # a number of exchanges must fit an int64
 
 
 def sign_batches(ids: Sequence[str], count: int, *, width: int) -> Iterator[Values]:

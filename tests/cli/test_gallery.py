@@ -37,7 +37,7 @@ def publish(store, key, upstream, write):
     )
 
 
-def add_row(records, label, dataset, info, wrong, fingerprint):
+def add_row(records, label, dataset, *, info, wrong, fingerprint):
     """A record of one row with its label maps in the store: the truth, with ``wrong`` rows of pixels turned round."""
     store, stages = Store(records.runs), []
     for role, split in STAGES:
@@ -71,7 +71,7 @@ def table(tmp_path):
         file.write_text(json.dumps({**content, "methods": ["full"], "protocol": protocol}))
         fingerprint = open_benchmark(file, records.runs, manager()).settings.fingerprint
         for label, wrong in (("full", 0), ("half", 32)):
-            add_row(records, label, dataset, info, wrong, fingerprint)
+            add_row(records, label, dataset, info=info, wrong=wrong, fingerprint=fingerprint)
         return page_of(tmp_path)
 
     return render

@@ -111,5 +111,5 @@ def test_planning_imports_no_torch(write_config, tmp_path):
         f"try:\n    app({command!r})\nexcept SystemExit as end:\n    assert end.code == 0, end\n"
         "assert not {'torch', 'mmengine', 'mmseg', 'pandas'} & sys.modules.keys()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

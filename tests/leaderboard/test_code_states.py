@@ -110,8 +110,8 @@ def test_rows_of_one_label_are_told_apart_by_their_backbone(records):
 def test_names_that_fall_apart_alike_are_one_mixture_and_a_name_that_a_cell_lacks_says_nothing():
     names = [f"file{number}.py" for number in range(5)]
     cells = {
-        Cell("old", 0): {name: ("1",) for name in names},
-        Cell("new", 0): {name: ("2",) for name in names},
+        Cell("old", 0): dict.fromkeys(names, ("1",)),
+        Cell("new", 0): dict.fromkeys(names, ("2",)),
         Cell("bare", 0): {"numpy": ("2.4",)},
     }
     (found,) = mixtures(cells)

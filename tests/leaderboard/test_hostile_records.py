@@ -23,7 +23,7 @@ ORACLE = {"thresholds": [0.1], "miou": [0.1], "best_threshold": 0.1, "best_miou"
 
 FAULTS = [
     ("benchmark", "../../evil", "benchmark: '../../evil' is not of the form"),
-    ("benchmark", "/tmp/evil", "benchmark: '/tmp/evil' is not"),
+    ("benchmark", "/root/evil", "benchmark: '/root/evil' is not"),
     ("benchmark", "evil\n", "benchmark: 'evil\\n' is not"),
     ("fingerprint", "../../../x", "fingerprint: '../../../x' is not"),
     ("stages.0.key", "../../x", "stages.0.key: '../../x' is not"),

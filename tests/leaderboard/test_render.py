@@ -13,9 +13,31 @@ from harness.leaderboard import builtin as renderer_records
 from harness.leaderboard.render import to_csv, to_json, to_latex, to_markdown
 
 RENDERERS = (to_markdown, to_csv, to_json, to_latex)
-SCHEMA = """rank method year supervision backbone init dataset seeds status pseudo_miou pseudo_miou_low pseudo_miou_high
-val_miou val_miou_low val_miou_high val_miou_seed_sd percent_of_full oracle_pseudo_miou annotation_hours seconds
-peak_memory_mib reported verified""".split()
+SCHEMA = [
+    "rank",
+    "method",
+    "year",
+    "supervision",
+    "backbone",
+    "init",
+    "dataset",
+    "seeds",
+    "status",
+    "pseudo_miou",
+    "pseudo_miou_low",
+    "pseudo_miou_high",
+    "val_miou",
+    "val_miou_low",
+    "val_miou_high",
+    "val_miou_seed_sd",
+    "percent_of_full",
+    "oracle_pseudo_miou",
+    "annotation_hours",
+    "seconds",
+    "peak_memory_mib",
+    "reported",
+    "verified",
+]
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ class Panel(_Model):
         name: Id of the image.
         image: PNG of the image.
         truth: PNG of the true mask, in the colours of ``palette``.
-        maps: One entry a row.
+        maps: One entry for each row.
         against: What ``change`` compares with: the truth, or the name of a row.
     """
 

@@ -142,7 +142,15 @@ def _plot(
     top = max(math.ceil(10 * max(row.val_miou_high or row.val_miou or 0 for _, row, _ in shown)) / 10, 0.1)
     quality = Scale(0.0, top, BOTTOM, TOP)
     points = [
-        _point(index, row, axis.at(value), f"{_short(value)} {x_label}", quality, series[kind_of(row)], name_backbones)
+        _point(
+            index,
+            row,
+            axis.at(value),
+            cost=f"{_short(value)} {x_label}",
+            quality=quality,
+            series=series[kind_of(row)],
+            name_backbones=name_backbones,
+        )
         for index, row, value in shown
     ]
     step = 0.1 if top <= 0.5 else 0.2
@@ -173,7 +181,8 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
-def _point(index: int, row: Row, x: float, cost: str, quality: Scale, series: Series, name_backbones: bool) -> Point:
+def _point(index: int, row: Row, x: float, *, cost: str, quality: Scale, series: Series, name_backbones: bool) -> Point:
+    """The marker of a row at the pixel ``x``, without a place for its name."""
     mean = row.val_miou or 0.0
     low, high = row.val_miou_low, row.val_miou_high
     label = f"{row.method}, {row.backbone}" if name_backbones else row.method
@@ -202,8 +211,8 @@ def place_labels(points: Sequence[Point]) -> list[Point]:
     taken: list[Rectangle] = [(point.x - 6, point.y - 6, point.x + 6, point.y + 6) for point in points]
     placed: dict[int, Point] = {}
     for point in sorted(points, key=lambda point: (point.y, point.x, point.row)):
-        own = (point.x - 6, point.y - 6, point.x + 6, point.y + 6)
-        others = [box for box in taken if box != own]
+        marker = (point.x - 6, point.y - 6, point.x + 6, point.y + 6)
+        others = [box for box in taken if box != marker]
         best = min(_places(point), key=lambda place: (_covered(_box(place), others), _places(point).index(place)))
         taken.append(_box(best))
         placed[point.row] = best

@@ -216,9 +216,9 @@ def _metric(name: str, about: MetricColumn) -> Column:
 
 def _scale(values: Sequence[float | None], width: int) -> Scale:
     """An axis over all intervals, to tens of per cent."""
-    known = [value for value in values if value is not None]
-    low = int(10 * min(known, default=0.0)) / 10
-    high = -int(-10 * max(known, default=1.0) // 1) / 10
+    ends = [value for value in values if value is not None]
+    low = int(10 * min(ends, default=0.0)) / 10
+    high = -int(-10 * max(ends, default=1.0) // 1) / 10
     return Scale(low, max(high, low + 0.1), 4, width - 4)
 
 
@@ -238,20 +238,23 @@ def _of_full(row: Row) -> Cell:
 def _val(row: Row, *, scale: Scale, ceiling: float | None) -> Cell:
     if row.val_miou is None:  # a row of labels alone is sound without it
         return Cell("—") if row.status == "ok" else Cell(text.status(row), style="failure")
-    cell = _interval(row.val_miou, row.val_miou_low, row.val_miou_high, scale, row.val_miou_seeds or (), ceiling)
+    cell = _interval(
+        row.val_miou, row.val_miou_low, row.val_miou_high, scale=scale, seeds=row.val_miou_seeds or (), ceiling=ceiling
+    )
     return cell if row.status == "ok" else replace(cell, sub=f"{cell.sub} {row.status}")
 
 
 def _pseudo(row: Row, *, scale: Scale) -> Cell:
     if row.pseudo_miou is None:
         return Cell("—", style="narrow")
-    return _interval(row.pseudo_miou, row.pseudo_miou_low, row.pseudo_miou_high, scale)
+    return _interval(row.pseudo_miou, row.pseudo_miou_low, row.pseudo_miou_high, scale=scale)
 
 
 def _interval(
     mean: float,
     low: float | None,
     high: float | None,
+    *,
     scale: Scale,
     seeds: Sequence[float] = (),
     ceiling: float | None = None,

@@ -9,7 +9,7 @@ from harness.leaderboard.frame import Board
 
 
 def identity_of(board: Board) -> list[tuple[str, str]]:
-    """What the table is of."""
+    """Benchmark, data set, fingerprints and initial weights of the table."""
     pairs = [("benchmark", board.benchmark)]
     if board.dataset is not None:
         pairs.append(("data set", board.dataset.name))
