@@ -196,9 +196,9 @@ def _describe(manager: PluginManager, kind: str, name: str) -> dict[str, Any]:
     for field in dataclasses.fields(record):
         if field.name not in _SHOWN_APART:
             value = getattr(record, field.name)
-            # A rule, such as what a backbone wants to see, is shown as its fields.
-            is_rule = dataclasses.is_dataclass(value) and not isinstance(value, type)
-            settings[field.name] = dataclasses.asdict(value) if is_rule else value
+            if dataclasses.is_dataclass(value) and not isinstance(value, type):
+                value = dataclasses.asdict(value)  # a rule, such as what a backbone wants to see
+            settings[field.name] = "depends on the parameters" if callable(value) else value
     return {
         "kind": kind,
         "name": name,
