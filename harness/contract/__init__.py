@@ -43,7 +43,7 @@ from harness.contract.records import (
     SharedStage,
     Use,
 )
-from harness.contract.shared import CAMS, CLASSIFIER
+from harness.contract.shared import CAMS, CLASSIFIER, MINIMUM_BARRIER
 from harness.contract.supervision import (
     BOXES,
     MASKS,
@@ -66,6 +66,7 @@ __all__ = [
     "IGNORE",
     "IMAGENET",
     "MASKS",
+    "MINIMUM_BARRIER",
     "POINTS",
     "SALIENCY",
     "SUPPORTED_CONTRACTS",

@@ -31,3 +31,6 @@ CAMS = SharedStage(
     after=(CLASSIFIER,),
 )
 """Its multi-scale, flipped CAMs, ReLU and max-normalised: ``harness.maps.ScoreReader(ctx.input("cams"))``."""
+
+MINIMUM_BARRIER = SharedStage(name="saliency_minimum_barrier", run="harness.maps.saliency:write_saliency")
+"""Saliency from the image alone, which sees no supervision: one plane of class 1 for each image (``ScoreReader``)."""

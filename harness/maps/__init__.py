@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from harness.maps.guided_filter import apply_guided_filter, box_mean
     from harness.maps.labels import LabelReader, LabelWriter, voc_palette
     from harness.maps.normalise import max_normalise, minmax_normalise
+    from harness.maps.params import AffinityWalkParams
     from harness.maps.scores import ScoreReader, ScoreWriter, downsample, upsample
-    from harness.maps.seeds import background_power, power_labels, threshold_labels
+    from harness.maps.seeds import background_power, power_labels, threshold_labels, tie_exponent
 
 
 __all__ = [
     "Affinity",
+    "AffinityWalkParams",
     "Bilateral",
     "CamItem",
     "DenseCRF",
@@ -43,6 +45,7 @@ __all__ = [
     "minmax_normalise",
     "power_labels",
     "threshold_labels",
+    "tie_exponent",
     "upsample",
     "voc_palette",
 ]

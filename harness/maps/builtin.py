@@ -15,6 +15,7 @@ def wsss_refiners() -> Iterator[RefinerRecord]:
         "dense_crf",
         factory="harness.maps.refiners:DenseCrfRefiner",
         params=DenseCrfParams,
+        reads=("cam",),
         card=Card(
             "Fully connected CRF",
             paper="Kraehenbuehl and Koltun, Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials, "
@@ -27,6 +28,7 @@ def wsss_refiners() -> Iterator[RefinerRecord]:
         "guided_filter",
         factory="harness.maps.refiners:GuidedFilterRefiner",
         params=GuidedFilterParams,
+        reads=("cam",),
         card=Card("Guided image filtering", paper="He, Sun and Tang, Guided Image Filtering, ECCV 2010", year=2010),
         summary="gives labels the structure of the image; works on soft scores, else on the labels",
     )

@@ -14,6 +14,7 @@ from harness.maps.crf.dense import DenseCRF
 from harness.maps.crf.kernels import Bilateral, Gaussian
 from harness.maps.probabilities import Floats, label_probabilities, score_probabilities
 from harness.maps.scores import downsample
+from harness.maps.seeds import tie_exponent
 
 if TYPE_CHECKING:
     from harness.contract.arrays import Image
@@ -24,11 +25,11 @@ class ProbabilityRefiner(Refiner):
     """Improves the probabilities of the background and of all present classes; the largest one is the label.
 
     Args:
-        alpha: With soft scores, the background score is ``(1 - max)^alpha``.
+        alpha: With soft scores, the background score is ``(1 - max)^alpha``; ``None`` ties with ``cam.threshold``.
         certainty: Without soft scores, the labelled class has this probability.
     """
 
-    def __init__(self, alpha: float, certainty: float) -> None:
+    def __init__(self, alpha: float | None, certainty: float) -> None:
         self._alpha, self._certainty = alpha, certainty
 
     @abstractmethod
@@ -41,10 +42,11 @@ class ProbabilityRefiner(Refiner):
         A refined label has no ignored pixels. Soft scores become the improved planes of the same classes, at their
         stride.
         """
+        alpha = tie_exponent(ctx.settings["cam"].threshold) if self._alpha is None else self._alpha
         for label in labels:
             scores = label.scores
             if scores is not None:
-                classes, probabilities = score_probabilities(scores, self._alpha)
+                classes, probabilities = score_probabilities(scores, alpha)
             else:
                 classes, probabilities = label_probabilities(label.mask, self._certainty)
             if len(classes) < 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,11 @@ def background_power(scores: npt.NDArray[np.float32], alpha: float) -> npt.NDArr
     """(H, W) float32 background score (1 - max over classes)^alpha of (K, H, W) scores in [0, 1]; 1 where K is 0."""
     rest = np.clip(1.0 - scores.max(axis=0, initial=0.0), 0.0, 1.0)
     return np.asarray(rest**alpha, dtype=np.float32)
+
+
+def tie_exponent(threshold: float) -> float:
+    """The alpha at which the background score (1 - m)^alpha equals the class score m at ``threshold`` in (0, 1)."""
+    return math.log(threshold) / math.log1p(-threshold)
 
 
 def _strongest(

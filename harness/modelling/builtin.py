@@ -1,10 +1,11 @@
-"""The backbones that the harness ships, as records. Imports nothing heavy."""
+"""The backbones that the harness ships, and the refiner that needs a network, as records. Imports nothing heavy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.contract import BackboneRecord, Card, hookimpl
+from harness.contract import CLASSIFIER, BackboneRecord, Card, RefinerRecord, hookimpl
+from harness.maps.params import AffinityWalkParams
 
 _IMAGENET = "ImageNet-1k"
 _MIT = "https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segformer/"
@@ -106,4 +107,23 @@ def wsss_backbones() -> Iterator[BackboneRecord]:
         summary="ResNet-18 with 16 base channels: trains from random weights on a CPU at 64 to 96 pixels",
         channels=(16, 32, 64, 128),
         output_strides=(8, 16, 32),
+    )
+
+
+@hookimpl
+def wsss_refiners() -> Iterator[RefinerRecord]:
+    """The walk on the shared classifier's features."""
+    yield RefinerRecord(
+        "affinity_walk",
+        factory="harness.modelling.affinity_walk:AffinityWalkRefiner",
+        params=AffinityWalkParams,
+        uses=(CLASSIFIER,),
+        reads=("cam",),
+        card=Card(
+            "Random walk on semantic affinities",
+            paper="Ahn and Kwak, Learning Pixel-level Semantic Affinity with Image-level Supervision, CVPR 2018",
+            year=2018,
+            notes="Affinities are not learned here: they are cosines of the shared classifier's features.",
+        ),
+        summary="spreads labels over near cells with similar features of the classifier; works on soft scores first",
     )

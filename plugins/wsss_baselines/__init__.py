@@ -6,6 +6,7 @@ Hooks import the cards, so that what a paper reports is no part of the code of a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from harness.contract import (
     BOXES,
@@ -14,32 +15,37 @@ from harness.contract import (
     TAGS,
     GeneratorRecord,
     MethodRecord,
+    NoParams,
     Round,
     SegmenterRecord,
     Use,
     hookimpl,
 )
-from wsss_baselines.params import CamParams, GrabCutParams, SubsetParams, one_round, subset_needs
+from harness.maps import AffinityWalkParams
+from wsss_baselines import params
 
 
 @hookimpl
 def wsss_generators() -> Iterator[GeneratorRecord]:
     """The generators of the reference rows."""
-    from wsss_baselines.card import CAM, FILL, GRABCUT
+    from wsss_baselines.card import CARDS
 
-    at = "wsss_baselines.generator:"
-    maps, subset = "thresholded CAMs of the shared classifier", "pixel masks of a fixed fraction, nothing else"
-    cuts, boxes = "OpenCV GrabCut inside each box, smaller in front", "boxes painted with their class, smaller in front"
-    yield GeneratorRecord("full", at + "Full", needs=(MASKS,), summary="the hidden masks themselves")
-    yield GeneratorRecord("background", at + "Background", summary="everything is background")
-    yield GeneratorRecord(
-        "cam", at + "Cam", params=CamParams, needs=(TAGS,), uses=(CAMS,), reads=("cam",), card=CAM, summary=maps
+    cams: dict[str, Any] = {"uses": (CAMS,), "reads": ("cam",)}
+    salient: dict[str, Any] = {"uses": params.saliency_uses}
+    subset, mixed = params.subset_needs, params.grabcut_pixels_needs
+    generators: tuple[tuple[str, str, type, Any, dict[str, Any], str], ...] = (
+        ("full", "Full", NoParams, (MASKS,), {}, "the hidden masks themselves"),
+        ("background", "Background", NoParams, (), {}, "everything is background"),
+        ("cam", "Cam", params.CamParams, (TAGS,), cams, "thresholded CAMs of the shared classifier"),
+        ("saliency_tags", "SaliencyTags", params.SaliencyTagsParams, params.saliency_needs, salient, params.SALIENT),
+        ("box_fill", "BoxFill", NoParams, (BOXES,), {}, "boxes painted with their class, smaller in front"),
+        ("box_grabcut", "BoxGrabCut", params.GrabCutParams, (BOXES,), {}, "GrabCut inside each box, smaller in front"),
+        ("box_grabcut_pixels", "BoxGrabCutPixels", params.GrabCutPixelsParams, mixed, {}, params.MIXED),
+        ("pixel_subset", "PixelSubset", params.SubsetParams, subset, {}, "pixel masks of a fixed fraction, no other"),
     )
-    yield GeneratorRecord("box_fill", at + "BoxFill", needs=(BOXES,), card=FILL, summary=boxes)
-    yield GeneratorRecord(
-        "box_grabcut", at + "BoxGrabCut", params=GrabCutParams, needs=(BOXES,), card=GRABCUT, summary=cuts
-    )
-    yield GeneratorRecord("pixel_subset", at + "PixelSubset", params=SubsetParams, needs=subset_needs, summary=subset)
+    for name, factory, kind, needs, reads, summary in generators:
+        at, card = f"wsss_baselines.generator:{factory}", CARDS.get(name)
+        yield GeneratorRecord(name, at, params=kind, needs=needs, card=card, summary=summary, **reads)
 
 
 @hookimpl
@@ -53,16 +59,21 @@ def wsss_segmenters() -> Iterator[SegmenterRecord]:
 @hookimpl
 def wsss_methods() -> Iterator[MethodRecord]:
     """One reference row each."""
-    from wsss_baselines.card import CAM, FILL, GRABCUT
+    from wsss_baselines.card import CARDS
 
-    floor = (Round(Use("background"), segmenter=Use("constant")),)
-    cut, subset = one_round("box_grabcut"), one_round("pixel_subset")
+    floor, one = (Round(Use("background"), segmenter=Use("constant")),), params.one_round
+    walk, crf = "plain CAM, then a walk on the classifier's features", "plain CAM, then a dense CRF"
     text = "the same segmenter trained only on the pixel-labelled subset"
-    yield MethodRecord("full", (Round(Use("full")),), reference=True, summary="full supervision, the ceiling")
-    yield MethodRecord("background", floor, reference=True, summary="all background, the floor")
-    yield MethodRecord("cam", one_round("cam"), params=CamParams, reference=True, card=CAM, summary="plain CAM")
-    yield MethodRecord("box_fill", (Round(Use("box_fill")),), reference=True, card=FILL, summary="filled boxes")
-    yield MethodRecord(
-        "box_grabcut", cut, params=GrabCutParams, reference=True, card=GRABCUT, summary="GrabCut in boxes"
-    )
-    yield MethodRecord("pixel_subset", subset, params=SubsetParams, reference=True, summary=text)
+    for name, rounds, kind, summary in (
+        ("full", (Round(Use("full")),), NoParams, "full supervision, the ceiling"),
+        ("background", floor, NoParams, "all background, the floor"),
+        ("cam", one("cam"), params.CamParams, "plain CAM"),
+        ("cam_crf", params.CAM_CRF, NoParams, crf),
+        ("cam_walk", params.cam_walk, AffinityWalkParams, walk),
+        ("saliency_tags", one("saliency_tags"), params.SaliencyTagsParams, params.SALIENT),
+        ("box_fill", (Round(Use("box_fill")),), NoParams, "filled boxes"),
+        ("box_grabcut", one("box_grabcut"), params.GrabCutParams, "GrabCut in boxes"),
+        ("box_grabcut_pixels", one("box_grabcut_pixels"), params.GrabCutPixelsParams, params.MIXED),
+        ("pixel_subset", one("pixel_subset"), params.SubsetParams, text),
+    ):
+        yield MethodRecord(name, rounds, params=kind, reference=True, card=CARDS.get(name), summary=summary)

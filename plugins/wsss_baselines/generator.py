@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 
-from harness.contract import BACKGROUND, IGNORE, Context, Generator, PseudoLabel, View
+from harness.contract import BACKGROUND, IGNORE, MINIMUM_BARRIER, Context, DataError, Generator, PseudoLabel, View
 from harness.maps import ScoreReader, threshold_labels, upsample
-from wsss_baselines.method import grabcut, largest_first
-from wsss_baselines.params import CamParams, GrabCutParams
+from wsss_baselines.method import grabcut_label, largest_first, salient_classes
+from wsss_baselines.params import CamParams, GrabCutParams, GrabCutPixelsParams, SaliencyTagsParams
 
 
 class Full(Generator):
@@ -88,9 +89,57 @@ class BoxGrabCut(Generator):
     def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
         """Cut each box's object out, largest box first."""
         for image_id in view.ids:
-            image = view.image(image_id)
-            label = np.full(image.shape[:2], BACKGROUND, np.uint8)
-            for box in largest_first(view.boxes(image_id)):
-                inside = label[box.y0 : box.y1, box.x0 : box.x1]
-                inside[grabcut(image, box, self.params)] = box.cls
-            yield PseudoLabel(image_id, label)
+            yield PseudoLabel(image_id, grabcut_label(view.image(image_id), view.boxes(image_id), self.params))
+
+
+class BoxGrabCutPixels(Generator):
+    """Pixel masks of the declared fraction, GrabCut inside the boxes of all other images."""
+
+    def __init__(self, params: GrabCutPixelsParams) -> None:
+        self.params = params
+
+    def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
+        """Yield true masks inside the subset, cut out boxes outside it."""
+        for image_id in view.ids:
+            if image_id in view.mask_ids:
+                yield PseudoLabel(image_id, view.mask(image_id))
+            else:
+                yield PseudoLabel(image_id, grabcut_label(view.image(image_id), view.boxes(image_id), self.params))
+
+
+class SaliencyTags(Generator):
+    """What is salient is foreground, of the image's tag; of several tags a pixel takes the one with the highest CAM."""
+
+    def __init__(self, params: SaliencyTagsParams) -> None:
+        self.params = params
+
+    def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
+        """Name the salient pixels of every image.
+
+        Raises:
+            DataError: A tagged image has no CAMs.
+        """
+        cams, saliency = ScoreReader(ctx.input("cams")), self._saliency(view, ctx)
+        for image_id in view.ids:
+            tags = view.tags(image_id)
+            if not tags:
+                yield PseudoLabel(image_id, np.full(view.size(image_id), BACKGROUND, np.uint8))
+                continue
+            maps = cams.get(image_id)
+            if maps is None:
+                raise DataError(f"saliency_tags: image {image_id!r} has tags, but no CAMs")
+            salient = saliency(image_id) > self.params.theta
+            yield PseudoLabel(image_id, salient_classes(salient, upsample(maps), maps.classes))
+
+    def _saliency(self, view: View, ctx: Context) -> Callable[[str], npt.NDArray[np.float32]]:
+        """Saliency (H, W) float32 in [0, 1] by image id: the data set's, or the one that was made from the image."""
+        if self.params.saliency == "dataset":
+            return view.saliency
+        made = ScoreReader(ctx.input(MINIMUM_BARRIER.name))
+
+        def of_image(image_id: str) -> npt.NDArray[np.float32]:
+            scores = made.get(image_id)
+            assert scores is not None  # the stage writes every image of the view
+            return upsample(scores)[0]
+
+        return of_image

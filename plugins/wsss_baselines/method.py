@@ -1,4 +1,4 @@
-"""What the reference methods compute on arrays: boxes in order, GrabCut in a box (Rother et al., SIGGRAPH 2004).
+"""What the reference methods compute on arrays: GrabCut in a box (Rother et al., SIGGRAPH 2004), salient classes.
 
 Unusual here: a box is cut out with some context first, so the cost follows the boxes and not the image; a box in which
 GrabCut finds next to nothing is filled, because an object is known to be in it.
@@ -6,13 +6,13 @@ GrabCut finds next to nothing is filled, because an object is known to be in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from harness.contract import Box, Image
+from harness.contract import BACKGROUND, Box, Image, Mask
 from wsss_baselines.params import GrabCutParams
 
 
@@ -49,3 +49,27 @@ def grabcut(image: Image, box: Box, params: GrabCutParams) -> npt.NDArray[np.boo
     cv2.grabCut(crop, state, None, *models, params.iterations, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
     foreground = (state[rows, columns] & 1).astype(np.bool_)  # GC_FGD = 1, GC_PR_FGD = 3
     return foreground if foreground.mean() >= params.min_fill else filled
+
+
+def grabcut_label(image: Image, boxes: Iterable[Box], params: GrabCutParams) -> Mask:
+    """(H, W) uint8: the object of each box cut out of ``image (H, W, 3) uint8``, largest box first."""
+    label = np.full(image.shape[:2], BACKGROUND, np.uint8)
+    for box in largest_first(boxes):
+        inside = label[box.y0 : box.y1, box.x0 : box.x1]
+        inside[grabcut(image, box, params)] = box.cls
+    return label
+
+
+def salient_classes(salient: npt.NDArray[np.bool_], maps: npt.NDArray[np.float32], classes: Sequence[int]) -> Mask:
+    """Background where nothing is salient, elsewhere the class with the highest map; a tie goes to the first.
+
+    Args:
+        salient: (H, W) bool.
+        maps: (K, H, W) float32, one plane for each class, K at least 1.
+        classes: Class index of each plane.
+
+    Returns:
+        (H, W) uint8.
+    """
+    strongest = np.asarray(classes, np.uint8)[maps.argmax(axis=0)]
+    return np.where(salient, strongest, np.uint8(BACKGROUND))

@@ -5,16 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from harness.contract import ConfigError, Need, Round, SharedStage, Supervision, Use
+from harness.contract import MINIMUM_BARRIER, ConfigError, Need, Round, SharedStage, Supervision, Use
 
 TARGET = "refined"
 """Name of the extra target map of the segmenter."""
-
-BUILT_IN_SALIENCY = SharedStage(
-    name="saliency_minimum_barrier",
-    run="wsss_class_conditional.saliency:write_saliency",
-)
-"""Saliency from the image alone; it sees no supervision."""
 
 _SALIENCY = Need(
     Supervision.SALIENCY,
@@ -162,7 +156,7 @@ def needs(params: RefinementParams) -> tuple[Need, ...]:
 
 def uses(params: RefinementParams) -> tuple[SharedStage, ...]:
     """Saliency from the image, where the loss uses that."""
-    return (BUILT_IN_SALIENCY,) if params.amr != "off" and params.saliency == "minimum_barrier" else ()
+    return (MINIMUM_BARRIER,) if params.amr != "off" and params.saliency == "minimum_barrier" else ()
 
 
 def rounds(params: MethodParams) -> tuple[Round, ...]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from harness.contract import (
     BACKGROUND,
+    MINIMUM_BARRIER,
     ConfigError,
     Context,
     DataError,
@@ -21,7 +22,7 @@ from harness.contract import (
 )
 from harness.maps import ScoreReader, upsample
 from wsss_class_conditional.method import refined_target
-from wsss_class_conditional.params import BUILT_IN_SALIENCY, TARGET, RefinementParams
+from wsss_class_conditional.params import TARGET, RefinementParams
 
 
 class ActivationAware(Segmenter):
@@ -68,7 +69,7 @@ class ActivationAware(Segmenter):
                 raise ConfigError(
                     f"activation_aware: {error}; set amr=off, or saliency=minimum_barrier for maps made from the image"
                 ) from error
-        self._built_in = self._built_in or ScoreReader(ctx.input(BUILT_IN_SALIENCY.name))
+        self._built_in = self._built_in or ScoreReader(ctx.input(MINIMUM_BARRIER.name))
         scores = self._built_in.get(image_id)
         assert scores is not None
         return upsample(scores)[0]

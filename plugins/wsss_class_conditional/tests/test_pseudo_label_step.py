@@ -5,11 +5,11 @@ import pytest
 import yaml
 
 from harness.common.shipped import configs_folder
-from harness.contract import CLASSIFIER, SALIENCY, ConfigError, InputRule, SoftScores, letters
+from harness.contract import CLASSIFIER, MINIMUM_BARRIER, SALIENCY, ConfigError, InputRule, SoftScores, letters
 from harness.registry import PluginSpec, build_params, manager_from_spec
 from harness.testing import fake_view
 from wsss_class_conditional.generator import ClassConditional, confident_labels, views_of
-from wsss_class_conditional.params import BUILT_IN_SALIENCY, InferenceParams, MethodParams
+from wsss_class_conditional.params import InferenceParams, MethodParams
 
 MANAGER = manager_from_spec(PluginSpec(env=""))
 THRESHOLD, SCALES = 0.25, (0.5, 1.0, 1.5)
@@ -85,9 +85,9 @@ def test_supervision_letters_follow_the_source_of_saliency(params, expected):
     (round_,) = record.rounds(build_params(record, params, where="test"))
     segmenter = MANAGER.get("segmenter", round_.segmenter.name)
     chosen = build_params(segmenter, round_.segmenter.params, where="test")
-    assert letters((*CLASSIFIER.needs, *segmenter.needs(chosen), *BUILT_IN_SALIENCY.needs)) == expected
+    assert letters((*CLASSIFIER.needs, *segmenter.needs(chosen), *MINIMUM_BARRIER.needs)) == expected
     assert (SALIENCY in segmenter.needs(chosen)) == ("S" in expected)
-    assert (BUILT_IN_SALIENCY in segmenter.uses(chosen)) == (params.get("saliency") == "minimum_barrier")
+    assert (MINIMUM_BARRIER in segmenter.uses(chosen)) == (params.get("saliency") == "minimum_barrier")
 
 
 WRONG = {

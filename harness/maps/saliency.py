@@ -8,15 +8,19 @@ centre of the image, and Otsu's threshold is moved to 0.5, so that ``theta = 0.5
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numba
 import numpy as np
 import numpy.typing as npt
 
-from harness.contract import Context, Image, SoftScores, View
-from harness.maps import ScoreWriter
+from harness.contract.arrays import SoftScores
+from harness.maps.scores import ScoreWriter
+
+if TYPE_CHECKING:
+    from harness.contract.arrays import Image
+    from harness.contract.interfaces import Context, View
 
 SIDE = 240
 """Long side at which distances are computed."""

@@ -3,14 +3,20 @@
 import numpy as np
 import pytest
 
-from wsss_class_conditional.saliency import SIDE, barrier_distance, foreign_colours, minimum_barrier_saliency
-from wsss_class_conditional.tests.stub import canvas
+from harness.maps.saliency import SIDE, barrier_distance, foreign_colours, minimum_barrier_saliency
 
 GREEN, RED = (40, 120, 40), (200, 30, 30)
 
 
+def square(height, width, first, last):
+    """A green picture with a red rectangle from corner ``first`` to corner ``last`` (row, column), exclusive."""
+    image = np.full((height, width, 3), GREEN, np.uint8)
+    image[first[0] : last[0], first[1] : last[1]] = RED
+    return image
+
+
 def test_an_object_on_a_plain_ground_is_salient():
-    found = minimum_barrier_saliency(canvas(90, 120, (30, 59, 40, 79, RED), background=GREEN))
+    found = minimum_barrier_saliency(square(90, 120, (30, 40), (60, 80)))
     assert found.shape == (90, 120)
     assert (found[35:55, 45:75] > 0.5).all()
     assert (found[:25] < 0.5).all()
@@ -39,6 +45,6 @@ def test_the_barrier_is_the_range_of_the_best_path():
 
 
 def test_colours_of_the_border_are_not_foreign():
-    found = foreign_colours(canvas(40, 40, (15, 24, 15, 24, RED), background=GREEN).astype(np.float32))
+    found = foreign_colours(square(40, 40, (15, 15), (25, 25)).astype(np.float32))
     assert found[20, 20] == pytest.approx(3)
     assert found[2, 2] == pytest.approx(0, abs=1e-3)
