@@ -40,11 +40,11 @@ def homes(package: str) -> dict[str, str]:
 
 def read_homes(source: str, package: str) -> dict[str, str]:
     """The same from the source of the package's ``__init__``."""
-    found: dict[str, str] = {}
+    table: dict[str, str] = {}
     for node in ast.parse(source).body:
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
             for item in node.body:
                 if isinstance(item, ast.ImportFrom) and item.module is not None:
                     separator = "." if item.module == package else ":"
-                    found.update({alias.name: f"{item.module}{separator}{alias.name}" for alias in item.names})
-    return found
+                    table.update({alias.name: f"{item.module}{separator}{alias.name}" for alias in item.names})
+    return table

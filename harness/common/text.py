@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import math
 import re
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Hashable
 from typing import Any, NoReturn
+from xml.etree import ElementTree
 
 import yaml
 
@@ -138,7 +138,7 @@ def parse_yaml(text: str, *, where: str, error: type[WsssError] = ConfigError) -
         WsssError: ``error`` with ``WHERE: line L, column C: reason``.
     """
     try:
-        return yaml.load(text, Loader=_Loader)
+        return _Loader(text).get_single_data()
     except yaml.YAMLError as wrong:
         mark = getattr(wrong, "problem_mark", None)
         line = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""

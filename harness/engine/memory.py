@@ -1,4 +1,4 @@
-"""Want of memory, told as such: by the kernel that killed a process, by Python, or by CUDA."""
+"""Recognises a want of memory, be it told by the kernel that killed a process, by Python or by CUDA."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _group_files() -> Iterator[Path]:
 
 def _count(path: Path) -> int | None:
     try:
-        found = _COUNT.search(path.read_text(encoding="utf-8"))
+        match = _COUNT.search(path.read_text(encoding="utf-8"))
     except OSError:
         return None
-    return int(found[1]) if found else None
+    return int(match[1]) if match else None

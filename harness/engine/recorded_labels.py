@@ -1,4 +1,4 @@
-"""The label maps behind a run record: where the store holds them, for whoever shows or recounts them."""
+"""The label maps behind a run record, for commands that show or recount them."""
 
 from __future__ import annotations
 

@@ -69,9 +69,9 @@ def verify(path: Path, record: RunRecord, store: Store, dataset: Dataset) -> lis
     expected = set(map(str, record.called_for))
     if record.scores.keys() != expected:
         differences.append(f"scores: the record has {sorted(record.scores)}, its rounds call for {sorted(expected)}")
-    for name, score in record.scores.items():
+    for name in record.scores:
         try:
-            differences += _score(path, record, name, score, store, dataset)
+            differences += _score(path, record, name, store, dataset)
         except DataError as error:
             differences.append(f"scores.{name}: {error}")
     return [*differences, *_measured(record, store)]
@@ -92,11 +92,11 @@ def settle(path: Path, *, verified: bool) -> None:
         mark_path(path).unlink(missing_ok=True)
 
 
-def _score(path: Path, record: RunRecord, name: str, score: Score, store: Store, dataset: Dataset) -> Iterator[str]:
+def _score(path: Path, record: RunRecord, name: str, store: Store, dataset: Dataset) -> Iterator[str]:
     from harness.data.views import dev_split
     from harness.scoring.confusion import Confusions
 
-    split = ScoreName.parse(name, len(record.rounds)).split
+    score, split = record.scores[name], ScoreName.parse(name, len(record.rounds)).split
     if score.split != split:
         yield f"scores.{name}.split: the record says {score.split}, it is {split}"
     labels, ids = _labels(store, record, name), dataset.ids(split)

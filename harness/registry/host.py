@@ -128,8 +128,8 @@ class PluginManager:
             if name in state.records.get(kind, ()) or name == state.name:
                 raise PluginError(f"{kind} {name!r} belongs to the quarantined plugin {state.label}: {state.reason}")
         others = f"; quarantined plugins: {', '.join(state.label for state in quarantined)}" if quarantined else ""
-        known = ", ".join(sorted(records)) or "none"
-        raise PluginError(f"unknown {kind} {name!r}{did_you_mean(name, records)} (known: {known}{others})")
+        usable = ", ".join(sorted(records)) or "none"
+        raise PluginError(f"unknown {kind} {name!r}{did_you_mean(name, records)} (known: {usable}{others})")
 
     def records(self, kind: str) -> dict[str, Any]:
         """Usable records of ``kind`` by name, in load order."""

@@ -108,20 +108,20 @@ def module_file(module: str | None) -> str | None:
     if module in sys.modules:
         return getattr(sys.modules[module], "__file__", None)
     try:
-        found = importlib.util.find_spec(module)
+        spec = importlib.util.find_spec(module)
     except BaseException as error:  # looking for a.b imports a, which is the plugin's code
         if of_user(error):
             raise
         return None
-    return found.origin if found is not None and found.has_location else None
+    return spec.origin if spec is not None and spec.has_location else None
 
 
 def _entry_points(env: str | None) -> Iterator[Candidate]:
     wanted = None if env is None else [name.strip() for name in env.split(",") if name.strip()]
     if wanted == []:
         return
-    found = importlib.metadata.entry_points(group=GROUP)
-    for entry in sorted(found, key=lambda entry: (entry.name, entry.value)):
+    installed = importlib.metadata.entry_points(group=GROUP)
+    for entry in sorted(installed, key=lambda entry: (entry.name, entry.value)):
         if wanted is None or entry.name in wanted:
             module = entry.value.partition(":")[0].strip()
             shipped: tuple[str | None, str | None] = (None, None)
@@ -129,8 +129,8 @@ def _entry_points(env: str | None) -> Iterator[Candidate]:
                 with suppress(Exception):  # metadata of anybody's making; the plugin itself may be sound
                     shipped = (entry.dist.name, entry.dist.version)
             yield Candidate(entry.name, "entry point", entry.load, *shipped, module)
-    for name in sorted(set(wanted or ()) - set(found.names)):
-        yield Candidate(name, "entry point", partial(_missing, name, sorted(found.names)))
+    for name in sorted(set(wanted or ()) - set(installed.names)):
+        yield Candidate(name, "entry point", partial(_missing, name, sorted(installed.names)))
 
 
 def _missing(name: str, installed: list[str]) -> object:

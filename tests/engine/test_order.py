@@ -185,7 +185,7 @@ def test_perfect_labels_score_100_in_the_groups_of_torchrun(write_benchmark, tmp
 def test_classes_against_the_alphabet_keep_their_names(write_benchmark, tmp_path):
     voc(tmp_path / "data")
     classes = {"zoo": 0, "yak": [20, 3], "mule": 13, "ant": list({*range(1, 20)} - {3, 13})}
-    names = {name: "ant" for name in VOC[1:]} | {"tvmonitor": "yak", "bird": "yak", "horse": "mule"}
+    names = dict.fromkeys(VOC[1:], "ant") | {"tvmonitor": "yak", "bird": "yak", "horse": "mule"}
     params = voc_params(tmp_path / "data", classes=classes, names=names)
     config = write_benchmark({"name": "voc", "params": params})
     assert compute(config, tmp_path / "runs") == ({"box_fill": 100.0}, 0)

@@ -137,7 +137,7 @@ def test_parameters_without_a_module_quarantine_their_plugin(site):
 
 
 def test_an_error_without_text_and_a_function_without_module_are_still_one_sentence(site):
-    raises = UNPRINTABLE.split("needs.__module__")[0] + "raise Unprintable\n"
+    raises = UNPRINTABLE.partition("needs.__module__")[0] + "raise Unprintable\n"
     (state,) = site.manager(site.write("raises.py", raises)).plugins()
     assert state.reason == "import failed: Unprintable: (its message cannot be printed)"
     with pytest.raises(PluginError, match=r"raised Unprintable: \(its message cannot be printed\)"):

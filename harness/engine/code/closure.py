@@ -98,10 +98,10 @@ def names_in(files: Iterable[Path]) -> tuple[str, ...]:
 def importable(thing: object) -> str | None:
     """``module:attribute`` of a class or function that can be imported under that name, else ``None``."""
     module, name = getattr(thing, "__module__", None), getattr(thing, "__qualname__", None)
-    found: object = sys.modules.get(module) if isinstance(module, str) and isinstance(name, str) else None
+    target: object = sys.modules.get(module) if isinstance(module, str) and isinstance(name, str) else None
     for part in str(name).split("."):
-        found = getattr(found, part, None)
-    return f"{module}:{name}" if found is thing and found is not None else None
+        target = getattr(target, part, None)
+    return f"{module}:{name}" if target is thing and target is not None else None
 
 
 class _Closure:

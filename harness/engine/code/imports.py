@@ -136,7 +136,7 @@ def read(file: Path, module: str, package: bool, registration: bool = False) -> 
     """
     try:
         state = file.stat()
-        return _read(file, module, package, registration, state.st_size, state.st_mtime_ns)
+        return _read(file, module, package, registration, (state.st_size, state.st_mtime_ns))
     except OSError as error:
         raise PluginError(f"{file}: code of a stage cannot be read ({error.strerror})") from None
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -144,7 +144,7 @@ def read(file: Path, module: str, package: bool, registration: bool = False) -> 
 
 
 @lru_cache(maxsize=4096)
-def _read(file: Path, module: str, package: bool, registration: bool, size: int, changed: int) -> Source:
+def _read(file: Path, module: str, package: bool, registration: bool, state: tuple[int, int]) -> Source:
     content = read_bytes(file, error=PluginError)
     if file.suffix != ".py":
         return Source(hashlib.sha256(content).hexdigest())

@@ -61,7 +61,7 @@ class StageCode:
     segmenter: tuple[str, ...]
     crf: bool
     stand_in: str | None = None
-    known: dict[Roots, Code] = field(default_factory=dict)
+    closures: dict[Roots, Code] = field(default_factory=dict)
     finder: Finder = field(default_factory=Finder)
 
     @classmethod
@@ -81,17 +81,17 @@ class StageCode:
 
     def of(self, roots: Roots) -> Code:
         """Files and libraries of a closure."""
-        if roots not in self.known:
-            self.known[roots] = code_of(roots, self.finder)
-        return self.known[roots]
+        if roots not in self.closures:
+            self.closures[roots] = code_of(roots, self.finder)
+        return self.closures[roots]
 
     def modelling(self, kind: str, part: Part | None) -> str | None:
         """The module that trains or predicts in a stage; ``None`` where no segmenter of the protocol is used."""
-        predicts = kind == "predict" or (kind in ("fit", "generate") and part is not None and part.uses_previous)
-        if not predicts and kind != "segmenter":
-            return None
-        own = TRAINS if kind == "segmenter" else PREDICTS_WITH_CRF if self.crf else PREDICTS
-        return self.stand_in or own
+        if kind == "segmenter":
+            return self.stand_in or TRAINS
+        if kind == "predict" or (kind in ("fit", "generate") and part is not None and part.uses_previous):
+            return self.stand_in or (PREDICTS_WITH_CRF if self.crf else PREDICTS)
+        return None
 
     def roots(
         self,

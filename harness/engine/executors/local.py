@@ -34,7 +34,7 @@ MOST_JOBS = 8
 """Workers on a machine without devices, where nobody names a number: each trains with several threads."""
 
 LOOK_EACH, LONELY = 2.0, 60.0
-"""Seconds: how often the workers of a Dask cluster are counted, and how long it may have none."""
+"""Seconds between two counts of the workers of a Dask cluster, and for how long it may have none."""
 
 
 class LocalExecutor(Executor):

@@ -1,8 +1,8 @@
 """A process that computes stages, and an end for everything that it started.
 
 * A process leads a session of its own, so that no Ctrl-C of a terminal reaches it, and its environment holds a mark
-  that whatever it starts inherits. By session or mark all are found, also those that outlived the process that started
-  them or that moved into a session of their own.
+  that whatever it starts inherits. By session or mark all of these are found, also those that outlived the process that
+  started them or that moved into a session of their own.
 * It ends with the process that started it, also when that is killed.
 """
 
@@ -27,6 +27,8 @@ MARK = "WSSS_SESSION"
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 WATCH_EACH = 0.5
+"""Seconds between two looks for the process that started this one; a stage may outlive that by so much."""
+
 GRACE = 10.0
 """Seconds that a process may take to end by itself once nothing more is wanted of it."""
 
@@ -69,7 +71,7 @@ class Session:
             self._process.wait(seconds)
 
     def ending(self) -> str:
-        """How a process ended that nobody here has killed, as the rest of a sentence."""
+        """How a process ended that was not killed from here, as the rest of a sentence."""
         code = self._process.poll()
         return "closed its connection" if code is None else self._ending.told(code)
 
@@ -104,13 +106,13 @@ class Ending:
 def end_all(leader: int, mark: str) -> None:
     """Kill every process but this one that is in the session of ``leader`` or carries ``mark``."""
     for _ in range(ROUNDS):
-        found = [process for process in psutil.process_iter() if _belongs(process, leader, mark)]
-        if not found:
+        alive = [process for process in psutil.process_iter() if _belongs(process, leader, mark)]
+        if not alive:
             return
-        for process in found:
+        for process in alive:
             with suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(found, timeout=0.1)
+        psutil.wait_procs(alive, timeout=0.1)
 
 
 def _belongs(process: psutil.Process, leader: int, mark: str) -> bool:
@@ -139,7 +141,7 @@ def is_worker() -> bool:
 
 
 def _end_with(ancestor: int, mark: str) -> None:
-    """End this process, and all of its session, when ``ancestor`` is above it no more."""
+    """End this process, and all of its session, as soon as ``ancestor`` is none of its ancestors any more."""
     while any(process.pid == ancestor for process in psutil.Process().parents()):
         time.sleep(WATCH_EACH)
     end_all(os.getpid(), mark)

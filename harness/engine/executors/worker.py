@@ -1,6 +1,6 @@
-"""A worker process that makes one call after another: the side of the one who calls, and its own.
+"""A worker process that makes one call after another: the caller's side, and the process's own.
 
-* It is noticed when the process ends, in whatever way, and the next call gets a new one.
+* When the process ends, in whatever way, that is noticed, and the next call gets a new one.
 * A process whose stage failed is replaced: what the stage left in memory, and what it started, goes with it.
 """
 
@@ -23,6 +23,7 @@ from typing import Any
 from harness.engine.executors.processes import GRACE, Session, prepare
 
 POLL = 0.1
+"""Seconds between two looks whether the process lives, the time is up or ``stop`` was called."""
 
 _retired = threading.Event()
 
@@ -122,7 +123,7 @@ def retire() -> None:
 
 
 def main(handle: int, parent: int, threads: int, device: str | None) -> None:
-    """What a worker process does: prepare itself, then make the calls that come in until nobody sends any more."""
+    """What a worker process does: prepare itself, then make the calls that come in until the connection is closed."""
     os.set_inheritable(handle, False)
     logging.getLogger("harness.registry").setLevel(logging.ERROR)  # the command has told what it quarantined
     faulthandler.enable(file=2)  # a crash of C code leaves its traceback in the log of the stage

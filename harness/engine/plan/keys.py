@@ -104,13 +104,13 @@ def data_for_key(dataset: Dataset, split: str, needs: Iterable[Need]) -> dict[st
 
 
 def _digests(dataset: Dataset, split: str, kinds: Iterable[str], instead: str = "") -> dict[str, str]:
-    known = dataset.digests(split)
-    missing = [kind for kind in kinds if kind not in known]
+    digests = dataset.digests(split)
+    missing = [kind for kind in kinds if kind not in digests]
     if missing:
         text = instead or dataset.lacking(split, missing[0])
         way_out = f"; {text}" if text else ""
         raise ConfigError(f"data set {dataset.name!r} has no {missing[0]} for its {split} images{way_out}")
-    return {f"{split}/{kind}": known[kind] for kind in kinds}
+    return {f"{split}/{kind}": digests[kind] for kind in kinds}
 
 
 def dataset_info(dataset: Dataset) -> DatasetInfo:

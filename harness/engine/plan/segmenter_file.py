@@ -13,6 +13,8 @@ from harness.contract.errors import ConfigError
 from harness.engine.plan.keys import digest
 
 MOST_BYTES = 1 << 20
+"""Size of one file: far more than any real one."""
+
 MOST_FILES = 50
 """Files of one chain of ``_base_``: far more than any real one."""
 

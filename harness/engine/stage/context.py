@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.engine.plan.layout import StageSpec
 
 REPORT_EACH = 0.5
-"""Seconds between two progress reports."""
+"""Seconds between two progress reports: more often than they are drawn, and rarely enough to cost nothing."""
 
 
 class Settings(Mapping[str, Any]):
@@ -124,8 +124,8 @@ class StageContext:
             PluginError: The stage has no such input.
         """
         if name not in self._inputs:
-            known = ", ".join(self._inputs) or "none"
-            raise PluginError(f"{self._spec.name} has no input {name!r} (inputs: {known}); add it to the record's uses")
+            names = ", ".join(self._inputs) or "none"
+            raise PluginError(f"{self._spec.name} has no input {name!r} (inputs: {names}); add it to the record's uses")
         return self._inputs[name]
 
     @cached_property
@@ -170,10 +170,10 @@ class StoredRound(PreviousRound):
         from harness.registry import resolve
 
         probabilities = resolve(f"{self._modelling}:predict_probabilities")
-        found: Iterator[npt.NDArray[np.float32]] = probabilities(
+        predictions: Iterator[npt.NDArray[np.float32]] = probabilities(
             self._segmenter, images, settings=self._ctx.settings["test"], device=self._ctx.device
         )
-        return found
+        return predictions
 
     @property
     def checkpoint(self) -> Path:
@@ -187,7 +187,7 @@ def weights_of(segmenter: Path) -> Path:
     Raises:
         PluginError: There is none, or more than one.
     """
-    found = sorted(segmenter.glob("*.pth"))
-    if len(found) != 1:
-        raise PluginError(f"{segmenter}: a trained segmenter has one weights file, found {len(found)}")
-    return found[0]
+    files = sorted(segmenter.glob("*.pth"))
+    if len(files) != 1:
+        raise PluginError(f"{segmenter}: a trained segmenter has one weights file, found {len(files)}")
+    return files[0]

@@ -27,7 +27,7 @@ class ReadLog(Meter):
     A context manager: leaving it closes the file. A copy in another process appends to the same file.
 
     Args:
-        path: The file; one JSON pair (kind, image id) a line.
+        path: The file; one JSON pair (kind, image id) per line.
     """
 
     def __init__(self, path: Path) -> None:

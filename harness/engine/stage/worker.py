@@ -276,7 +276,7 @@ def _dataset(plugins: PluginSpec, name: str, params: str) -> Dataset:
 
 
 def _failure(error: BaseException) -> tuple[str, str]:
-    """Exception class and one sentence; a full disk and want of memory are told as such wherever they struck."""
+    """Exception class and one sentence; a full disk and a want of memory are named wherever they occurred."""
     reason = explain(error) if isinstance(error, OSError) else None
     if reason is not None:
         name = getattr(error, "filename", None)

@@ -1,4 +1,4 @@
-"""What a runs folder holds, what of it nobody needs, and taking that away.
+"""Lists what a runs folder holds, tells what of it nobody needs, and deletes that.
 
 * Records are never touched. What ``wsss verify`` needs of a record, its label maps and confusions, stays unless
   everything is asked for; tables come out the same before and after in any case.
@@ -76,10 +76,7 @@ def survey(store: Store, rules: Rules) -> list[Item]:
         with suppress(FileNotFoundError):  # it has just gone
             wanted = (unknown or key in needed) and (what == WORK or not what.startswith("("))
             recent = path.lstat().st_mtime > newest
-            if size is None:
-                files = path.rglob("*") if path.is_dir() else [path]
-                size = sum(file.stat().st_size for file in files if file.is_file())
-            items.append(Item(what, path, key, wanted or recent, size))
+            items.append(Item(what, path, key, wanted or recent, _size(path) if size is None else size))
     return items
 
 
@@ -129,7 +126,7 @@ def _needed(store: Store, rules: Rules) -> set[str]:
 
 
 def _contents(store: Store) -> Iterator[tuple[str, Path, str | None, int | None]]:
-    """What it is, where, the key whose lock guards it, and its bytes where a manifest states them."""
+    """For each thing what it is, its path, the key whose lock guards it, and its bytes where a manifest states them."""
     runs = store.runs
     for folder in sorted((runs / "store").glob("??/[!.]*")):
         artifact = store.find(folder.name)
@@ -155,6 +152,11 @@ def _contents(store: Store) -> Iterator[tuple[str, Path, str | None, int | None]
 def _key_of(path: Path) -> str:
     """The key that a file beside the store begins with, also one whose writing was cut short."""
     return path.name.removeprefix(".").partition(".")[0]
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _remove(path: Path) -> None:

@@ -106,7 +106,7 @@ def test_a_run_takes_the_executor_of_the_file_with_its_device(wsss, write_config
     ],
 )
 def test_a_wrong_executor_is_one_sentence_before_anything_is_written(
-    wsss, write_config, tmp_path, field, arguments, words
+    wsss, write_config, tmp_path, *, field, arguments, words
 ):
     code, output = wsss(write_config(executor=field), tmp_path / "runs", *arguments)
     assert (code, words in output) == (2, True), output

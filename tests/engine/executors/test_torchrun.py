@@ -106,4 +106,4 @@ def test_two_processes_publish_one_artifact_of_the_same_layout(tmp_path):
     assert found != expected, "each process sees its half of every batch"
     one, two = (bench.store.open(segmenter.key).meter for bench in (together, alone))
     assert one == two
-    assert not [path for path in (tmp_path / "together" / "work").iterdir()]
+    assert not list((tmp_path / "together" / "work").iterdir())

@@ -72,7 +72,7 @@ def test_all_rows_and_seeds_share_one_stage_of_features_that_sees_images_alone(p
     assert shared.seed is None
     assert shared.needs == ()
     assert set(shared.settings) == {"backbone", "freeze"}
-    assert not {kind for kind in shared.key_inputs["data"]} & {"train/masks", "train/boxes", "train/tags"}
+    assert not shared.key_inputs["data"].keys() & {"train/masks", "train/boxes", "train/tags"}
     for spec in plan.stages.values():
         reads = "backbone" in spec.settings and spec is not shared
         assert (spec.inputs.get("features") == shared.key) == reads

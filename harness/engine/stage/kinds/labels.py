@@ -61,13 +61,13 @@ def checked(labels: Iterable[PseudoLabel], view: View, spec: StageSpec) -> Itera
         PluginError: They do not; names plugin, component and image.
     """
     where = _maker(spec)
-    waiting = set(view.ids)
-    known = set(waiting)
+    expected = frozenset(view.ids)
+    waiting = set(expected)
     for label in labels:
         if not isinstance(label, PseudoLabel):
             raise PluginError(f"{where}: yields {type(label).__name__}, not PseudoLabel")
         if label.image_id not in waiting:
-            problem = "was yielded twice" if label.image_id in known else "is no training image"
+            problem = "was yielded twice" if label.image_id in expected else "is no training image"
             raise PluginError(f"{where}: image {label.image_id!r} {problem}")
         fault = _fault(label, view.size(label.image_id), spec.num_classes)
         if fault:
@@ -75,7 +75,9 @@ def checked(labels: Iterable[PseudoLabel], view: View, spec: StageSpec) -> Itera
         waiting.discard(label.image_id)
         yield label
     if waiting:
-        raise PluginError(f"{where}: image {min(waiting)!r} got no label ({len(waiting)} of {len(known)} are missing)")
+        raise PluginError(
+            f"{where}: image {min(waiting)!r} got no label ({len(waiting)} of {len(expected)} are missing)"
+        )
 
 
 def _maker(spec: StageSpec) -> str:

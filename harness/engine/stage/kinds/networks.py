@@ -26,8 +26,8 @@ def predict(stage: Stage) -> None:
     ctx, view, ids = stage.ctx, stage.view("val"), stage.scored_ids("val")
     images = ((image_id, view.image(image_id)) for image_id in ids)
     predicted = resolve(f"{stage.spec.modelling}:predict")
-    found = predicted(ctx.input("segmenter"), images, settings=ctx.settings["test"], device=ctx.device)
+    predictions = predicted(ctx.input("segmenter"), images, settings=ctx.settings["test"], device=ctx.device)
     with LabelWriter(ctx.out) as writer:
-        for done, (image_id, mask) in enumerate(found, start=1):
+        for done, (image_id, mask) in enumerate(predictions, start=1):
             writer.write(PseudoLabel(image_id, mask))
             ctx.progress(done, len(ids))

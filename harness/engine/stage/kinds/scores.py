@@ -29,18 +29,18 @@ CONFUSIONS = "confusions.npz"
 def score_labels(stage: Stage) -> None:
     """Pseudo labels against the hidden masks of the training images, and the oracle of their soft scores."""
     reader = LabelReader(stage.ctx.input("scored"))
-    known = ignored = 0
+    pixels = ignored = 0
 
     def pairs() -> Iterator[tuple[str, Any, Any]]:
-        nonlocal known, ignored
+        nonlocal pixels, ignored
         for image_id, truth, label in _pairs(stage, reader, "train"):
-            known += label.size
+            pixels += label.size
             ignored += int((label == IGNORE).sum())
             yield image_id, truth, label
 
     images = _save_confusions(stage, pairs())
     oracle = sweep_scores(stage.dataset, reader, stage.scored_ids("train"))
-    _summarise(stage, "train", images, oracle=oracle, label_coverage=1.0 - ignored / max(known, 1))
+    _summarise(stage, "train", images, oracle=oracle, label_coverage=1.0 - ignored / max(pixels, 1))
 
 
 def score_predictions(stage: Stage) -> None:
