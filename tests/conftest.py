@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,10 @@ import yaml
 
 from tests.engine.toy import BENCHMARK, MODELLING
 from tests.leaderboard.board_records import Records, fill
+
+# Threads of torch that wait for each other sleep. By default they spin, and where more processes run than there are
+# cores (the tests start many) a training step takes ten times as long. This is read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import xml.etree.ElementTree as ElementTree
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
+from xml.etree import ElementTree
 
 from harness.common.files import folder_problem, read_bytes
 from harness.common.text import parse_json, parse_xml, printable

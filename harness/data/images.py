@@ -130,7 +130,8 @@ def read_image(path: Path) -> Image:
                 )
         if image.has_transparency_data:
             transparent = image.convert("RGBA")
-            image = PIL.alpha_composite(PIL.new("RGBA", transparent.size, "white"), transparent)
+            opaque = PIL.alpha_composite(PIL.new("RGBA", transparent.size, "white"), transparent)
+            return np.array(opaque.convert("RGB"))
         return np.array(image.convert("RGB"))
 
 

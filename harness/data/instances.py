@@ -117,7 +117,7 @@ def read_instances(path: Path, split: str) -> InstancesFile:
     categories = _categories(content["categories"], where)
     defects: list[Defect] = []
     by_number = _photographs(content["images"], where, split, defects)
-    _attach(content["annotations"], by_number, categories, where, split, defects)
+    _attach(content["annotations"], by_number, categories, where=where, split=split, defects=defects)
     photographs = {one.image_id: one for one in by_number.values() if one is not None}
     return InstancesFile(dict(sorted(categories.items())), photographs, tuple(defects))
 
@@ -168,6 +168,7 @@ def _attach(
     entries: list[Any],
     by_number: Mapping[Hashable, Photograph | None],
     categories: Mapping[int, str],
+    *,
     where: str,
     split: str,
     defects: list[Defect],

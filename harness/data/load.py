@@ -157,22 +157,18 @@ def _sentences(error: ValidationError, model: type, data: Any) -> Iterator[str]:
             message = _unknown(str(loc[-1]), fields)
         else:
             loc = _existing(data, loc, missing=item["type"].startswith("missing"))
-            message = _message(item)
+            text = str(item["msg"]).removeprefix("Value error, ")
+            message, value = text[:1].lower() + text[1:], repr(item["input"])
+            simple = isinstance(item["input"], str | int | float | bool | None) and len(value) <= 60
+            if item["type"] in ("missing", "missing_argument"):
+                message = "required field is missing"
+            elif simple and item["type"] != "value_error":
+                message = f"{message}, got {value}"
         messages = by_field.setdefault(".".join(map(str, loc)), [])
         if message not in messages:
             messages.append(message)
     for field, messages in by_field.items():
         yield f"{field}: {' or '.join(messages)}" if field else " or ".join(messages)
-
-
-def _message(item: Any) -> str:
-    if item["type"] in ("missing", "missing_argument"):
-        return "required field is missing"
-    text = str(item["msg"]).removeprefix("Value error, ")
-    text = text[:1].lower() + text[1:]
-    shown = repr(item["input"])
-    simple = isinstance(item["input"], str | int | float | bool | None) and len(shown) <= 60
-    return f"{text}, got {shown}" if simple and item["type"] != "value_error" else text
 
 
 def _existing(data: Any, loc: tuple[int | str, ...], *, missing: bool) -> tuple[int | str, ...]:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -52,8 +53,9 @@ class Finding:
     reason: str
 
 
+@cache
 def light_discovery(spec: PluginSpec) -> str:
-    """Registration imports no torch.
+    """Registration imports no torch; equal for all rows that the same plugins give, thus told once in a process.
 
     Raises:
         Fault: It does, or discovery fails altogether.

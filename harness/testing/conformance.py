@@ -9,9 +9,10 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import chdir, contextmanager, redirect_stdout
+from contextlib import chdir, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from harness.contract import PluginError, WsssError
 from harness.testing import checks
@@ -106,7 +107,8 @@ def check_row(row: RowEntry, manager: PluginManager, folder: Path) -> list[Findi
     temporary.mkdir()
     try:
         # The first run works in an empty folder: a file that appears there was written by the method.
-        with chdir(here), _temporary_files_in(temporary), checks.watched_writes([bench.folder, temporary]) as written:
+        temporary_files = patch.object(tempfile, "tempdir", str(temporary))
+        with chdir(here), temporary_files, checks.watched_writes([bench.folder, temporary]) as written:
             first = bench.run()
         written += map(str, sorted(here.rglob("*")))
     except (StageFailed, WsssError) as error:
@@ -118,15 +120,6 @@ def check_row(row: RowEntry, manager: PluginManager, folder: Path) -> list[Findi
     findings.append(_guarded("resume", lambda: checks.resumes(bench, first)))
     findings.append(_guarded("writes", lambda: checks.stays_inside(written, bench)))
     return findings
-
-
-@contextmanager
-def _temporary_files_in(folder: Path) -> Iterator[None]:
-    before, tempfile.tempdir = tempfile.tempdir, str(folder)
-    try:
-        yield
-    finally:
-        tempfile.tempdir = before
 
 
 def _repeated(bench: Bench, first: Mapping[str, Digests], folder: Path) -> list[Finding]:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from harness.contract import IGNORE, Dataset, Need, Supervision, union
 from harness.data.views import choose_fraction
 from harness.testing.wrapped import WrappedDataset
-
-if TYPE_CHECKING:
-    pass
 
 
 class PoisonedDataset(WrappedDataset):

@@ -79,7 +79,7 @@ def test_the_numbers_of_the_field_are_the_default(tmp_path: Path) -> None:
 def test_a_missing_image_and_a_damaged_file_are_named(tmp_path: Path) -> None:
     release = tiny(COCO_2014, tmp_path)
     prepare(tmp_path, release)
-    image = sorted((tmp_path / "coco2014" / "train2014").iterdir())[0]
+    image = min((tmp_path / "coco2014" / "train2014").iterdir())
     image.unlink()
     text = prepare(tmp_path, release)["check"].text
     assert text == f"{image}: no such file (and 0 more of the instances file)"

@@ -72,7 +72,7 @@ def test_the_way_out_of_a_fraction_names_the_ids_of_that_kind(dataset: Dataset) 
     assert view.ids_with(Supervision.BOXES) == choose_fraction(view.ids, 0.5)
     assert view.ids_with(Supervision.MASKS) == view.mask_ids
     assert view.ids_with(Supervision.TAGS) == frozenset()
-    outside = sorted(set(view.ids) - view.ids_with(Supervision.BOXES))[0]
+    outside = min(set(view.ids) - view.ids_with(Supervision.BOXES))
     with pytest.raises(SupervisionError, match=r"boxes are declared for 5 of 10 .* ids_with\(Supervision\.BOXES\), or"):
         view.boxes(outside)
     with pytest.raises(SupervisionError, match=r"masks are declared for 2 of 10 .* ids in mask_ids, or"):
@@ -101,7 +101,7 @@ def test_only_the_images_of_the_split_exist(dataset: Dataset) -> None:
 def test_a_fraction_of_the_masks_is_that_fraction(dataset: Dataset) -> None:
     view = DatasetView(dataset, "train", [masks(0.2)])
     assert view.mask_ids == choose_fraction(dataset.ids("train"), 0.2)
-    inside, outside = sorted(view.mask_ids)[0], sorted(set(view.ids) - view.mask_ids)[0]
+    inside, outside = min(view.mask_ids), min(set(view.ids) - view.mask_ids)
     view.mask(inside)
     with pytest.raises(SupervisionError, match=rf"'{outside}' .* declared for 2 of 10 images, not for this one"):
         view.mask(outside)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
+from xml.etree import ElementTree
 
 import yaml
 

@@ -206,11 +206,17 @@ class _Job:
 
     def _lacking(self, of_voc: frozenset[str], of_sbd: frozenset[str]) -> list[str]:
         """Ids whose mask is missing, cut short or, where VOC has one, another than VOC's."""
-        lacking = [image_id for image_id in of_sbd if not _intact(self._masks / f"{image_id}.png")]
-        for image_id in of_voc:
+        lacking = []
+        for image_id in of_voc | of_sbd:
             path = self._masks / f"{image_id}.png"
-            if not (path.is_file() and filecmp.cmp(path, self._mask_of_voc(image_id), shallow=False)):
-                lacking.append(image_id)
+            if not path.is_file():
+                intact = False
+            elif image_id in of_voc:
+                intact = filecmp.cmp(path, self._mask_of_voc(image_id), shallow=False)
+            else:
+                content = path.read_bytes()
+                intact = content.startswith(b"\x89PNG\r\n") and content.endswith(b"IEND\xaeB`\x82")
+            lacking += [] if intact else [image_id]
         return sorted(lacking)
 
 
@@ -232,14 +238,6 @@ def read_sbd(path: Path) -> Mask:
             f"{path}: GTcls.Segmentation must be (H, W) uint8 ids 0 to {_LARGEST_ID}, got {mask.shape} {mask.dtype}"
         )
     return mask
-
-
-def _intact(path: Path) -> bool:
-    """Whether a PNG is there from its first byte to its last."""
-    if not path.is_file():
-        return False
-    content = path.read_bytes()
-    return content.startswith(b"\x89PNG\r\n") and content.endswith(b"IEND\xaeB`\x82")
 
 
 def _publish(path: Path, content: bytes) -> None:
