@@ -227,6 +227,14 @@ class RunRecord(_Model):
         return score_names(len(self.rounds), segmenter=self.rounds[-1].segmenter is not None)
 
     @property
+    def trainings(self) -> int:
+        """How many trainings of the protocol's steps its last segmenter has seen: warm-started rounds add up."""
+        if self.rounds[-1].segmenter is None:
+            return 1
+        began_anew = [place for place, item in enumerate(self.rounds) if not item.warm_start]
+        return len(self.rounds) - max(began_anew, default=0)
+
+    @property
     def scoring(self) -> ScoringSettings:
         """How its images were scored."""
         return ScoringSettings.model_validate(self.protocol.get("scoring", {}))

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from harness.contract.errors import ConfigError
 from harness.contract.run_record import RunRecord
 from harness.contract.scores import PREDICTIONS, VAL
-from harness.leaderboard import annotation
+from harness.leaderboard import annotation, ceiling
 from harness.leaderboard.claims import answer_claims
 from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
 from harness.leaderboard.initial_weights import with_initial_weights
 from harness.leaderboard.metrics import Metric, check_counted, estimates
 from harness.records import code_states
-from harness.records.groups import FULL, by_seed, settings_key
+from harness.records.groups import by_seed, settings_key
 from harness.records.reader import Run, check_same_settings, group_key, once_a_cell
 from harness.records.seeds import APART, SHARED, comparable
 from harness.scoring.metrics import has_scored_pixels, miou
@@ -98,7 +98,9 @@ def build_board(
         raise ConfigError(f"--strict: {' '.join(warnings).removesuffix('.')}")
     codes = code_states.code_of_rows(named)
     rows_of_runs = [(_row(group, codes.get(name), metrics), group) for name, group in named.items()]
-    rows, comparisons = _ranked(_with_percent_of_full(rows_of_runs))
+    full = ceiling.full_rows(rows_of_runs)
+    rows, comparisons = _ranked((ceiling.with_percent_of_full(row, full), group) for row, group in rows_of_runs)
+    rows = ceiling.marked_above(rows, full, comparisons)
     records = [run.record for run in runs]
     first = records[0]
     mixed = len({record.fingerprint for record in records}) > 1
@@ -139,6 +141,8 @@ def _notes(
         _POLICIES: True,
         _ORACLE: any(row.oracle_pseudo_miou is not None for row in rows),
         annotation.note(): any(row.annotation_hours is not None for row in rows),
+        ceiling.note(rows): any(row.above_full for row in rows),
+        ceiling.STEPS: any(row.trainings for row in rows),
         _RECONSTRUCTION: any(row.reconstruction for row in rows),
         _TRAINS_BACKBONE: any(row.trains_backbone for row in rows),
         _PARTIAL: any(row.status == "partial" for row in rows),
@@ -182,6 +186,7 @@ def _row(group: Sequence[Run], code: str | None, metrics: Sequence[Metric]) -> R
         reference=record.reference,
         reconstruction=record.reconstruction,
         trains_backbone=record.trains_backbone,
+        trainings=record.trainings if record.trainings > 1 else None,
         code=code,
         **(_numbers(done, metrics) if done else {}),
     )
@@ -237,31 +242,6 @@ def _of_all(function: Callable[[list[float]], float], values: Iterable[float | N
     values = list(values)
     measured = [value for value in values if value is not None]
     return float(function(measured)) if measured and len(measured) == len(values) else None
-
-
-def _with_percent_of_full(rows: Sequence[_RowOfRuns]) -> list[_RowOfRuns]:
-    """The rows with ``percent_of_full``, over the seeds that a row has in common with ``full``."""
-    full = {settings_key(row): row for row, group in rows if group[0].record.method == FULL and row.status == "ok"}
-    shares: list[_RowOfRuns] = []
-    for row, group in rows:
-        ceiling = full.get(settings_key(row))
-        shared = [seed for seed in row.seeds if ceiling and seed in ceiling.seeds]
-        value = _mean_of_seeds(row, shared)
-        best = ceiling and _mean_of_seeds(ceiling, shared)
-        if ceiling and value is not None and best:
-            seeds = None if shared == row.seeds == ceiling.seeds else shared
-            update = {"percent_of_full": value / best, "percent_of_full_seeds": seeds}
-            shares.append((row.model_copy(update=update), group))
-        else:
-            shares.append((row, group))
-    return shares
-
-
-def _mean_of_seeds(row: Row, seeds: Sequence[int]) -> float | None:
-    """Validation mIoU of the row, mean over some of its seeds."""
-    if seeds == row.seeds or row.val_miou_seeds is None:
-        return row.val_miou if seeds == row.seeds else None
-    return _of_all(fmean, [value for seed, value in zip(row.seeds, row.val_miou_seeds, strict=True) if seed in seeds])
 
 
 def _ranked(rows: Iterable[_RowOfRuns]) -> tuple[list[Row], list[Comparison]]:

@@ -146,6 +146,9 @@ def _answer(claim: Claim, left: Sequence[Run], right: Sequence[Run]) -> ClaimAns
     if interval is None:
         return _refusal(claim, f"row {claim.right} is at zero" if shared else "the rows share no seed", backbone)
     judgement = judge(claim.direction, interval, size=claim.size, relative=claim.relative)
+    steps = [runs[0].record.trainings for runs in (left, right)]
+    if steps[0] != steps[1]:
+        judgement = judgement._replace(reason=f"{judgement.reason}; the steps differ: {steps[0]}x and {steps[1]}x")
     return _described(claim, judgement, backbone, interval, shared)
 
 

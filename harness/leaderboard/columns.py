@@ -41,7 +41,8 @@ def method(row: Row) -> str:
 def marks(row: Row) -> list[str]:
     """What the label of a row is followed by."""
     found = {"reference": row.reference, "reconstruction": row.reconstruction, "trains backbone": row.trains_backbone}
-    return [mark for mark, holds in found.items() if holds]
+    longer = [f"{row.trainings}x steps"] if row.trainings else []
+    return [mark for mark, holds in found.items() if holds] + longer
 
 
 def status(row: Row) -> str:
@@ -58,9 +59,15 @@ def _reported(row: Row) -> str | None:
 
 
 def _of_full(row: Row) -> str | None:
-    """The share, with its seeds where they are not all seeds of both rows."""
+    """The share, with what a reader must know about it."""
+    about = of_full_marks(row)
+    return percent(row.percent_of_full) if not about else ", ".join([percent(row.percent_of_full) or "", *about])
+
+
+def of_full_marks(row: Row) -> list[str]:
+    """What a share of ``full`` is followed by: its seeds where they are not all of both rows, and that it is above."""
     seeds = row.percent_of_full_seeds
-    return percent(row.percent_of_full) if seeds is None else f"{percent(row.percent_of_full)}, {names_of(seeds)}"
+    return [*([] if seeds is None else [names_of(seeds)]), *(["above full"] if row.above_full else [])]
 
 
 def metric_value(value: float, about: MetricColumn) -> str:

@@ -78,10 +78,12 @@ class Row(_Model):
         status: ``ok``; ``partial`` when only the listed seeds succeeded; ``failed`` or ``timeout`` when none did.
         pseudo_miou: Mean over seeds on the training images, with its 95 % bootstrap interval over images.
         val_miou: Likewise on the scored validation images; ``val_miou_seed_sd`` is ``None`` for one seed.
-        percent_of_full: ``val_miou`` as a share of that of the row ``full`` with the same backbone and weights,
-            over the seeds that both have.
+        percent_of_full: ``val_miou`` as a share of that of the row ``full`` with the same backbone and weights, and as
+            many ``trainings`` where there is one, over the seeds that both have.
         code: What tells the code of this row from that of other rows; left out where all rows are of one state.
         percent_of_full_seeds: These seeds, left out where they are all seeds of both rows.
+        above_full: Whether the paired interval of this row minus that row ``full`` lies above 0.
+        trainings: How many trainings of the protocol's steps its last segmenter has seen, where it is more than one.
         oracle_pseudo_miou: At the threshold that hidden masks would choose; diagnostic only.
         annotation_hours: Published labelling costs times training images (``harness.leaderboard.annotation``).
         seconds: Wall time of all distinct stages, mean over seeds.
@@ -133,6 +135,8 @@ class Row(_Model):
     reconstruction: bool = False
     trains_backbone: bool = Field(default=False, exclude_if=lambda value: not value)
     percent_of_full_seeds: list[int] | None = Field(None, exclude_if=lambda value: value is None)
+    above_full: bool = Field(default=False, exclude_if=lambda value: not value)
+    trainings: int | None = Field(None, exclude_if=lambda value: value is None)
     code: str | None = Field(None, exclude_if=lambda value: value is None)
     metrics: dict[str, Estimate] = Field({}, exclude_if=lambda value: not value)
 

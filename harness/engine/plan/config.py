@@ -87,6 +87,12 @@ class RowConfig(_Strict):
     segmenter: ComponentField | None = Field(None, description="replaces the last round's; null = the method's own")
     refiners: list[ComponentField] | None = Field(None, description="replace the last round's; null = its own")
     labels_only: bool = Field(False, description="end with the last pseudo labels, train no segmenter on them")
+    repeat: int = Field(
+        1,
+        ge=1,
+        le=100,
+        description="how many times the last round is run, the segmenter going on from its weights: 3 = 3x the steps",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -104,6 +110,8 @@ class RowConfig(_Strict):
             raise ValueError("a row with rounds takes no method, params, segmenter or refiners beside them")
         if self.labels_only and self.segmenter is not None:
             raise ValueError("a row with labels_only trains no segmenter, take one of the two away")
+        if self.labels_only and self.repeat > 1:
+            raise ValueError("a row with labels_only trains no segmenter, there is nothing to repeat")
         return self
 
 

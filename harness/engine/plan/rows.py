@@ -170,6 +170,7 @@ def _resolve(row: RowConfig, manager: PluginManager, where: str) -> ResolvedRow:
         segmenter = last.segmenter if row.segmenter is None else _use(row.segmenter)
         refiners = last.refiners if row.refiners is None else tuple(map(_use, row.refiners))
         rounds = (*earlier, replace(last, segmenter=segmenter, refiners=refiners))
+    rounds += (replace(rounds[-1], warm_start=True),) * (row.repeat - 1)
     if rounds[0].warm_start:
         raise ConfigError(f"{where}: the first round cannot warm-start, there is no segmenter before it")
     resolved = [

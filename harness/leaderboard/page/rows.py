@@ -230,8 +230,7 @@ def _method(row: Row, *, name_seeds: bool) -> Cell:
 
 
 def _of_full(row: Row) -> Cell:
-    seeds = row.percent_of_full_seeds
-    about = "" if seeds is None else names_of(seeds)
+    about = " · ".join(text.of_full_marks(row))
     return Cell(text.percent(row.percent_of_full) or "—", row.percent_of_full, about, "number")
 
 

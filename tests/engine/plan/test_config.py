@@ -98,6 +98,17 @@ def test_a_data_set_may_be_a_file_beside_the_benchmark(write_config, tmp_path):
     assert plan.dataset.images == {"train": 2, "val": 1}
 
 
+def test_a_repeated_row_runs_its_last_round_again_from_its_own_weights(write_config):
+    plan, _ = make_plan(write_config(methods=[{"name": "fill_3x", "method": "fill", "repeat": 3}, "fill"]))
+    row = {cell.row.label: cell.row for cell in plan.cells}
+    assert [item.warm_start for item in row["fill_3x"].rounds] == [False, True, True]
+    assert {item.generator.use["name"] for item in row["fill_3x"].rounds} == {"fill"}
+    assert not row["fill_3x"].recombined
+    stages = [(spec.kind, key) for key, spec in plan.stages.items()]
+    assert len([key for kind, key in stages if kind == "segmenter"]) == 3  # the first is that of fill
+    assert len([key for kind, key in stages if kind == "generate"]) == 1
+
+
 def test_selection_takes_lists_and_wildcards_and_registered_names(write_config):
     registered = {"method": ["fitted"], "backbone": ["wide"]}
 
@@ -132,6 +143,8 @@ def test_variables_are_expanded_only_where_they_are_used(write_config, monkeypat
         ({"methods": [{"name": "x", "rounds": [{"generator": "none"}]}]}, r"methods\.x: unknown generator 'none'"),
         ({"methods": [{"name": "x", "method": "fill", "rounds": [{"generator": "fill"}]}]}, "takes no method"),
         ({"methods": [{"name": "x", "rounds": [{"generator": "fill", "warm_start": True}]}]}, "cannot warm-start"),
+        ({"methods": [{"name": "fill", "repeat": 0}]}, r"methods\.0.*repeat"),
+        ({"methods": [{"name": "fill", "repeat": 2, "labels_only": True}]}, "there is nothing to repeat"),
         ({"methods": ["fill", "fill"]}, "methods: 'fill' occurs twice"),
         ({"methods": []}, "methods"),
         ({"seeds": [0, 0]}, "seeds: 0 occurs twice"),
