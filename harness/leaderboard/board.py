@@ -161,8 +161,9 @@ def _row(group: Sequence[Run], code: str | None, metrics: Sequence[Metric]) -> R
     if images is not None:
         classes = len(record.dataset.classes)
         hours = annotation.annotation_hours(record.supervision, images=images, classes=classes)
-    error = _unscored(done)
+    status, error = "ok", _unscored(done)
     if broken:
+        status = "partial" if done else broken[0].status
         failure = broken[0].error
         fields = {"kind": broken[0].status} if failure is None else failure.model_dump()
         error = RowError(seed=broken[0].seed, **fields)
@@ -175,7 +176,7 @@ def _row(group: Sequence[Run], code: str | None, metrics: Sequence[Metric]) -> R
         init=record.init,
         dataset=record.dataset.name,
         seeds=[run.record.seed for run in done or group],
-        status="ok" if not broken else "partial" if done else broken[0].status,
+        status=status,
         annotation_hours=hours,
         reported=[ReportedNumber.model_validate(number.model_dump()) for number in record.reported] or None,
         fingerprint=record.fingerprint,

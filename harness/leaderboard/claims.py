@@ -64,7 +64,7 @@ def judge(direction: str, interval: Interval, *, size: float | None = None, rela
     if direction == ">=" and size is not None:
         bound = size
     above, below = interval.low > bound, interval.high < bound
-    name = f"{100 * bound:g} %" if relative else f"{100 * bound:g} points" if bound else "zero"
+    name = f"{100 * bound:g} {'%' if relative else 'points'}" if bound else "zero"
     if direction == ">=":
         above = interval.low >= bound
     if not above and not below:
