@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from functools import cached_property
 
 import numpy as np
 import pytest
 
 from harness.contract.shared import FEATURES
 from harness.engine.forecast import forecast
+from harness.engine.plan.config import load_benchmark
+from harness.engine.plan.layout import build_plan
 from harness.registry import PluginSpec, manager_from_spec
 from harness.testing.bench import Bench, with_scenes
 from tests.engine.plan.test_freeze import config
@@ -18,8 +21,13 @@ from tests.modelling.pretrained import write_weights
 class FrozenBench(Bench):
     """The same row on a frozen backbone, with two seeds."""
 
-    def _config(self):
-        return {**config(), "methods": [self.row]}
+    overrides = ()
+
+    @cached_property
+    def plan(self):
+        path = self.folder / "frozen.yaml"
+        path.write_text(json.dumps({**config(), "methods": [self.row]}))
+        return build_plan(load_benchmark(path, self.overrides), self.manager)
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +57,7 @@ def test_two_seeds_learn_from_one_set_of_features_that_is_as_large_as_the_plan_s
 
 
 def test_after_an_edit_of_the_heads_rate_the_features_are_still_there(bench):
-    path = bench.folder / "conformance.yaml"
-    content = json.loads(path.read_text())
-    for section in ("classifier", "segmenter"):
-        content["protocol"][section]["optim"]["lr"] = 0.5
     other = FrozenBench(bench.manager, "box_fill", bench.folder)
-    other._config = lambda: content
+    other.overrides = ("protocol.classifier.optim.lr=0.5", "protocol.segmenter.optim.lr=0.5")
     stored = {spec.name for spec in other.stages if bench.store.find(spec.key)}
     assert stored == {"features", "generate box_fill"}
