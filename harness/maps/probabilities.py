@@ -37,8 +37,8 @@ def label_probabilities(mask: Mask, certainty: float) -> tuple[tuple[int, ...], 
     classes = tuple(sorted({BACKGROUND, *np.unique(mask).tolist()} - {IGNORE}))
     if len(classes) < 2:
         return classes, np.ones((len(classes), *mask.shape), np.float32)
-    own = mask == np.array(classes, np.uint8)[:, None, None]
+    labelled = mask == np.array(classes, np.uint8)[:, None, None]
     rest = (1 - certainty) / (len(classes) - 1)
-    probabilities = np.where(own, np.float32(certainty), np.float32(rest))
+    probabilities = np.where(labelled, np.float32(certainty), np.float32(rest))
     probabilities[:, mask == IGNORE] = 1 / len(classes)
     return classes, probabilities
