@@ -73,9 +73,9 @@ class Levels:
     count: int
 
     @classmethod
-    def of(cls, batch: Mapping[str, Any]) -> Levels | None:
-        """Those in ``batch``, if it has any."""
-        if _WEIGHTS not in batch:
+    def of(cls, batch: Any) -> Levels | None:
+        """Those in a batch of any kind, if it has any."""
+        if not isinstance(batch, Mapping) or _WEIGHTS not in batch:
             return None
         values = {int(name.removeprefix(_LEVEL)): value for name, value in batch.items() if name.startswith(_LEVEL)}
         return cls(values, batch[_WEIGHTS], batch[_COUNT])

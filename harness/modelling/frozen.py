@@ -116,16 +116,19 @@ def digest(network: nn.Module) -> str:
 
 
 @contextlib.contextmanager
-def supplying(model: nn.Module, batch: Mapping[str, Any], images: Any) -> Iterator[None]:
+def supplying(model: nn.Module, batch: Any, images: object) -> Iterator[None]:
     """Let the frozen backbone of ``model`` hand out the stored levels of a batch, if the batch has any.
 
     Args:
         model: With or without a frozen backbone.
-        batch: What ``TrainingSet.collate`` made.
+        batch: What a data set collated, for example ``TrainingSet``.
         images: What the model's preprocessor made of the batch's images.
     """
     backbone, levels = getattr(model, "backbone", None), Levels.of(batch)
-    if levels is None or not isinstance(backbone, FrozenBackbone) or not backbone.knows(levels.weights):
+    if levels is None or not isinstance(images, Tensor) or not isinstance(backbone, FrozenBackbone):
+        yield
+        return
+    if not backbone.knows(levels.weights):
         yield
         return
     stored = {level: value.to(images.device, non_blocking=True) for level, value in levels.values.items()}

@@ -225,6 +225,14 @@ def test_features_of_other_weights_are_not_used(view: Any, context: Make, featur
         assert torch.equal(model.backbone(images)[1], compute(model.backbone, images)[1])
 
 
+def test_a_batch_of_a_methods_own_kind_has_no_features(view: Any, context: Make, features: Path) -> None:
+    model = Changed()
+    batch, images = batch_of(view, context("x"), range(2))
+    for own, given in (([images], images), ({"inputs": images}, images), (batch, None), (batch, {"x": images})):
+        with frozen.supplying(model, own, given):
+            assert model.backbone.supplied is None
+
+
 def batch_of(view: Any, ctx: Any, positions: range) -> tuple[dict[str, Any], Tensor]:
     data = tagged_images(view, ctx)
     batch = data.collate([data.sample(position, position % len(data)) for position in positions])

@@ -191,3 +191,21 @@ def test_a_row_that_trains_a_backbone_says_so_where_the_protocol_freezes_it(plan
     assert marked() == ["self_guided"]
     assert marked("methods.self_guided.alternation=false") == []
     assert marked(frozen=False) == []
+
+
+def test_gpu_hours_count_the_backbone_once_for_each_view_and_in_no_training_step(planned, manager):
+    from harness.engine.estimate import _Costs
+
+    content = config() | {"methods": ["full"], "seeds": [0]}
+    frozen = planned(content)
+    del content["protocol"]["freeze"]
+    trained = planned(content)
+
+    def flops(plan):
+        costs = _Costs(plan, manager)
+        return {spec.name: costs.of(spec) for spec in plan.stages.values()}
+
+    steps, views = OPTIM["iterations"] * OPTIM["batch_size"], 4 * 8
+    saved = flops(trained)["segmenter plain"] - flops(frozen)["segmenter plain"]
+    assert saved == pytest.approx(3 * steps * flops(frozen)["features"] / views)
+    assert flops(frozen)["segmenter plain"] > 0
