@@ -27,7 +27,7 @@ def wsss_datasets() -> Iterator[DatasetRecord]:
         factory="harness.data.coco:CocoDataset",
         params=CocoParams,
         card=Card("COCO layout", paper="Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014", year=2014),
-        summary="folders of images, one instances file a split; needs the extra coco (pycocotools)",
+        summary="folders of images, one instances file per split; needs the extra coco (pycocotools)",
     )
     yield DatasetRecord(
         "cityscapes",

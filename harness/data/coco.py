@@ -132,7 +132,8 @@ class CocoDataset(Dataset):
     def _instances(self, photograph: Photograph) -> list[Instance]:
         """Instances of the classes that count as objects, as annotated."""
         crowds = self._params.crowd == "paint"
-        return [one for one in photograph.instances if one.category in self._class_of and (crowds or not one.crowd)]
+        of_classes = (instance for instance in photograph.instances if instance.category in self._class_of)
+        return [instance for instance in of_classes if crowds or not instance.crowd]
 
     def ids(self, split: str) -> tuple[str, ...]:
         """Image ids of ``train`` or ``val`` in the order of the list, else of the instances file."""
@@ -177,12 +178,12 @@ class CocoDataset(Dataset):
             raise NoMask(f"data set {self.name!r}: image {image_id!r} has a box without segmentation, thus no mask")
         photograph = self._photographs[image_id]
         mask: Mask = np.zeros(photograph.size, np.uint8)
-        for one in photograph.instances:
-            ignored = one.crowd and self._params.crowd == "ignore"
-            if ignored or (one.category not in self._class_of and self._params.other == "ignore"):
-                mask[one.region(photograph.size) > 0] = IGNORE
-        for one in self._painted(photograph):
-            mask[one.region(photograph.size) > 0] = self._class_of[one.category]
+        for instance in photograph.instances:
+            ignored = instance.crowd and self._params.crowd == "ignore"
+            if ignored or (instance.category not in self._class_of and self._params.other == "ignore"):
+                mask[instance.region(photograph.size) > 0] = IGNORE
+        for instance in self._painted(photograph):
+            mask[instance.region(photograph.size) > 0] = self._class_of[instance.category]
         return mask
 
     def _lacks_mask(self, image_id: str) -> bool:
@@ -191,7 +192,7 @@ class CocoDataset(Dataset):
         everything = self._params.other == "ignore"
         instances = self._photographs[image_id].instances
         return image_id not in self._masks and any(
-            not one.outlined for one in instances if everything or one.category in shown
+            not instance.outlined for instance in instances if everything or instance.category in shown
         )
 
     def lacking(self, split: str, kind: str) -> str:
@@ -224,15 +225,17 @@ class CocoDataset(Dataset):
         """Instances from the bottom to the top."""
         instances = self._instances(photograph)
         if self._params.overlap == "area":
-            return sorted(instances, key=lambda one: -one.area)
+            return sorted(instances, key=lambda instance: -instance.area)
         if self._params.overlap == "class":
-            first = list(dict.fromkeys(one.category for one in instances))
-            return sorted(instances, key=lambda one: first.index(one.category))
+            first = list(dict.fromkeys(instance.category for instance in instances))
+            return sorted(instances, key=lambda instance: first.index(instance.category))
         return instances
 
     def tags(self, image_id: str) -> tuple[int, ...]:
         """Ascending classes of the annotations, hidden ones included."""
-        return tuple(sorted({self._class_of[one.category] for one in self._instances(self._photographs[image_id])}))
+        return tuple(
+            sorted({self._class_of[instance.category] for instance in self._instances(self._photographs[image_id])})
+        )
 
     def boxes(self, image_id: str) -> tuple[Box, ...]:
         """Boxes as annotated, rounded outwards; an annotation without extent has none."""
@@ -267,8 +270,8 @@ class CocoDataset(Dataset):
             if image_id in self._masks:
                 mask = [digests.file_digest(self._masks[image_id])]
             else:
-                outlines = [(one.category, one.crowd, one.area) for one in instances]
-                mask = [json.dumps([self.size(image_id), outlines]), *(one.digest() for one in instances)]
+                outlines = [(instance.category, instance.crowd, instance.area) for instance in instances]
+                mask = [json.dumps([self.size(image_id), outlines]), *(instance.digest() for instance in instances)]
             texts["masks"] += [image_id, *mask]
         digests.save_cache()
         if any(map(self._lacks_mask, ids)):

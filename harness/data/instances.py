@@ -118,7 +118,7 @@ def read_instances(path: Path, split: str) -> InstancesFile:
     defects: list[Defect] = []
     by_number = _photographs(content["images"], where, split, defects)
     _attach(content["annotations"], by_number, categories, where=where, split=split, defects=defects)
-    photographs = {one.image_id: one for one in by_number.values() if one is not None}
+    photographs = {p.image_id: p for p in by_number.values() if p is not None}
     return InstancesFile(dict(sorted(categories.items())), photographs, tuple(defects))
 
 

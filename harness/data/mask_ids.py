@@ -20,13 +20,13 @@ def lookup(params: VocLayout) -> tuple[Mask, npt.NDArray[np.bool_]]:
     """Mask id -> class index (256,) uint8, and which ids are unknown (256,) bool."""
     rest = {"error": 0, "background": 0, "ignore": IGNORE}[params.other]
     lookup = np.full(256, rest, dtype=np.uint8)
-    known = np.full(256, params.other != "error")
+    legal = np.full(256, params.other != "error")
     for cls, ids in enumerate(params.class_ids().values()):
         lookup[list(ids)] = cls
-        known[list(ids)] = True
+        legal[list(ids)] = True
     lookup[params.ignore_ids] = IGNORE
-    known[params.ignore_ids] = True
-    return lookup, ~known
+    legal[params.ignore_ids] = True
+    return lookup, ~legal
 
 
 def unknown_ids(ids: npt.NDArray[np.integer]) -> str:

@@ -22,8 +22,8 @@ class VocLayout(_Params):
     images: str = Field("JPEGImages", description="folder of images, .jpg, .jpeg, .png, .tif, .tiff, .bmp or .webp")
     masks: str = Field("SegmentationClass", description="folder of masks, palette or grey .png of mask ids")
     annotations: str = Field("Annotations", description="folder of VOC .xml files, read where boxes or tags is 'xml'")
-    train: str = Field(description="list of training ids, one a line")
-    val: str | None = Field(None, description="list of validation ids, one a line")
+    train: str = Field(description="list of training ids, one per line")
+    val: str | None = Field(None, description="list of validation ids, one per line")
     select: Literal["all", "pure"] = Field(
         "all", description="'pure' keeps of the lists the images whose tags are all among the classes"
     )
@@ -111,7 +111,7 @@ class CocoLayout(_Params):
     root: str = Field(description="folder of the data set")
     train: str = Field(description="instances file of the training images, .json")
     train_images: str = Field(description="folder of the training images")
-    train_list: str | None = Field(None, description="list of training ids (file names without suffix), one a line")
+    train_list: str | None = Field(None, description="list of training ids (file names without suffix), one per line")
     train_masks: str | None = Field(
         None,
         description="folder of masks of the training images, NAME.png of category ids, 0 = background, 255 = ignored; "
@@ -143,7 +143,7 @@ class CocoLayout(_Params):
 class VocParams(VocLayout):
     """A benchmark data set in VOC layout, perhaps with an auxiliary one of other classes."""
 
-    val: str = Field(description="list of validation ids, one a line")
+    val: str = Field(description="list of validation ids, one per line")
     show_images: bool = Field(False, description="the licence allows its pictures in a published page")
     auxiliary: VocLayout | CocoLayout | None = Field(
         None, description="pixel-labelled data set of other classes, in VOC or (with train_images) COCO layout"
@@ -153,8 +153,8 @@ class VocParams(VocLayout):
     def _auxiliary_classes_are_others(self) -> VocParams:
         if not isinstance(self.auxiliary, VocLayout):
             return self
-        own = {name.casefold() for name in list(self.classes)[1:]}
-        shared = [name for name in list(self.auxiliary.classes)[1:] if name.casefold() in own]
+        classes = {name.casefold() for name in list(self.classes)[1:]}
+        shared = [name for name in list(self.auxiliary.classes)[1:] if name.casefold() in classes]
         if shared:
             raise ValueError(f"auxiliary.classes must differ from classes, both hold {', '.join(shared)}")
         if (self.auxiliary.root, self.auxiliary.masks) == (self.root, self.masks):
@@ -173,7 +173,7 @@ class CocoParams(CocoLayout):
 
     val: str = Field(description="instances file of the validation images, .json")
     val_images: str = Field(description="folder of the validation images")
-    val_list: str | None = Field(None, description="list of validation ids, one a line")
+    val_list: str | None = Field(None, description="list of validation ids, one per line")
     val_masks: str | None = Field(None, description="folder of masks of the validation images, as train_masks")
     show_images: bool = Field(False, description="the licence allows its pictures in a published page")
     auxiliary: CocoLayout | None = Field(None, description="pixel-labelled data set of other classes")
@@ -186,8 +186,8 @@ class CityscapesParams(_Params):
     root: str = Field(description="folder of the data set")
     images: str = Field("leftImg8bit", description="folder of images, below root")
     labels: str = Field("gtFine", description="folder of label and instance images, below root")
-    train_list: str | None = Field(None, description="list of training ids (aachen_000000_000019), one a line")
-    val_list: str | None = Field(None, description="list of validation ids, one a line")
+    train_list: str | None = Field(None, description="list of training ids (aachen_000000_000019), one per line")
+    val_list: str | None = Field(None, description="list of validation ids, one per line")
     classes: Literal["all", "vehicles_and_persons", "vehicle_person"] | dict[str, list[str]] = Field(
         "all", description="a group of classes, or class name -> names of labels; the first class is the background"
     )

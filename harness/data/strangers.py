@@ -42,12 +42,12 @@ def stranger_folder(folder: Path) -> str | None:
     """What a folder without VOC XML holds instead, the rest of a sentence; ``None`` where it holds none of all that."""
     if folder_problem(folder):
         return None
-    found = Counter(entry.suffix.lower() for entry in folder.iterdir())
-    if found[".xml"]:
+    suffixes = Counter(entry.suffix.lower() for entry in folder.iterdir())
+    if suffixes[".xml"]:
         return None
-    if found[".json"]:
+    if suffixes[".json"]:
         return f"holds .json files (labelme writes those), but no VOC .xml; write one JSON file in {FORM}"
-    if found[".txt"]:
+    if suffixes[".txt"]:
         return f"holds .txt files (YOLO has those), but no VOC .xml; write one JSON file in {FORM}"
     return None
 

@@ -43,8 +43,8 @@ def prepare(name: str, root: Path, *, download: bool = True, progress: Progress 
         ConfigError: The data set is unknown, ``root`` is no folder, or another process prepares in it.
     """
     if name not in NAMES:
-        known = f"; known are {', '.join(NAMES)}"
-        raise ConfigError(f"no data set {name!r} can be prepared{did_you_mean(name, NAMES) or known}")
+        names = f"; known are {', '.join(NAMES)}"
+        raise ConfigError(f"no data set {name!r} can be prepared{did_you_mean(name, NAMES) or names}")
     root = root.expanduser().absolute()
     if not root.is_dir():
         raise ConfigError(f"--root {root}: no such folder; make it first, or set WSSS_DATA")
