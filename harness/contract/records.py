@@ -271,6 +271,8 @@ class BackboneRecord(_Record):
         trained_on: What those weights were trained on.
         size_rule: A note for readers; nothing reads it (kept for plugins of contract 1, ``inputs`` is what counts).
         inputs: Mean, standard deviation and sides of the images that it wants to see.
+        family: Of many backbones that one record stands for: called with what follows ``NAME/``, returns the record of
+            that one, or raises ``PluginError``. The record itself is then no backbone.
     """
 
     channels: tuple[int, ...] = ()
@@ -280,6 +282,7 @@ class BackboneRecord(_Record):
     size_rule: str = ""
     init_sha256: str | None = None
     inputs: InputRule = IMAGENET
+    family: Lazy | None = None
 
 
 @dataclass(frozen=True)

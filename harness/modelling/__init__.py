@@ -11,7 +11,7 @@ from harness.common.lazy import lazy_face
 
 if TYPE_CHECKING:
     from harness.modelling import mm
-    from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone, input_rule
+    from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone, input_rule, record_of
     from harness.modelling.classifier import (
         CamClassifier,
         build_classifier,
@@ -53,6 +53,7 @@ __all__ = [
     "poly_rate",
     "predict",
     "predict_probabilities",
+    "record_of",
     "save_classifier",
     "save_network",
     "seeded",

@@ -23,6 +23,11 @@ from harness.modelling.mm import MODELS, MixVisionTransformer, nlc_to_nchw
 _SIDE = 129
 """Side of the measured image: 2^7 + 1 suits networks that pad and networks that do not."""
 
+
+class Undilatable(ValueError):
+    """A layer whose taps cannot be moved apart."""
+
+
 _Layer = nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d
 
 
@@ -55,6 +60,9 @@ def dilate(network: nn.Module, output_stride: int) -> None:
     Args:
         network: Takes (N, 3, h, w); in the strided state, in training mode as it was built.
         output_stride: A power of two.
+
+    Raises:
+        Undilatable: A layer has no dilation.
     """
     for name, layer, measured in list(_measure(network)):
         skipped = measured.before // min(measured.before, output_stride)
@@ -109,6 +117,8 @@ def _pair(value: Any) -> tuple[int, int]:
 def _changed(layer: _Layer, stride: int, skipped: int) -> nn.Module:
     """The layer, or one in its place, with that stride, its taps ``skipped`` times as far apart."""
     if isinstance(layer, nn.AvgPool2d):
+        if type(layer) is not nn.AvgPool2d:
+            raise Undilatable(f"no dilation is known for {type(layer).__name__}")
         return DilatedAvgPool(_pair(layer.kernel_size), stride, _pair(layer.padding), skipped, layer.count_include_pad)
     layer.stride = (stride, stride)
     if _pair(layer.kernel_size) == (1, 1):
@@ -118,7 +128,23 @@ def _changed(layer: _Layer, stride: int, skipped: int) -> nn.Module:
     if not isinstance(layer.padding, str):
         rows, columns = _pair(layer.padding)
         layer.padding = (rows * skipped, columns * skipped)
+    if stride == 1 and _pair(layer.kernel_size)[0] % 2 == 0 and _pair(layer.padding) == (0, 0):
+        layer.register_forward_pre_hook(_PadEnd(layer))
     return layer
+
+
+class _PadEnd:
+    """An even filter without padding, which met whole cells while it strode, keeps the size of the map."""
+
+    def __init__(self, layer: nn.Conv2d | nn.MaxPool2d) -> None:
+        rows, columns = (
+            (taps - 1) * skipped for taps, skipped in zip(_pair(layer.kernel_size), _pair(layer.dilation), strict=True)
+        )
+        self.pad = (0, columns, 0, rows)
+        self.value = -math.inf if isinstance(layer, nn.MaxPool2d) else 0.0
+
+    def __call__(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+        return functional.pad(inputs[0], self.pad, value=self.value)
 
 
 def _set_child(network: nn.Module, name: str, child: nn.Module) -> None:

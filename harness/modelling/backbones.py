@@ -7,11 +7,14 @@ Norm layers are written as ``SyncBN``: ``harness.modelling.mm.build`` turns them
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.contract import IMAGENET, BackboneRecord, ConfigError, InputRule
 from harness.modelling import builtin as records
 from harness.registry import did_you_mean, resolve
+
+if TYPE_CHECKING:
+    from harness.contract.protocol import BackboneSettings
 
 FROM_CONFIG = "config"
 """The backbone name that keeps the ``backbone`` of the segmenter configuration."""
@@ -33,16 +36,39 @@ def find_backbone(name: str) -> BackboneRecord:
     """
     if name in _known:
         return _known[name]
+    family, _, member = name.partition("/")
+    if member and family in _known and (make := _known[family].family):
+        found: BackboneRecord = resolve(make)(member)
+        return found
     raise ConfigError(f"backbone.name: {name!r} is unknown{did_you_mean(name, _known)} (known: {', '.join(_known)})")
 
 
-def input_rule(name: str) -> InputRule:
-    """What the backbone of that name wants to see; one of a segmenter configuration has ImageNet's rule.
+def record_of(backbone: BackboneSettings) -> BackboneRecord:
+    """The record of a cell's backbone, as its initial weights want it.
 
     Raises:
         ConfigError: No such backbone.
     """
-    return IMAGENET if name == FROM_CONFIG else find_backbone(name).inputs
+    record = find_backbone(backbone.name)
+    if not backbone.name.startswith("timm/"):
+        return record
+    from harness.modelling.timm_networks import as_trained
+
+    return as_trained(record, backbone.weights_sha256)
+
+
+def input_rule(backbone: BackboneSettings | str) -> InputRule:
+    """What a backbone wants to see; one of a segmenter configuration has ImageNet's rule.
+
+    Args:
+        backbone: A cell's, or the name of one, whatever its weights are.
+
+    Raises:
+        ConfigError: No such backbone.
+    """
+    if isinstance(backbone, str):
+        return IMAGENET if backbone == FROM_CONFIG else find_backbone(backbone).inputs
+    return IMAGENET if backbone.name == FROM_CONFIG else record_of(backbone).inputs
 
 
 def backbone_config(record: BackboneRecord, output_stride: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.contract import CLASSIFIER, BackboneRecord, Card, RefinerRecord, hookimpl
+from harness.contract import CLASSIFIER, BackboneRecord, Card, InputRule, RefinerRecord, hookimpl
 from harness.maps.params import AffinityWalkParams
 
 _IMAGENET = "ImageNet-1k"
@@ -102,11 +102,19 @@ def wsss_backbones() -> Iterator[BackboneRecord]:
     yield _mit("b0", (32, 64, 160, 256), "mit_b0_20220624-7e0fe6dd.pth")
     yield _mit("b2", (64, 128, 320, 512), "mit_b2_20220624-66e8bf70.pth")
     yield BackboneRecord(
+        "timm",
+        factory="harness.modelling.timm_networks:networks",
+        family="harness.modelling.timm_networks:record",
+        summary="any network of timm by its name: timm/NAME, or timm/NAME.TAG for one of several weights",
+        output_strides=(),
+    )
+    yield BackboneRecord(
         "tiny",
         factory="harness.modelling.backbones:tiny",
         summary="ResNet-18 with 16 base channels: trains from random weights on a CPU at 64 to 96 pixels",
         channels=(16, 32, 64, 128),
         output_strides=(8, 16, 32),
+        inputs=InputRule(32),  # whatever the output stride: the demo's numbers depend on it
     )
 
 

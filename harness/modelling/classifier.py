@@ -20,7 +20,7 @@ from torch.nn import functional
 from harness.contract import InputRule
 from harness.contract.errors import ConfigError, StoreError
 from harness.modelling import preprocess
-from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone
+from harness.modelling.backbones import FROM_CONFIG, backbone_config, record_of
 from harness.modelling.frozen import freeze
 from harness.modelling.mm import MODELS, BaseModel, build, fuse_conv_bn, place
 from harness.modelling.networks import CURVE, save_network, seeded
@@ -150,7 +150,7 @@ def classifier_config(settings: ClassifierSettings, backbone: BackboneSettings, 
     """
     if backbone.name == FROM_CONFIG:
         raise ConfigError("backbone.name: a backbone from a segmenter configuration has no classifier; name one")
-    record = find_backbone(backbone.name)
+    record = record_of(backbone)
     check_backbone(record, settings.output_stride)
     return {
         "type": CamClassifier.__name__,
@@ -158,7 +158,7 @@ def classifier_config(settings: ClassifierSettings, backbone: BackboneSettings, 
         "channels": record.channels,
         "levels": settings.levels,
         "num_classes": num_classes - 1,
-        "inputs": asdict(record.inputs),
+        "inputs": asdict(record.inputs.at(settings.output_stride)),
     }
 
 

@@ -181,7 +181,7 @@ def tagged_images(view: View, ctx: Context, *, axis: str = "augment", train_back
         DataError: An image has a tag that is no foreground class.
     """
     settings, tags = ctx.settings["classifier"].augment, multi_hot(view, ctx.num_classes)
-    padding = input_rule(ctx.settings["backbone"].name).padding
+    padding = input_rule(ctx.settings["backbone"]).padding
     features = None if train_backbone else stored_features(ctx)
     return TrainingSet(
         view.ids, view.image, settings=settings, seed=ctx.seed(axis), tags=tags, padding=padding, features=features

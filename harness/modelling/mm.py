@@ -11,7 +11,7 @@ import io
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -28,7 +28,8 @@ def quiet() -> Iterator[None]:
 
 
 with quiet():
-    from mmcv.cnn import build_norm_layer, fuse_conv_bn
+    from mmcv.cnn import build_norm_layer
+    from mmcv.cnn import fuse_conv_bn as _fuse_conv_bn
     from mmengine.config import Config
     from mmengine.dist import get_dist_info, get_rank
     from mmengine.logging import MessageHub, MMLogger
@@ -71,6 +72,8 @@ __all__ = [
     "quiet",
     "refuse_own_weights",
 ]
+
+M = TypeVar("M", bound=nn.Module)
 
 SCOPE = "mmseg"
 _LOADING = ("pretrained", "checkpoint_path", "load_from")
@@ -146,6 +149,20 @@ def build(cfg: Any) -> nn.Module:
     with quiet():
         module = MODELS.build(plain(cfg, sync_bn=sync))
     assert isinstance(module, nn.Module)
+    return module
+
+
+def fuse_conv_bn(module: M) -> M:
+    """``module`` with norms folded into convolutions, in place; a part that has ``fold_norms`` does it itself."""
+    parts = [(parent, name, part) for parent in module.modules() for name, part in parent.named_children()]
+    own = [(parent, name, part) for parent, name, part in parts if hasattr(part, "fold_norms")]
+    for parent, name, _ in own:
+        setattr(parent, name, nn.Identity())
+    _fuse_conv_bn(module)
+    for parent, name, part in own:
+        fold: Any = part.fold_norms
+        fold()
+        setattr(parent, name, part)
     return module
 
 

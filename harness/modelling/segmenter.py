@@ -15,7 +15,7 @@ from torch import nn
 
 from harness.contract.errors import ConfigError, PluginError
 from harness.modelling import mm, preprocess
-from harness.modelling.backbones import FROM_CONFIG, backbone_config, find_backbone, input_rule
+from harness.modelling.backbones import FROM_CONFIG, backbone_config, input_rule, record_of
 from harness.modelling.mm import Config
 from harness.modelling.networks import copy_fitting, seeded_model
 from harness.modelling.probe import check_backbone, level_shapes
@@ -42,14 +42,14 @@ def build_config(settings: SegmenterSettings, backbone: BackboneSettings, num_cl
         shapes = level_shapes(model["backbone"], f"{settings.config}: model.backbone")
         channels: Sequence[int] = tuple(shape[1] for shape in shapes)
     else:
-        record = find_backbone(backbone.name)
+        record = record_of(backbone)
         check_backbone(record, settings.output_stride)
         model["backbone"] = backbone_config(record, settings.output_stride)
         channels = record.channels
     model.setdefault("type", "EncoderDecoder")
     model.setdefault("train_cfg", {})
     model["test_cfg"] = {"mode": "whole"}
-    model["data_preprocessor"] = preprocess.preprocessor(input_rule(backbone.name))
+    model["data_preprocessor"] = preprocess.preprocessor(input_rule(backbone))
     for key in ("decode_head", "auxiliary_head"):
         heads = model.get(key)
         for head in heads if isinstance(heads, list) else [heads]:

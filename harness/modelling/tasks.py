@@ -74,7 +74,7 @@ def train_segmenter(
         seed=ctx.seed("augment"),
         maps=_training_maps(segmenter, labels, view, ctx),
         extra=segmenter.extra_targets,
-        padding=input_rule(backbone.name).padding,
+        padding=input_rule(backbone).padding,
         features=features,
     )
     curve = fit(model, dataset, settings.optim, ctx, sampler=mm.plain(cfg.train_dataloader.sampler))

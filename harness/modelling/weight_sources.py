@@ -30,11 +30,14 @@ from filelock import FileLock
 
 from harness.common.files import file_problem, file_sha256, open_file
 from harness.common.text import printable
-from harness.contract.errors import ConfigError
+from harness.contract.errors import ConfigError, PluginError
 from harness.registry import did_you_mean
 
 VARIABLE = "WSSS_WEIGHTS"
 """Environment variable that names the folder of weights."""
+
+SAFETENSORS = ".safetensors"
+"""How the name of a file of tensors ends that is no file of torch's."""
 
 _TIMEOUT = 60
 _CHUNK = 1 << 20
@@ -101,8 +104,10 @@ def find_download(source: str, sha256: str | None = None) -> Download:
         url = source
     elif scheme in _LISTS:
         url = _listed(scheme, name)
+    elif scheme == "timm":
+        url = _of_timm(name)
     else:
-        known = ", ".join(f"{known}://" for known in ("https", "http", "file", *_LISTS))
+        known = ", ".join(f"{known}://" for known in ("https", "http", "file", "timm", *_LISTS))
         raise ConfigError(
             f"{printable(source)}: weights cannot be read from {printable(scheme)}:// (known are {known})"
         )
@@ -110,7 +115,7 @@ def find_download(source: str, sha256: str | None = None) -> Download:
     if sha256 is None and pinned is None:
         raise ConfigError(
             f"{printable(source)}: nothing says which file lies there; write its sha256 beside weights "
-            f"(`wsss weights fetch URL` prints it)"
+            f"(`wsss weights fetch {printable(url)}` prints it)"
         )
     return Download(url, sha256 or (pinned[1] if pinned else ""))
 
@@ -124,6 +129,16 @@ def _listed(scheme: str, name: str) -> str:
         close = did_you_mean(name, addresses)
         raise ConfigError(f"{printable(scheme)}://{printable(name)}: there are no weights of that name{close}")
     return addresses[name]
+
+
+def _of_timm(name: str) -> str:
+    """Where timm's weights of a network lie; imports timm, which takes seconds."""
+    from harness.modelling.timm_networks import address
+
+    try:
+        return address(name)
+    except PluginError as error:
+        raise ConfigError(str(error)) from None
 
 
 @cache
@@ -271,6 +286,9 @@ def check_format(path: Path) -> None:
 
             read_state(str(path))
             return
+        if path.suffix == SAFETENSORS:
+            _check_safetensors(head + file.read(4), path)
+            return
         if head != b"PK\x03\x04":
             what = "is empty" if not head else "is no file of PyTorch weights"
             raise ConfigError(f"{printable(path)}: {what}")
@@ -282,3 +300,14 @@ def check_format(path: Path) -> None:
             raise ConfigError(f"{printable(path)}: is damaged, its end is missing; copy or download it again") from None
         if "data.pkl" not in held:
             raise ConfigError(f"{printable(path)}: is an archive, but holds no PyTorch weights")
+
+
+def _check_safetensors(head: bytes, path: Path) -> None:
+    """The first 8 bytes say how long the list of tensors is that follows.
+
+    Raises:
+        ConfigError: The file ends before its list does.
+    """
+    length = int.from_bytes(head, "little")
+    if len(head) < 8 or length + 8 > path.stat().st_size:
+        raise ConfigError(f"{printable(path)}: is no file of safetensors, or its end is missing; copy it again")

@@ -1,17 +1,19 @@
 """Initial weights: from a file, a URL or an mmseg scheme into a backbone, every key accounted for.
 
-Whatever a file holds, it is read by torch's loader of plain tensors: no code from a weights file ever runs.
+Whatever a file holds, it is read by torch's loader of plain tensors or by that of safetensors: no code from a weights
+file ever runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from harness.contract.errors import ConfigError
-from harness.modelling.weight_sources import file_of
+from harness.modelling.weight_sources import SAFETENSORS, file_of
 
 _CLASSIFIER_HEADS = ("fc", "head", "classifier", "conv2")
 """Top-level layers of image classifiers behind the backbone; ``conv2`` is the last convolution of MobileNetV2."""
@@ -65,7 +67,9 @@ def read_state(source: str, sha256: str | None = None) -> dict[str, Tensor]:
     except ConfigError as error:
         raise ConfigError(f"backbone.weights: {error}") from None
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = _tensors(path) if path.suffix == SAFETENSORS else torch.load(path, "cpu", weights_only=True)
+    except ImportError:
+        raise ConfigError(f"backbone.weights: {source}: pip install safetensors to read files of that kind") from None
     except Exception as error:  # a damaged or hostile file may make torch's reader raise anything
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"backbone.weights: {source}: cannot be read as PyTorch weights ({reason})") from None
@@ -73,6 +77,14 @@ def read_state(source: str, sha256: str | None = None) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise ConfigError(f"backbone.weights: {source}: holds no state dictionary")
     return dict(state)
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of safetensors, which can hold nothing else."""
+    from safetensors.torch import load_file
+
+    found: dict[str, Tensor] = load_file(path, device="cpu")
+    return found
 
 
 def _without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ import pluggy
 from harness.contract import MethodRecord, Need, PluginError, hookspecs, union
 from harness.contract.hookspecs import PROJECT
 from harness.contract.records import AnyRecord
-from harness.registry.build import build_params
+from harness.registry.build import build_params, resolve
 from harness.registry.hooks import collect, imported, names, register
 from harness.registry.interrupts import of_user, sentence, watching
 from harness.registry.names import did_you_mean
@@ -123,6 +123,8 @@ class PluginManager:
         records = self._of(kind)
         if name in records:
             return records[name][0]
+        if (member := self._member(kind, name)) is not None:
+            return member
         quarantined = [state for state in self._states.values() if state.status == "quarantined"]
         for state in quarantined:
             if name in state.records.get(kind, ()) or name == state.name:
@@ -130,6 +132,17 @@ class PluginManager:
         others = f"; quarantined plugins: {', '.join(state.label for state in quarantined)}" if quarantined else ""
         usable = ", ".join(sorted(records)) or "none"
         raise PluginError(f"unknown {kind} {name!r}{did_you_mean(name, records)} (known: {usable}{others})")
+
+    def _member(self, kind: str, name: str) -> AnyRecord | None:
+        """The record of ``FAMILY/MEMBER``, from now on one of ``records``; ``None`` where there is no family."""
+        family, _, member = name.partition("/")
+        record, provider = self._of(kind).get(family, (None, ""))
+        make = getattr(record, "family", None)
+        if not member or make is None:
+            return None
+        made: AnyRecord = resolve(make)(member)
+        self._records[kind][name] = made, provider
+        return made
 
     def records(self, kind: str) -> dict[str, Any]:
         """Usable records of ``kind`` by name, in load order."""

@@ -102,6 +102,10 @@ def _is_lazy(value: object) -> bool:
     return bool(_LAZY.fullmatch(value)) if isinstance(value, str) else callable(value)
 
 
+def _is_lazy_or_none(value: object) -> bool:
+    return value is None or _is_lazy(value)
+
+
 def _is_params(value: object) -> bool:
     """Such a class, of a module with a name: its code is part of the key of every stage."""
     sort = isinstance(value, type) and (dataclasses.is_dataclass(value) or is_pydantic(value))
@@ -113,7 +117,7 @@ def _is_inputs(value: object) -> bool:
         return False
     triples = all(isinstance(triple, tuple) and len(triple) == 3 for triple in (value.mean, value.std))
     numbers = triples and all(isinstance(number, int | float) for number in (*value.mean, *value.std))
-    return numbers and min(value.std) > 0 and value.multiple > 0
+    return numbers and min(value.std) > 0 and (value.multiple is None or value.multiple > 0)
 
 
 def _is_card(value: object) -> bool:
@@ -183,6 +187,7 @@ _RULES: Mapping[str, tuple[Check, str]] = {
     "init_sha256": (_is(str, _NONE), "a string or None"),
     "trained_on": (_is(str, _NONE), "a string or None"),
     "size_rule": (_is(str), "a string"),
+    "family": (_is_lazy_or_none, "None, 'module:attribute' or a callable"),
     "inputs": (_is_inputs, "an InputRule with three numbers as mean and three positive ones as std"),
     "column": (_is(str), "a string"),
     "of": (_some_of("labels", "predictions"), "a tuple of 'labels', 'predictions' or both"),

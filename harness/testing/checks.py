@@ -80,12 +80,15 @@ def sound_backbone(manager: PluginManager, name: str) -> str:
     """The network of a backbone has the channels and strides of its record, at every output stride.
 
     Raises:
+        NotApplicable: The record stands for many.
         Fault: The record offers no output stride.
         PluginError: The network cannot be built, or is another one; names the backbone and the field of its record.
     """
     from harness.modelling.probe import check_backbone
 
     record: Any = manager.get("backbone", name)
+    if record.family:
+        raise NotApplicable(f"{name}/ and a name is a backbone, {name} is none")
     if not record.output_strides:
         raise Fault(f"backbone {name!r}: output_strides: is empty")
     for stride in record.output_strides:

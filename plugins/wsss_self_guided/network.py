@@ -39,7 +39,7 @@ class TaggedImages(TrainingSet):
             seed=ctx.seed(axis),
             maps=lambda image_id: [np.zeros(view.size(image_id), np.uint8)],
             tags=multi_hot(view, ctx.num_classes),
-            padding=input_rule(ctx.settings["backbone"].name).padding,
+            padding=input_rule(ctx.settings["backbone"]).padding,
         )
 
     def collate(self, samples: Sequence[Sample]) -> dict[str, Any]:

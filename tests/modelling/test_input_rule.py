@@ -91,3 +91,18 @@ def test_a_rule_that_is_none_is_refused_where_the_plugin_is_loaded(tmp_path: Pat
     (state,) = [state for state in manager(plugin_files=[plugin]).plugins() if state.name == "odd"]
     assert "inputs" in str(state.reason)
     assert "positive" in str(state.reason)
+
+
+@pytest.mark.parametrize(("output_stride", "side"), [(32, 65), (16, 81), (8, 73)])
+def test_activation_maps_are_inferred_at_sides_that_suit_the_output_stride(
+    ctx: Any, output_stride: int, side: int
+) -> None:
+    settings = ClassifierSettings(
+        output_stride=output_stride, optim=OptimSettings(iterations=1), augment=AugmentSettings(crop=96)
+    )
+    ctx.settings.update(backbone=BackboneSettings(name="mobilenet_v2_x0.35"), classifier=settings)
+    model = build_classifier(ctx)
+    save_classifier(model.state_dict(), ctx)
+    assert model.inputs.side(75) == load_classifier(ctx.out).inputs.side(75) == side
+    assert InputRule().side(75) == 65
+    assert InputRule(32).at(8).side(75) == 65

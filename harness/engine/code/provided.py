@@ -14,7 +14,7 @@ from harness.registry import owner_of
 if TYPE_CHECKING:
     from harness.registry import PluginManager
 
-_NOT_FACTS = frozenset({"card", "contract", "factory", "init", "name", "params", "summary", "trained_on"})
+_NOT_FACTS = frozenset({"card", "contract", "factory", "family", "init", "name", "params", "summary", "trained_on"})
 """Fields of a backbone's record that no network is built from, or that enter a key by another way."""
 
 

@@ -270,7 +270,7 @@ def _select(
     labels = [_label(item) for item in items]
     added = [name for name in dict.fromkeys(patterns) if not any(fnmatchcase(label, name) for label in labels)]
     for name in added:
-        if name not in registered:
+        if name not in registered and name.partition("/")[0] not in registered:
             raise ConfigError(f"--{field}: {_unknown(name, [*labels, *registered], f'{field} entry of {where}')}")
     kept = [label for label in labels if any(fnmatchcase(label, pattern) for pattern in patterns)]
     return [item for item, label in zip(items, labels, strict=True) if label in kept] + added

@@ -113,7 +113,7 @@ class Cell:
     @property
     def stem(self) -> str:
         """File name of the record without suffix."""
-        return f"{self.row.label}--{self.backbone.name}--s{self.seed}"
+        return f"{self.row.label}--{self.backbone.name.replace('/', '_')}--s{self.seed}"
 
 
 @dataclass(frozen=True)

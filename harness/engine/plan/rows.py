@@ -221,9 +221,12 @@ def _part(manager: PluginManager, kind: str, use: Use, where: str) -> Part:
 
 def _get(manager: PluginManager, kind: str, name: str, where: str) -> Any:
     try:
-        return manager.get(kind, name)
+        record = manager.get(kind, name)
     except PluginError as error:
         raise ConfigError(f"{where}: {error}") from None
+    if getattr(record, "family", None):
+        raise ConfigError(f"{where}: {name!r} stands for many; write {name}/ and the name of one")
+    return record
 
 
 def resolve_backbones(benchmark: Benchmark, manager: PluginManager) -> list[BackboneSettings]:
@@ -237,6 +240,10 @@ def resolve_backbones(benchmark: Benchmark, manager: PluginManager) -> list[Back
         where = f"{benchmark.path}: backbones"
         record: Any = _get(manager, "backbone", config.name, where)
         of_record = "weights" not in config.model_fields_set
+        if of_record and record.init and "/" in record.name:
+            raise ConfigError(
+                f"{where}.{record.name}.weights: not given; name a file, {record.init} (a download) or null (random)"
+            )
         source = record.init if of_record else config.weights
         if source is None:
             settings.append(BackboneSettings(name=config.name))
