@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.modelling.backbones import backbone_config, find_backbone
+from harness.modelling.backbones import backbone_config, record_of
 from harness.modelling.classifier import classifier_config
 from harness.modelling.probe import hollow
 from harness.modelling.segmenter import build_config
@@ -30,7 +30,7 @@ def segmenter_flops(settings: SegmenterSettings, backbone: BackboneSettings, num
 
 def freeze_flops(settings: FreezeSettings, backbone: BackboneSettings, num_classes: int, side: int) -> int:
     """Floating-point operations of the backbone alone."""
-    return _count(backbone_config(find_backbone(backbone.name), settings.output_stride), side)
+    return _count(backbone_config(record_of(backbone), settings.output_stride), side)
 
 
 def _count(model: dict[str, Any], side: int) -> int:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from harness.contract.arrays import Image
 from harness.modelling import mm
 from harness.modelling.augment import Colour, augment, shrink
-from harness.modelling.backbones import backbone_config, find_backbone
+from harness.modelling.backbones import backbone_config, record_of
 from harness.modelling.features import ABOUT, fixed_draw, level_file, read_header
 from harness.modelling.frozen import digest, freeze
 from harness.modelling.preprocess import Uint8Preprocessor
@@ -56,7 +56,7 @@ def compute_features(params: Mapping[str, Any], view: View, ctx: Context) -> Non
     torch.set_num_threads(ctx.threads)
     cv2.setNumThreads(0)
     settings: FreezeSettings = ctx.settings["freeze"]
-    record = find_backbone(ctx.settings["backbone"].name)
+    record = record_of(ctx.settings["backbone"])
     network = _network(record, settings, ctx.settings["backbone"])
     count = len(record.channels)
     about = {
