@@ -70,7 +70,7 @@ def check_dataset(
 ) -> None:
     """Read every image and label of a data set; exit 2 when anything is defective."""
     from harness.data.checking import check
-    from harness.data.load import build_dataset
+    from harness.data.configuration import build_dataset
 
     manager = load_plugins(plugin)
     reader, params, where = _configuration(name, manager, override or ())
@@ -87,7 +87,7 @@ def check_dataset(
 
 def _configuration(name: str, manager: PluginManager, overrides: Sequence[str]) -> tuple[str, dict[str, Any], str]:
     """Reader, parameters, and where they come from."""
-    from harness.data.load import apply_overrides, expand_env, validate
+    from harness.data.configuration import apply_overrides, expand_env, validate
 
     path = Path(name) if name.endswith((".yaml", ".yml")) else CONFIGS / f"{name}.yaml"
     if path == Path(name) or path.is_file():
@@ -101,7 +101,7 @@ def _configuration(name: str, manager: PluginManager, overrides: Sequence[str]) 
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    from harness.data.load import load_yaml
+    from harness.data.configuration import load_yaml
 
     config = {"params": {}, **load_yaml(path)}
     if (

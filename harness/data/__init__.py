@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from harness.data.checking import CheckReport, check
     from harness.data.cityscapes import CityscapesDataset
     from harness.data.coco import CocoDataset
+    from harness.data.configuration import apply_overrides, build_dataset, expand_env, load_yaml, validate
     from harness.data.digests import set_cache
-    from harness.data.load import apply_overrides, build_dataset, expand_env, load_yaml, validate
     from harness.data.params import CityscapesParams, CocoLayout, CocoParams, SyntheticParams, VocLayout, VocParams
     from harness.data.synthetic import SyntheticDataset
     from harness.data.views import DatasetView, Meter, choose_fraction, dev_split

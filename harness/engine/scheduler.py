@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from harness.engine.progress import ProgressDisplay
     from harness.registry import PluginManager
 
-RETRY = 0.5
+BUSY_WAIT = 0.5
 """Seconds until a stage that another process computes is asked for again."""
 
 POLL = 0.2
@@ -189,11 +189,11 @@ class _Runner:
             self._fail(key, "failed", (type(error).__name__, " ".join(str(error).split()) or "the worker was lost"))
             return
         if result.status == "busy":
-            self.waiting[key] = time.monotonic() + RETRY
+            self.waiting[key] = time.monotonic() + BUSY_WAIT
         elif result.status == "missing":
             self.done -= set(result.missing)
             self._need(key)
-            self.waiting[key] = time.monotonic() + RETRY
+            self.waiting[key] = time.monotonic() + BUSY_WAIT
         elif result.status == "failed":
             self._fail(key, "failed", result.error or ("Exception", "no message"))
         else:

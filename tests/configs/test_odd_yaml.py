@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from harness.cli.datasets import _configuration
 from harness.contract import ConfigError, WsssError
-from harness.data.load import build_dataset
+from harness.data.configuration import build_dataset
 from harness.engine.plan.config import load_benchmark
 from harness.engine.plan.rows import open_data, resolve_backbones, resolve_rows
 from harness.registry import manager

@@ -16,7 +16,7 @@ from harness.cli.datasets import app
 from harness.contract import BOXES, MASKS, Box, ConfigError, DataError
 from harness.data.checking import check
 from harness.data.cityscapes import EVALUATED, CityscapesDataset
-from harness.data.load import build_dataset, expand_env, load_yaml
+from harness.data.configuration import build_dataset, expand_env, load_yaml
 from harness.data.params import CityscapesParams
 from harness.engine.plan.keys import data_for_key
 from harness.registry import manager

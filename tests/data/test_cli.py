@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from harness.cli.datasets import app
 from harness.contract import ConfigError, PluginError, WsssError
-from harness.data.load import expand_env, load_yaml, validate
+from harness.data.configuration import expand_env, load_yaml, validate
 from harness.data.params import SyntheticParams
 from harness.registry import manager
 

@@ -17,7 +17,7 @@ from harness.cli.datasets import app
 from harness.contract import Box, ConfigError, DataError
 from harness.data.checking import check
 from harness.data.coco import CocoDataset
-from harness.data.load import build_dataset
+from harness.data.configuration import build_dataset
 from harness.data.voc import VocDataset
 from harness.registry import manager
 from tests.data.coco_folder import CATEGORIES, CocoFolder, H, W, rectangle
@@ -203,7 +203,7 @@ def test_without_pycocotools_the_extra_is_named(coco: CocoFolder, monkeypatch: p
 
 
 def test_the_shipped_configuration_reads_the_original_layout(coco: CocoFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    from harness.data.load import expand_env, load_yaml
+    from harness.data.configuration import expand_env, load_yaml
 
     coco.params()
     monkeypatch.setenv("WSSS_DATA", str(coco.root.parent))

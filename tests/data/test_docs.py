@@ -13,8 +13,8 @@ import yaml
 from PIL import Image
 
 from harness.data.annotations import JsonAnnotations
+from harness.data.configuration import expand_env, load_yaml, validate
 from harness.data.images import read_plane
-from harness.data.load import expand_env, load_yaml, validate
 from harness.data.params import CityscapesParams, CocoParams, VocParams
 from harness.data.prepare import NAMES
 

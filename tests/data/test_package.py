@@ -10,7 +10,7 @@ import pytest
 import harness.data
 from harness.contract import DatasetRecord
 from harness.data.builtin import wsss_datasets
-from harness.data.load import build_dataset
+from harness.data.configuration import build_dataset
 
 
 def test_registration_imports_nothing_heavy() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from harness.contract import Box
 from harness.data.checking import check
-from harness.data.load import build_dataset, expand_env, load_yaml
+from harness.data.configuration import build_dataset, expand_env, load_yaml
 from harness.data.prepare.cityscapes import COUNTS, IMAGES, LABELS, steps
 from harness.data.prepare.steps import Outcome, run_steps
 from harness.registry import manager

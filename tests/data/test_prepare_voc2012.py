@@ -13,7 +13,7 @@ from PIL import Image
 
 from harness.contract import Box, DataError
 from harness.data.checking import check
-from harness.data.load import build_dataset, expand_env, load_yaml
+from harness.data.configuration import build_dataset, expand_env, load_yaml
 from harness.data.prepare.steps import Outcome, run_steps
 from harness.data.prepare.voc2012 import LISTS, SBD, VOC, Lists, read_sbd, steps
 from harness.registry import manager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.errors import ConfigError, PluginError
-from harness.data.load import apply_overrides
+from harness.data.configuration import apply_overrides
 from harness.registry import build_params, describe_params, resolve
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from harness.common.shipped import dataset_file
 from harness.common.text import printable
 from harness.contract.errors import ConfigError
 from harness.contract.protocol import Protocol
-from harness.data.load import apply_overrides, expand_env, load_yaml, validate
+from harness.data.configuration import apply_overrides, expand_env, load_yaml, validate
 from harness.engine.plan.catalogue import unset
 from harness.engine.plan.segmenter_file import segmenter_config_sha256
 

@@ -192,7 +192,7 @@ class _Layout:
             pseudo.append(self._score(ScoreName(number, len(row.rounds)), labels))
         val = None
         if row.rounds[-1].segmenter is not None:
-            predictions = self._add(
+            predictions = self._add_stage(
                 "predict",
                 "predict",
                 "predict",
@@ -228,7 +228,7 @@ class _Layout:
     ) -> str:
         shared = {stage.name: self._shared(stage, part.code.packages) for stage in part.uses}
         name = f"{kind} {part.name}"
-        return self._add(
+        return self._add_stage(
             f"{prefix}/{name}",
             name,
             kind,
@@ -242,7 +242,7 @@ class _Layout:
     def _shared(self, stage: SharedStage, packages: tuple[str, ...]) -> str:
         upstream = {below.name: self._shared(below, packages) for below in stage.after}
         run = stage.run if isinstance(stage.run, str) else f"{stage.run.__module__}:{stage.run.__qualname__}"
-        return self._add(
+        return self._add_stage(
             stage.name,
             stage.name,
             "shared",
@@ -259,7 +259,7 @@ class _Layout:
     def _score(self, score: ScoreName, scored: str) -> str:
         scoring = self.protocol.scoring
         rules = scoring.model_dump(include={"version", "absent_class", "pseudo_ignore"})
-        return self._add(
+        return self._add_stage(
             score.stage,
             score.kind.replace("_", " "),
             score.kind,
@@ -273,7 +273,7 @@ class _Layout:
             split=score.split,
         )
 
-    def _add(
+    def _add_stage(
         self,
         role: str,
         name: str,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
 from harness.contract import ConfigError, NoParams
-from harness.data.load import apply_overrides, expand_env, load_yaml, validate
+from harness.data.configuration import apply_overrides, expand_env, load_yaml, validate
 
 
 class Inner(BaseModel):
