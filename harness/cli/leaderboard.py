@@ -92,7 +92,7 @@ def leaderboard(
     from harness.leaderboard import build_board, load_runs, select_settings, to_rich
     from harness.leaderboard.chosen import NAMES, column_names
     from harness.leaderboard.claims import claims_of
-    from harness.leaderboard.metrics import known_metrics
+    from harness.leaderboard.metrics import known_metrics, usual_metrics
     from harness.leaderboard.terminal import claims_to_rich
     from harness.records.reader import sound_runs
     from harness.registry import manager
@@ -104,6 +104,7 @@ def leaderboard(
     metric_columns = known_metrics(plugins) if columns is not None else {}
     chosen = [] if columns is None else column_names(columns, metric_columns)
     metrics = [metric_columns[name] for name in chosen if name in metric_columns and name not in NAMES]
+    metrics = usual_metrics(plugins) if columns is None else metrics
     claims = claims or all_claims
     with leaving_out() as left_out:
         selected = load_runs(runs if config else source or runs, left_out)

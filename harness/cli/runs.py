@@ -87,7 +87,7 @@ def open_benchmark(config: Path, runs: Path, manager: PluginManager, overrides: 
         benchmark=benchmark.name,
         fingerprint=fingerprint(benchmark.protocol, described),
         protocol=public_protocol(benchmark.protocol),
-        dataset=described.model_dump(exclude={"show_images"}),
+        dataset=described.identity(),
         source=source_text(config, overrides),
         rows={row.label: computed_as(row) for row in resolve_rows(benchmark, manager)},
     )

@@ -71,6 +71,11 @@ class Dataset(ABC):
         raise NoSupervision(f"data set {self.name!r} has no {kind}")
 
     @property
+    def boxes_from_masks(self) -> tuple[str, ...]:
+        """Classes whose boxes nobody drew: they are made from masks, hence tight to the pixel."""
+        return ()
+
+    @property
     def auxiliary(self) -> Dataset | None:
         """The auxiliary data set (other classes, pixel masks), or ``None``."""
         return None

@@ -158,13 +158,23 @@ class PluginInfo(_Model):
 
 
 class DatasetInfo(_Model):
-    """The data set as the protocol sees it: classes, split sizes and content hashes by ``split/kind``."""
+    """The data set as the protocol sees it: classes, split sizes and content hashes by ``split/kind``.
+
+    Attributes:
+        show_images: Whether the licence allows pictures of it in a published page.
+        boxes_from_masks: Classes whose boxes nobody drew.
+    """
 
     name: str
     classes: list[str] = Field(min_length=1, max_length=MOST_CLASSES)
     images: dict[str, Count]
     digests: dict[str, str]
     show_images: bool = False
+    boxes_from_masks: list[str] = Field(default=[], exclude_if=lambda value: not value)
+
+    def identity(self) -> dict[str, Any]:
+        """What tells it from other data, as JSON values: all but what is only said of it to readers."""
+        return self.model_dump(mode="json", exclude={"show_images", "boxes_from_masks"})
 
 
 class RunRecord(_Model):

@@ -218,6 +218,11 @@ class CityscapesDataset(Dataset):
             boxes += mask_boxes(groups, self._params.min_box_pixels)
         return boxes
 
+    @property
+    def boxes_from_masks(self) -> tuple[str, ...]:
+        """All classes: the extents of ``instanceIds``."""
+        return self.classes[1:]
+
     def digests(self, split: str) -> Mapping[str, str]:
         """Content hashes by kind; tags and boxes are hashed as what they say."""
         ids = self.ids(split)

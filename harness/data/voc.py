@@ -264,6 +264,12 @@ class VocDataset(Dataset):
         """The auxiliary data set, or ``None``."""
         return self._auxiliary
 
+    @property
+    def boxes_from_masks(self) -> tuple[str, ...]:
+        """All classes without a source of boxes; with one, those that ``fallback_boxes`` fills in."""
+        derived = range(1, len(self.classes)) if self._box_source is None else sorted(self._lacking)
+        return tuple(self.classes[cls] for cls in derived)
+
     def tags(self, image_id: str) -> tuple[int, ...]:
         """Ascending foreground class indices."""
         if self._tag_source is None:

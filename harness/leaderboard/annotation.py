@@ -5,12 +5,14 @@ classes, on average 1.5 of them and 2.8 objects in an image. Saliency maps come 
 no further human time here, and the letter S says so.
 
 On other data sets tags cost 1 s for each foreground class; for the rest the VOC costs stand in. Masks of an auxiliary
-data set have no cost here that could be counted, nor have kinds without a published one: the result is ``None``.
+data set have no cost here that could be counted, nor have boxes that are made from masks, nor kinds without a published
+cost: the result is ``None``.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from harness.contract.supervision import Supervision
 
@@ -35,17 +37,37 @@ def note() -> str:
     return f"Annotation hours are published costs on PASCAL VOC times training images: {', '.join(parts)}."
 
 
-def annotation_hours(supervision: str, *, images: int, classes: int) -> float | None:
+def needs_boxes(supervision: str) -> bool:
+    """Whether boxes of the training images are part of ``supervision``."""
+    needs = map(_NEED.fullmatch, supervision.split("+"))
+    return any(need and need["letter"] == Supervision.BOXES.letter and not need["auxiliary"] for need in needs)
+
+
+def boxes_note(classes: Iterable[str], foreground: Iterable[str]) -> str:
+    """What stands under a table with rows whose boxes of ``classes``, some or all of ``foreground``, nobody drew."""
+    derived, all_of = list(classes), list(foreground)
+    which = "Boxes of this data set" if len(derived) == len(all_of) else f"Boxes of {', '.join(derived)}"
+    return (
+        f"{which} are made from masks and tight to the pixel, which boxes that people draw are not. Rows that use them "
+        "are marked (boxes from masks) and have no annotation hours."
+    )
+
+
+def annotation_hours(supervision: str, *, images: int, classes: int, drawn: bool = True) -> float | None:
     """Hours that the supervision of the training images costs.
 
     Args:
         supervision: As ``harness.contract.letters`` writes it, for example ``B+F18%`` or ``none``.
         images: Training images.
         classes: Classes including background.
+        drawn: Whether people drew the boxes.
 
     Returns:
-        Hours, or ``None`` where a kind has no published cost or belongs to an auxiliary data set.
+        Hours, or ``None`` where a kind has no published cost or belongs to an auxiliary data set, or where boxes are
+        used that nobody drew.
     """
+    if not drawn and needs_boxes(supervision):
+        return None
     kinds = {kind.letter: kind for kind in Supervision}
     shares: dict[Supervision, float] = {}
     for part in [] if supervision == "none" else supervision.split("+"):

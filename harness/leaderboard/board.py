@@ -14,7 +14,7 @@ from harness.leaderboard import annotation, ceiling
 from harness.leaderboard.claims import answer_claims
 from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
 from harness.leaderboard.initial_weights import with_initial_weights
-from harness.leaderboard.metrics import Metric, check_counted, estimates
+from harness.leaderboard.metrics import Metric, abouts, check_counted, estimates
 from harness.records import code_states
 from harness.records.groups import by_seed, settings_key
 from harness.records.reader import Run, check_same_settings, group_key, once_a_cell
@@ -43,6 +43,10 @@ _RESOLVABLE = (
 _POLICIES = (
     "A class enters a mean when the truth of the scored images holds it; pixels whose truth is 255 are not scored, and "
     "a pseudo label of 255 on a scored pixel counts against the class of the truth."
+)
+_TRAIN_AND_VAL = (
+    "Columns of the training images (train) and of the validation images (val) are not comparable: of the former a "
+    "method knows its supervision, of the latter nothing, and their masks may come from different sources."
 )
 _ORACLE = (
     "The oracle column chooses its threshold on hidden masks: it is a diagnosis of the soft scores, never a result."
@@ -105,14 +109,12 @@ def build_board(
     first = records[0]
     mixed = len({record.fingerprint for record in records}) > 1
     dataset = DatasetSummary.model_validate(first.dataset.model_dump(include=set(DatasetSummary.model_fields)))
-    columns = [metric.column for metric in metrics]
-    about = [f"{column.header}: {column.about.removesuffix('.')}." for column in columns if column.about]
     return Board(
         fingerprint=None if mixed else first.fingerprint,
         benchmark=" + ".join(sorted({record.benchmark for record in records})),
         dataset=None if mixed else dataset,
         mixed=mixed,
-        notes=[*_notes(rows, records, comparisons, mixed=mixed), *about],
+        notes=[*_notes(rows, records, comparisons, mixed=mixed), *abouts(metrics)],
         warnings=warnings,
         protocol=None if mixed else first.protocol,
         metrics={metric.name: metric.column for metric in metrics},
@@ -139,8 +141,10 @@ def _notes(
         APART: any(row.status == "ok" and row.val_miou is not None and row.rank is None for row in rows),
         _RESOLVABLE.format(", ".join(points)): bool(points),
         _POLICIES: True,
+        _TRAIN_AND_VAL: any(row.pseudo_miou is not None and row.val_miou is not None for row in rows),
         _ORACLE: any(row.oracle_pseudo_miou is not None for row in rows),
         annotation.note(): any(row.annotation_hours is not None for row in rows),
+        **{note: True for note in _boxes_notes(rows, records)},
         ceiling.note(rows): any(row.above_full for row in rows),
         ceiling.STEPS: any(row.trainings for row in rows),
         _RECONSTRUCTION: any(row.reconstruction for row in rows),
@@ -151,16 +155,24 @@ def _notes(
     return [note for note, holds in conditional.items() if holds]
 
 
+def _boxes_notes(rows: Iterable[Row], records: Iterable[RunRecord]) -> list[str]:
+    """One sentence per data set whose boxes some row uses although nobody drew them."""
+    marked = {row.dataset for row in rows if row.boxes_from_masks}
+    said = [record.dataset for record in records if record.dataset.boxes_from_masks]
+    data = {info.name: info for info in said if info.name in marked}
+    return [annotation.boxes_note(info.boxes_from_masks, info.classes[1:]) for info in data.values()]
+
+
 def _row(group: Sequence[Run], code: str | None, metrics: Sequence[Metric]) -> Row:
     """The row of one method, backbone and weights; ``group`` holds its seeds, ascending."""
     done = [run for run in group if run.record.status == "ok"]
     broken = [run.record for run in group if run.record.status != "ok"]
     record = group[0].record
-    images = record.dataset.images.get("train")
+    images, classes = record.dataset.images.get("train"), len(record.dataset.classes)
+    derived = bool(record.dataset.boxes_from_masks)
     hours = None
     if images is not None:
-        classes = len(record.dataset.classes)
-        hours = annotation.annotation_hours(record.supervision, images=images, classes=classes)
+        hours = annotation.annotation_hours(record.supervision, images=images, classes=classes, drawn=not derived)
     status, error = "ok", _unscored(done)
     if broken:
         status = "partial" if done else broken[0].status
@@ -187,6 +199,7 @@ def _row(group: Sequence[Run], code: str | None, metrics: Sequence[Metric]) -> R
         reference=record.reference,
         reconstruction=record.reconstruction,
         trains_backbone=record.trains_backbone,
+        boxes_from_masks=derived and annotation.needs_boxes(record.supervision),
         trainings=record.trainings if record.trainings > 1 else None,
         code=code,
         **(_numbers(done, metrics) if done else {}),

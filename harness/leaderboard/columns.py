@@ -96,7 +96,11 @@ def metric_columns(board: Board) -> list[Column]:
 RANK = Column("rank", lambda row: None if row.rank is None else str(row.rank))
 METHOD = Column("method", method, number=False)
 YEAR = Column("year", lambda row: None if row.year is None else str(row.year))
-SUPERVISION = Column("supervision", lambda row: row.supervision, number=False)
+SUPERVISION = Column(
+    "supervision",
+    lambda row: f"{row.supervision} (boxes from masks)" if row.boxes_from_masks else row.supervision,
+    number=False,
+)
 BACKBONE = Column("backbone", lambda row: row.backbone, number=False)
 INIT = Column("init", lambda row: row.init, number=False)
 SEEDS = Column(
@@ -126,8 +130,9 @@ FINGERPRINT = Column("fingerprint", lambda row: row.fingerprint[:8], number=Fals
 def main_columns(board: Board) -> list[Column]:
     """The columns of the table; status and fingerprint only where rows differ in them."""
     columns = [RANK, METHOD, YEAR, SUPERVISION, BACKBONE, INIT, SEEDS, PSEUDO, ORACLE, VAL, SEED_SD, OF_FULL]
+    columns += metric_columns(board)
     on_gpu = [GPU_PEAK] if any(row.peak_gpu_memory_mib is not None for row in board.rows) else []
-    columns += [HOURS, SECONDS, PEAK, *on_gpu, REPORTED, *metric_columns(board)]
+    columns += [HOURS, SECONDS, PEAK, *on_gpu, REPORTED]
     return columns + _conditional(board)
 
 
@@ -138,6 +143,7 @@ def terminal_columns(board: Board) -> list[Column]:
     seeds_in_short = count_of if same_seeds(board.rows) else names_of
     seeds = Column("seeds", lambda row: seeds_in_short(row.seeds), number=False)
     optional = [PSEUDO_SHORT, *spread, OF_FULL, *([] if several else [BACKBONE]), HOURS, SECONDS]
+    optional += metric_columns(board)
     first = [METHOD, VAL, RANK, seeds, *([BACKBONE] if several else [])]
     return [*first, *_conditional(board), SUPERVISION, *optional]
 

@@ -27,6 +27,10 @@ _SCORE = {"labels": "pseudo", "predictions": "val"}
 _HEADER = {"pseudo": "pseudo {} (train)", "val": "val {}"}
 
 
+USUAL = ("pseudo_foreground_iou", "val_foreground_iou")
+"""Localisation without classes: beside mIoU it says whether shapes or the names of classes cost most."""
+
+
 @dataclass(frozen=True)
 class Metric:
     """A column that shows a registered metric.
@@ -55,6 +59,21 @@ def known_metrics(manager: PluginManager) -> dict[str, Metric]:
     records: Iterable[MetricRecord] = manager.records("metric").values()
     metrics = [Metric(f"{_SCORE[of]}_{record.name}", _SCORE[of], record) for record in records for of in record.of]
     return {metric.name: metric for metric in metrics}
+
+
+def usual_metrics(manager: PluginManager) -> list[Metric]:
+    """The metrics that a table shows unless somebody chose its columns."""
+    known = known_metrics(manager)
+    return [known[name] for name in USUAL if name in known]
+
+
+def abouts(metrics: Iterable[Metric]) -> list[str]:
+    """One sentence for each meaning: the headers of the columns that have it, and what it is."""
+    headers: dict[str, list[str]] = defaultdict(list)
+    for column in (metric.column for metric in metrics):
+        if column.about:
+            headers[column.about.removesuffix(".")].append(column.header)
+    return [f"{', '.join(names)}: {about}." for about, names in headers.items()]
 
 
 def estimates(runs: Sequence[Run], metrics: Iterable[Metric], *, resamples: int) -> dict[str, Estimate]:

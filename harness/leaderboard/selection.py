@@ -88,7 +88,7 @@ def select_settings(runs: Iterable[Run], wanted: Settings) -> Selection:
 def _other(run: Run, wanted: Settings) -> str:
     """What another fingerprint differs in and how its table is shown, seen from one of its runs."""
     record = run.record
-    recorded = {"protocol": record.protocol, "dataset": record.dataset.model_dump(exclude={"show_images"})}
+    recorded = {"protocol": record.protocol, "dataset": record.dataset.identity()}
     changes = list(differing_fields(recorded, {"protocol": wanted.protocol, "dataset": wanted.dataset}))
     changes.sort(key=lambda item: (not item[0].startswith("protocol."), item[0].startswith("dataset.digests.")))
     parts = []

@@ -120,7 +120,7 @@ def settings_differences(pair: RowPair) -> list[Difference]:
     settings: list[dict[str, Any]] = []
     for record in (pair.before[0].record, pair.after[0].record):
         rounds = {f"round {number}": item.model_dump(mode="json") for number, item in enumerate(record.rounds, start=1)}
-        dataset = record.dataset.model_dump(mode="json", exclude={"show_images"})
+        dataset = record.dataset.identity()
         named = record.model_dump(mode="json", include=_SETTINGS)
         settings.append({**named, "rounds": rounds, "dataset": dataset})
     in_order = [runs[0].record.model_dump(include={"params", "rounds"}) for runs in (pair.before, pair.after)]

@@ -176,7 +176,7 @@ def sound_runs(runs: Iterable[Run], left_out: Report = _refuse) -> list[Run]:
 def _signatures(run: Run) -> Iterator[tuple[str, Hashable]]:
     """What runs of one fingerprint share, by field of the record."""
     yield "protocol", repr(sorted(run.record.protocol.items()))
-    yield "dataset", repr(run.record.dataset.model_dump(exclude={"show_images"}))
+    yield "dataset", repr(run.record.dataset.identity())
     for name in run.record.scores:
         confusions = run.confusions(name)
         if confusions is not None:
@@ -219,7 +219,7 @@ def check_same_settings(runs: Iterable[Run]) -> None:
         return
     described = []
     for fingerprint, record in sorted(by_fingerprint.items()):
-        dataset = record.dataset.model_dump(exclude={"show_images"})
+        dataset = record.dataset.identity()
         settings = {"protocol": record.protocol, "dataset": dataset}
         described.append((f"{record.benchmark} {fingerprint[:8]}", settings))
     (first, settings), *others = described

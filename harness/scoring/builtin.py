@@ -11,7 +11,11 @@ _METRICS = {
     "pixel_accuracy": ("pixel accuracy", "share of scored pixels with the right class"),
     "mean_accuracy": ("mean class accuracy", "mean over classes of the share of true pixels that are found"),
     "weighted_iou": ("frequency-weighted IoU", "mean IoU, each class weighted by its true pixels"),
-    "foreground_iou": ("foreground IoU", "IoU of foreground against background, whatever the classes"),
+    "foreground_iou": (
+        "foreground IoU",
+        "IoU of foreground against background, whatever the classes: where it is far above mIoU, class names cost more "
+        "than shapes",
+    ),
     "precision": ("precision", "mean class precision; a class never predicted counts 0"),
     "recall": ("recall", "mean class recall, which is the mean class accuracy"),
     "over_activation": ("over-activation", "share of predicted foreground that is background"),

@@ -36,6 +36,11 @@ class WrappedDataset(NamedReads, Dataset):
         return self._dataset.read(kind, image_id)
 
     @property
+    def boxes_from_masks(self) -> tuple[str, ...]:
+        """The original's."""
+        return self._dataset.boxes_from_masks
+
+    @property
     def auxiliary(self) -> Dataset | None:
         """The original's auxiliary data set."""
         return self._dataset.auxiliary

@@ -119,6 +119,7 @@ def test_boxes_are_extents_of_instances_and_components_of_groups(town: Cityscape
     assert dataset.boxes(A) == (person, car, other, Box(1, 18, 12, 23, 15))
     alone = CityscapesDataset(town.params(classes="vehicles_and_persons", groups="none", min_box_pixels=15))
     assert alone.boxes(A) == (car, other)
+    assert dataset.boxes_from_masks == dataset.classes[1:]
 
 
 def test_a_binary_task_is_a_mapping(town: CityscapesFolder) -> None:

@@ -16,6 +16,7 @@ from harness.contract import DataError
 from harness.data import synthetic
 from harness.data.params import SyntheticParams
 from harness.data.synthetic import SyntheticDataset
+from harness.testing.wrapped import WrappedDataset
 
 
 def make(**changes: Any) -> SyntheticDataset:
@@ -145,3 +146,8 @@ def test_an_unknown_id_and_a_tiny_size_are_refused(dataset: SyntheticDataset) ->
         dataset.image("x")
     with pytest.raises(ValidationError, match="size must be at least 32 pixels, got 31"):
         SyntheticParams(size=(31, 64))
+
+
+def test_nobody_drew_the_boxes_of_generated_scenes(dataset: SyntheticDataset) -> None:
+    assert dataset.boxes_from_masks == dataset.classes[1:]
+    assert WrappedDataset(dataset).boxes_from_masks == dataset.classes[1:]

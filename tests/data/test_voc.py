@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from harness.contract import Box, DataError
 from harness.data.voc import VocDataset
+from harness.engine.plan.keys import dataset_info
 
 
 def fails(voc: Any, **changes: Any) -> str:
@@ -237,6 +238,20 @@ def test_classes_without_any_box_take_them_from_masks(voc: Any) -> None:
     dataset = VocDataset(voc.params(boxes="annotations.json", fallback_boxes="masks"))
     assert dataset.boxes("a") == (Box(1, 1, 1, 3, 3),)
     assert dataset.boxes("b") == (Box(2, 2, 7, 5, 10),)
+
+
+def test_a_data_set_says_of_which_classes_nobody_drew_the_boxes(voc: Any) -> None:
+    annotations(voc, a=[["cat", 1, 1, 3, 3]])
+    classes = VocDataset(voc.params()).classes
+    found = {
+        (boxes, fallback): VocDataset(voc.params(boxes=boxes, fallback_boxes=fallback)).boxes_from_masks
+        for boxes in ("masks", "annotations.json")
+        for fallback in ("none", "masks")
+    }
+    assert found["masks", "none"] == found["masks", "masks"] == classes[1:]
+    assert found["annotations.json", "none"] == ()
+    assert found["annotations.json", "masks"] == tuple(name for name in classes[1:] if name != "cat")
+    assert dataset_info(VocDataset(voc.params())).boxes_from_masks == list(classes[1:])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from harness.leaderboard import build_board, load_runs
+from harness.leaderboard.metrics import usual_metrics
 from harness.leaderboard.page.page import to_html
+from harness.registry import manager
 from tests.leaderboard.html_board import make_board
 from tests.leaderboard.html_browser import open_browser, size
 
@@ -50,7 +52,9 @@ def driver():
 def addresses(tmp_path_factory):
     """Address of the page of every committed table, and of one with everything that a page can show."""
     folder = tmp_path_factory.mktemp("pages")
-    boards = {name: build_board(load_runs(ROOT / "leaderboards" / name / "records")) for name in COMMITTED}
+    metrics = usual_metrics(manager())
+    folders = {name: ROOT / "leaderboards" / name / "records" for name in COMMITTED}
+    boards = {name: build_board(load_runs(path), metrics=metrics) for name, path in folders.items()}
     boards["everything"] = make_board(folder)
     for name, board in boards.items():
         (folder / f"{name}.html").write_text(to_html(board), encoding="utf-8")

@@ -130,6 +130,7 @@ def dataset_info(dataset: Dataset) -> DatasetInfo:
         images=images,
         digests=digests,
         show_images=dataset.show_images,
+        boxes_from_masks=list(dataset.boxes_from_masks),
     )
 
 
@@ -141,7 +142,7 @@ def fingerprint(protocol: Protocol, data: DatasetInfo) -> str:
 def fingerprint_of(protocol: Mapping[str, dict[str, Any]], data: DatasetInfo) -> str:
     """The fingerprint of a protocol as JSON, also of one that a record shows (``public_protocol``)."""
     sections = {name: _without_paths(section) for name, section in protocol.items()}
-    return digest({"protocol": sections, "dataset": data.model_dump(mode="json", exclude={"show_images"})})
+    return digest({"protocol": sections, "dataset": data.identity()})
 
 
 def public_protocol(protocol: Protocol) -> dict[str, Any]:

@@ -158,10 +158,10 @@ def _columns(board: Board, ceiling: float | None) -> list[Column]:
         Column("method", METHOD_HELP, partial(_method, name_seeds=not same_seeds), "ascending", "method"),
         Column("val mIoU", VAL_HELP, partial(_val, scale=val, ceiling=ceiling), style="wider", scale=val.ends),
         Column("% of full", OF_FULL_HELP, _of_full),
-        _words("supervision", legend(), lambda row: row.supervision),
+        _words("supervision", legend(), lambda row: row.supervision, _boxes),
         _words("backbone", BACKBONE_HELP, lambda row: row.backbone, lambda row: row.init),
         *([_words("data set", "Data set", lambda row: row.dataset)] if several else []),
-        Column("pseudo mIoU", PSEUDO_HELP, partial(_pseudo, scale=pseudo), style="narrow", scale=pseudo.ends),
+        Column("pseudo mIoU (train)", PSEUDO_HELP, partial(_pseudo, scale=pseudo), style="narrow", scale=pseudo.ends),
         *(_metric(name, about) for name, about in board.metrics.items()),
         _numbers("oracle", ORACLE_HELP, text.ORACLE, "oracle_pseudo_miou"),
         _numbers("labels, h", "Published annotation costs times training images", text.HOURS, "annotation_hours"),
@@ -176,7 +176,7 @@ def _columns(board: Board, ceiling: float | None) -> list[Column]:
 RANK_HELP = "One more than the number of significantly better rows; rows of one rank need not be equal"
 METHOD_HELP = "Name of the row, year, and its seeds where rows differ in them"
 VAL_HELP = "Mean over seeds, 95 % interval over images"
-PSEUDO_HELP = "Pseudo labels of the training images against their hidden masks"
+PSEUDO_HELP = "Pseudo labels of the training images against their hidden masks; not comparable with val"
 BACKBONE_HELP = "Backbone and what its weights were trained on"
 FINGERPRINT_HELP = "Rows of one fingerprint share all settings"
 OF_FULL_HELP = "Share of full supervision, same backbone, weights and seeds"
@@ -229,6 +229,10 @@ def _method(row: Row, *, name_seeds: bool) -> Cell:
     return Cell(row.method, row.method, " · ".join(marks), "method", "th", tick=bool(row.verified))
 
 
+def _boxes(row: Row) -> str:
+    return "boxes from masks" if row.boxes_from_masks else ""
+
+
 def _of_full(row: Row) -> Cell:
     about = " · ".join(text.of_full_marks(row))
     return Cell(text.percent(row.percent_of_full) or "—", row.percent_of_full, about, "number")
@@ -246,7 +250,8 @@ def _val(row: Row, *, scale: Scale, ceiling: float | None) -> Cell:
 def _pseudo(row: Row, *, scale: Scale) -> Cell:
     if row.pseudo_miou is None:
         return Cell("—", style="narrow")
-    return _interval(row.pseudo_miou, row.pseudo_miou_low, row.pseudo_miou_high, scale=scale)
+    cell = _interval(row.pseudo_miou, row.pseudo_miou_low, row.pseudo_miou_high, scale=scale)
+    return replace(cell, style=f"{cell.style} narrow")
 
 
 def _interval(
