@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -209,3 +211,24 @@ def test_gpu_hours_count_the_backbone_once_for_each_view_and_in_no_training_step
     saved = flops(trained)["segmenter plain"] - flops(frozen)["segmenter plain"]
     assert saved == pytest.approx(3 * steps * flops(frozen)["features"] / views)
     assert flops(frozen)["segmenter plain"] > 0
+
+
+def test_planning_and_telling_the_size_import_no_torch(planned, tmp_path):
+    planned(config() | {"methods": ["box_fill"]})
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from harness.engine.forecast import forecast\n"
+        "from harness.engine.plan.config import load_benchmark\n"
+        "from harness.engine.plan.layout import build_plan\n"
+        "from harness.engine.store.store import Store\n"
+        "from harness.registry import PluginSpec, manager_from_spec\n"
+        "from harness.testing.bench import with_scenes\n"
+        "manager = with_scenes(manager_from_spec(PluginSpec(env='')))\n"
+        "plan = build_plan(load_benchmark(Path(sys.argv[1])), manager)\n"
+        "assert forecast(plan, Store(Path(sys.argv[2])), manager, tflops=40).features_mib > 0\n"
+        "print('torch' in sys.modules)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "frozen.yaml"), str(tmp_path / "runs")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == ("False\n", 0), done.stderr
