@@ -7,7 +7,7 @@ model = dict(
         in_channels="auto",
         in_index=-1,
         dropout_ratio=0.0,
-        align_corners=False,
+        align_corners=True,  # features lie at multiples of the stride: crops of 32 k + 1
         loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0, avg_non_ignore=True),
     ),
 )

@@ -9,7 +9,7 @@ model = dict(
         channels=128,
         dropout_ratio=0.1,
         norm_cfg=dict(type="SyncBN", requires_grad=True),
-        align_corners=False,
+        align_corners=True,  # features lie at multiples of the stride: crops of 32 k + 1
         loss_decode=dict(type="CrossEntropyLoss", use_sigmoid=False, loss_weight=1.0, avg_non_ignore=True),
     ),
 )

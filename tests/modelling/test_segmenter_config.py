@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
+from torch.nn import functional
 
 from harness.contract import ConfigError, PluginError, Segmenter
 from harness.contract.protocol import BackboneSettings, SegmenterSettings
@@ -150,3 +152,27 @@ def test_initial_weights_reach_the_backbone_and_leave_the_head(settings: dict[st
     for key, value in loaded.items():
         source = donor.state_dict() if key.startswith("backbone.") else plain
         assert torch.equal(value, source[key]), key
+
+
+BENCHMARKS = sorted(CONFIGS.parent.glob("benchmarks/**/*.yaml"))
+
+
+@pytest.mark.parametrize("path", BENCHMARKS, ids=lambda path: path.stem)
+def test_corners_are_aligned_only_where_crops_end_on_a_feature(path: Path) -> None:
+    segmenter = yaml.safe_load(path.read_text())["protocol"]["segmenter"]
+    head = Config.fromfile(path.parent / segmenter["config"], format_python_code=False).model.decode_head
+    on_feature = (segmenter["augment"]["crop"] - 1) % segmenter["output_stride"] == 0
+    assert on_feature or not head.align_corners
+    if on_feature and "deeplabv3plus" not in segmenter["config"]:  # shared with crops of 512
+        assert head.align_corners
+
+
+def test_the_demo_keeps_the_geometry_of_its_even_crops() -> None:
+    head = Config.fromfile(CONFIGS / "mlp_stride8.py", format_python_code=False).model.decode_head
+    assert not head.align_corners
+
+
+def test_aligned_corners_put_features_at_multiples_of_the_stride_back_on_their_pixels() -> None:
+    features = torch.arange(0.0, 66.0, 16.0)[None, None].expand(1, 1, 5, 5)
+    pixels = functional.interpolate(features, (65, 65), mode="bilinear", align_corners=True)
+    torch.testing.assert_close(pixels[0, 0, 0], torch.arange(65.0))
