@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import ExifTags, ImageFile, UnidentifiedImageError
-from PIL import Image as PIL
+from PIL import Image as PIL  # noqa: N814  # Image is the contract's type here
 
 from harness.common.files import open_file
 from harness.common.text import printable

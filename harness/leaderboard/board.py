@@ -144,7 +144,7 @@ def _notes(
         _TRAIN_AND_VAL: any(row.pseudo_miou is not None and row.val_miou is not None for row in rows),
         _ORACLE: any(row.oracle_pseudo_miou is not None for row in rows),
         annotation.note(): any(row.annotation_hours is not None for row in rows),
-        **{note: True for note in _boxes_notes(rows, records)},
+        **dict.fromkeys(_boxes_notes(rows, records), True),
         ceiling.note(rows): any(row.above_full for row in rows),
         ceiling.STEPS: any(row.trainings for row in rows),
         _RECONSTRUCTION: any(row.reconstruction for row in rows),

@@ -26,7 +26,7 @@ TOLERANCE = 0.005
 """Share of pixels that may differ when an image meets others in a batch, where floats are summed in another order."""
 
 HEAVY = ("torch", "torchvision", "mmengine", "mmseg", "mmcv")
-_FREE = ("/__pycache__", "/proc/", "/dev/null", "/dev/shm", "/matplotlib/", "/torchinductor_")
+_FREE = ("/__pycache__", "/proc/", "/dev/null", "/dev/shm", "/matplotlib/", "/torchinductor_")  # noqa: S108  # compared with, never written
 """Parts of paths that interpreter and libraries may write to on their own."""
 
 

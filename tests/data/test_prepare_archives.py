@@ -20,7 +20,9 @@ from harness.data.prepare.steps import MissingFile, run_steps
 from tests.data import published
 
 CONTENT = bytes(range(256)) * 400
-ARCHIVE = Archive("x.zip", "the page", "top/in", "out/made", checksum=f"md5:{hashlib.md5(CONTENT).hexdigest()}")
+ARCHIVE = Archive(
+    "x.zip", "the page", "top/in", "out/made", checksum=f"md5:{hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()}"
+)
 FILES = {"README": b"r", "top/in/a.txt": b"a" * 5000, "top/in/deep/b.txt": b"b", "top/other/c.txt": b"c"}
 
 

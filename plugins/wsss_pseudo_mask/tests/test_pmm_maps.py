@@ -84,8 +84,8 @@ def test_a_small_object_stands_before_a_larger_raw_score():
 
 def test_zero_scores_ties_and_no_classes_go_as_in_the_released_code():
     zero, tie = VECTORS["P3_ppg"]["zero_raw_score"], VECTORS["P3_ppg"]["tie"]
-    for vector, maps in ((zero, zero["input"]), (tie, tie["input_in_this_key_order"])):
-        classes, maps = planes(maps)
+    for vector, source in ((zero, zero["input"]), (tie, tie["input_in_this_key_order"])):
+        classes, maps = planes(source)
         np.testing.assert_array_equal(
             method.proportional_labels(maps, np.ones(maps.shape, bool), classes), vector["label"]
         )
