@@ -188,13 +188,15 @@ def _difference(recorded: Confusions, recomputed: Confusions) -> str:
 
 def _measured(record: RunRecord, store: Store) -> Iterator[str]:
     """Compare what was measured while the stages ran with their artifacts; of one that is gone nothing is known."""
-    artifacts = [store.find(stage.key) for stage in record.stages]
-    for stage, artifact in zip(record.stages, artifacts, strict=True):
+    # By key: rounds may share a stage, which read its supervision only once.
+    artifacts = {stage.key: store.find(stage.key) for stage in record.stages}
+    for stage in record.stages:
+        artifact = artifacts[stage.key]
         for name in ("seconds", "peak_mib", "peak_gpu_mib", "device") if artifact is not None else ():
             recorded, stored = getattr(stage, name), getattr(artifact, name)
             if recorded != stored:
                 yield f"stages.{stage.name}.{name}: the record says {recorded}, its artifact {stored}"
-    meter = total(artifact.meter for artifact in artifacts if artifact is not None)
+    meter = total(artifact.meter for artifact in artifacts.values() if artifact is not None)
     accesses = {kind: access.model_dump() for kind, access in record.meter.items()}
-    if None not in artifacts and meter != accesses:
+    if None not in artifacts.values() and meter != accesses:
         yield f"meter: the record says {accesses}, its artifacts {meter}"

@@ -6,7 +6,9 @@ import pytest
 
 from harness.contract.run_record import RunRecord
 from harness.engine.forecast import forecast
+from harness.engine.recorded_data import recorded_dataset
 from harness.engine.store.store import Store
+from harness.engine.verify import verify
 from harness.leaderboard.board import build_board
 from harness.records.reader import load_runs
 from tests.engine.toy import Inline, flip_byte, make_plan, records, run_toy, without_measurements
@@ -52,6 +54,22 @@ def test_a_row_of_labels_alone_has_a_record_without_predictions(write_config, tm
     assert found["labels"].scores["pseudo"].sha256 == found["fill"].scores["pseudo"].sha256
     board = build_board(runs)
     assert [(row.method, row.rank, row.status) for row in board.rows] == [("fill", 1, "ok"), ("labels", None, "ok")]
+
+
+def test_a_repeated_row_goes_on_training_its_segmenter_and_its_record_tells_the_steps(write_config, tmp_path):
+    row = {"name": "fill_3x", "method": "fill", "repeat": 3}
+    plan, manager = make_plan(write_config(methods=["fill", row]))
+    outcome = run_toy(plan, manager, tmp_path / "runs", executor=Inline)
+    assert outcome.exit_code == 0
+    runs = load_runs(outcome.records)
+    found = {run.record.label: run.record for run in runs}
+    assert (found["fill"].trainings, found["fill_3x"].trainings) == (1, 3)
+    assert set(found["fill_3x"].scores) == {"pseudo_r1", "pseudo_r2", "pseudo", "val"}
+    assert len({score.sha256 for name, score in found["fill_3x"].scores.items() if name != "val"}) == 1
+    assert {row.method: row.trainings for row in build_board(runs).rows} == {"fill": None, "fill_3x": 3}
+    store = Store(tmp_path / "runs")
+    for run in runs:
+        assert verify(run.path, run.record, store, recorded_dataset(run.record, store, manager)) == []
 
 
 def test_a_second_run_computes_nothing_and_starts_no_executor(write_config, tmp_path, counter):
