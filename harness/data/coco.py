@@ -250,6 +250,11 @@ class CocoDataset(Dataset):
         return tuple(boxes)
 
     @property
+    def boxes_from_masks(self) -> tuple[str, ...]:
+        """All classes or none, as ``boxes_from`` says."""
+        return self.classes[1:] if self._params.boxes_from == "masks" else ()
+
+    @property
     def auxiliary(self) -> CocoDataset | None:
         """The auxiliary data set, or ``None``."""
         return self._auxiliary

@@ -11,6 +11,11 @@ class _Params(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+_BOXES_FROM: Any = Field(
+    "people", description="who made the boxes of annotation files; 'masks' = computed from masks, which tables say"
+)
+
+
 class VocLayout(_Params):
     """Where images, masks and annotations lie, and how mask ids become classes.
 
@@ -42,6 +47,7 @@ class VocLayout(_Params):
     boxes: str = Field(
         "masks", description="'masks' (connected components of each class), 'xml', or the path of a JSON file"
     )
+    boxes_from: Literal["people", "masks"] = _BOXES_FROM
     min_box_pixels: int = Field(1, ge=1, description="smaller components of a mask are specks and make no box")
     fallback_boxes: Literal["none", "masks"] = Field(
         "none", description="'masks' derives the boxes of classes for which the box source has not one box"
@@ -126,6 +132,7 @@ class CocoLayout(_Params):
         description="crowd regions (iscrowd 1) count like instances: painted, a tag, a box round the group; or they "
         "are ignored in masks and give no tag and no box",
     )
+    boxes_from: Literal["people", "masks"] = _BOXES_FROM
     overlap: Literal["annotation", "class", "area"] = Field(
         "annotation",
         description="painted in annotation order, by class in order of first appearance, or from large to small; the "

@@ -266,9 +266,10 @@ class VocDataset(Dataset):
 
     @property
     def boxes_from_masks(self) -> tuple[str, ...]:
-        """All classes without a source of boxes; with one, those that ``fallback_boxes`` fills in."""
-        derived = range(1, len(self.classes)) if self._box_source is None else sorted(self._lacking)
-        return tuple(self.classes[cls] for cls in derived)
+        """All classes, unless people made the boxes of a file; then those that ``fallback_boxes`` fills in."""
+        if self._box_source is None or self._params.boxes_from == "masks":
+            return self.classes[1:]
+        return tuple(self.classes[cls] for cls in sorted(self._lacking))
 
     def tags(self, image_id: str) -> tuple[int, ...]:
         """Ascending foreground class indices."""

@@ -95,6 +95,13 @@ def test_boxes_are_rounded_outwards_and_those_without_extent_left_out(coco: Coco
     assert CocoDataset(coco.params()).boxes(C) == (Box(1, 1, 2, 5, 7), Box(1, 10, 8, 16, 12))
 
 
+def test_boxes_count_as_drawn_unless_the_data_set_says_that_outlines_gave_them(coco: CocoFolder) -> None:
+    drawn, derived = CocoDataset(coco.params()), CocoDataset(coco.params(boxes_from="masks"))
+    assert drawn.boxes_from_masks == ()
+    assert derived.boxes_from_masks == derived.classes[1:]
+    assert drawn.digests("train") == derived.digests("train")
+
+
 def test_an_auxiliary_part_holds_the_other_classes_alone(coco: CocoFolder) -> None:
     """Relabelled in ascending category id; images of the first classes alone are skipped, their objects background."""
     layout = {"root": str(coco.root), "train": "annotations/instances_train2014.json", "train_images": "train2014"}

@@ -251,6 +251,7 @@ def test_a_data_set_says_of_which_classes_nobody_drew_the_boxes(voc: Any) -> Non
     assert found["masks", "none"] == found["masks", "masks"] == classes[1:]
     assert found["annotations.json", "none"] == ()
     assert found["annotations.json", "masks"] == tuple(name for name in classes[1:] if name != "cat")
+    assert VocDataset(voc.params(boxes="annotations.json", boxes_from="masks")).boxes_from_masks == classes[1:]
     assert dataset_info(VocDataset(voc.params())).boxes_from_masks == list(classes[1:])
 
 
