@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from harness.common.text import printable
 from harness.contract.errors import PluginError
-from harness.engine.code.closure import code_of
+from harness.engine.code.closure import code_of, is_installed
 from harness.engine.plan.reasons import differences, told
 
 if TYPE_CHECKING:
@@ -32,6 +34,40 @@ def loaded(stage: Stage) -> Callable[[Stage], None]:
 
         use_records(stage.manager.records("backbone").values())
     return work
+
+
+def check_imports(spec: StageSpec, before: Collection[str]) -> None:
+    """Check that the key knows each module of the stage's plugins that was imported while the stage ran.
+
+    These are the modules in a plugin's package, or beside a plugin that is a single file.
+
+    Args:
+        spec: The stage.
+        before: Names of the modules that this process had imported when the stage began.
+
+    Raises:
+        PluginError: The key knows nothing of one, because no import and no text of the code names it.
+    """
+    tops = [file for name in spec.roots.packages if name != "harness" and (file := _file(name))]
+    known = {name for label, name in code_of(spec.roots).modules.items() if label in spec.key_inputs["code"]}
+    for name in sorted(set(sys.modules) - set(before) - known):
+        file = _file(name)
+        if file and any(
+            top.parent in file.parents
+            if top.name == "__init__.py"
+            else top.parent == file.parent and not is_installed(file)
+            for top in tops
+        ):
+            raise PluginError(
+                f"{spec.name}: imported {printable(file)}, which the stage's key does not cover; import it by its name "
+                "at the top of the plugin, so that changing it changes the key"
+            )
+
+
+def _file(module: str) -> Path | None:
+    """Where an imported module lies."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return Path(file).resolve() if isinstance(file, str) else None
 
 
 def check_code(spec: StageSpec) -> None:

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ _COMPUTE_NOTHING = frozenset(
     {"filelock", "pluggy", "psutil", "pydantic", "pydantic_core", "rich", "tensorboard", "typer", "yaml"}
 )
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
+_OF_DEVICE = re.compile(r"\+(cpu|cu\d|rocm|xpu).*")
+"""What builds of torch for one device or another add to their version; a commit behind a ``+`` is other code."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Code:
     Attributes:
         files: File, for example ``harness/maps/cam.py``, to the hash of its syntax tree; ``FILE:NAME`` of a lazy
             package to the module that it takes the name from.
-        libraries: Distribution to version, without what follows a ``+``.
+        libraries: Distribution to version, without the device that it was built for.
         modules: File to the dotted name of its module.
     """
 
@@ -183,9 +186,10 @@ class _Closure:
             self._files[f"{package.label}:{name}"] = home
             module = home.partition(":")[0]
             places = [place for place in (module, f"{package.name}.{module}") if self._find(place)]
-            if not places:
-                raise PluginError(f"{package.file}: {name!r} is said to come from {module!r}, which cannot be found")
-            self._resolve(home.replace(":", ".").replace(module, places[0], 1))
+            if places:
+                self._resolve(home.replace(":", ".").replace(module, places[0], 1))
+            else:  # the package makes up the module's name from the text
+                self._everything(package.name.partition(".")[0])
 
     def _everything(self, package: str) -> None:
         """Join all modules of a package."""
@@ -203,7 +207,7 @@ class _Closure:
         if module is None:
             return False
         places = [module.file] if module.file else list(module.folders)
-        if not any(_INSTALLED & set(place.parts) for place in places):
+        if not any(map(is_installed, places)):
             return True
         if top in _COMPUTE_NOTHING:
             return False
@@ -213,15 +217,20 @@ class _Closure:
         return version is None
 
 
+def is_installed(place: Path) -> bool:
+    """Whether a file or folder lies where distributions are installed."""
+    return bool(_INSTALLED & set(place.parts))
+
+
 _distributions = cache(importlib.metadata.packages_distributions)
 
 
 @cache
 def version_of(top: str) -> tuple[str, str] | None:
-    """Distribution that installs a top-level module and its public version."""
+    """Distribution that installs a top-level module, and its version without a device (``_OF_DEVICE``)."""
     for name in _distributions().get(top, (top,)):
         try:
-            return name, importlib.metadata.version(name).partition("+")[0]
+            return name, _OF_DEVICE.sub("", importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
             continue
     return None

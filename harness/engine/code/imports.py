@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.machinery import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 from pathlib import Path
 
 from harness.common.files import read_bytes
@@ -23,9 +23,29 @@ from harness.engine.code.syntax import scan
 ALL = "*"
 """Last part of a reference to whatever a package offers."""
 
-_NAMES_CODE = re.compile(r"[A-Za-z_]\w*([.:][A-Za-z_]\w*)+[.:]?|[A-Za-z_]\w*[.:]", re.ASCII)
-_SUFFIXES = (".py", *EXTENSION_SUFFIXES)
-_IMPORTERS = frozenset({"import_module", "__import__", "find_spec", "run_module", "run_path", "iter_modules", "exec"})
+_NAMES_CODE = re.compile(r"([A-Za-z_]\w*([.:][A-Za-z_]\w*)+[.:]?|[A-Za-z_]\w*[.:])([{%].*)?", re.ASCII | re.DOTALL)
+_UNKNOWN = "{"
+"""What stands in a text for a part that is known at run time."""
+_SUFFIXES = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES)
+"""In the order in which Python takes one of them."""
+_IMPORTERS = frozenset(
+    {
+        "SourceFileLoader",
+        "__import__",
+        "eval",
+        "exec",
+        "find_spec",
+        "import_module",
+        "iter_modules",
+        "resolve_name",
+        "run_module",
+        "run_path",
+        "spec_from_file_location",
+        "walk_packages",
+    }
+)
+_BUILT_IN = frozenset({"eval", "exec"})
+"""Importers only under their bare names: ``network.eval()`` is none."""
 
 
 @dataclass(frozen=True)
@@ -152,23 +172,25 @@ def _read(file: Path, module: str, package: bool, registration: bool, state: tup
         warnings.simplefilter("ignore")  # of escapes in strings, which are the file's own business
         tree = ast.parse(content)
     offers = tuple(
-        str(item.value)
+        item.value
         for name, value in map(_assigned, tree.body)
-        if name == "__all__" and isinstance(value, ast.List | ast.Tuple)
-        for item in value.elts
-        if isinstance(item, ast.Constant)
+        if name == "__all__" and value is not None
+        for item in ast.walk(value)
+        if isinstance(item, ast.Constant) and isinstance(item.value, str)
     )
     homes = _homes(tree, content, module) if package else {}
     sha256, nodes = scan(tree, registration=registration)
-    reader = _Reader(module if package else module.rpartition(".")[0])
+    reader = _Reader(module, package)
     reader.read(nodes)
+    lazy = _getattr_of(tree) if homes else None
+    known = set(map(id, ast.walk(lazy))) if lazy else set()  # what it imports is what the table says
     return Source(
         sha256,
         frozenset(reader.references()),
-        frozenset(reader.texts),
+        frozenset(text for node, text in reader.texts if not (node in known and text.endswith("."))),
         homes,
         offers,
-        reader.computed and not homes,
+        bool(reader.importers - known),
     )
 
 
@@ -178,11 +200,11 @@ def _homes(tree: ast.Module, source: bytes, package: str) -> dict[str, str]:
     It is what the package hands to ``lazy_face``, or a dictionary of texts that its own ``__getattr__`` looks into.
     """
     table: dict[str, str] = {}
-    table_name: str | None = None
+    left_out: set[str | None] = {"__all__"}
     if any(isinstance(node, ast.Name) and node.id == "lazy_face" for node in ast.walk(tree)):
         table = read_homes(source.decode("utf-8"), package)
     else:
-        lazy = next((n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "__getattr__"), None)
+        lazy = _getattr_of(tree)
         used = {node.id for node in ast.walk(lazy) if isinstance(node, ast.Name)} if lazy else set()
         for name, value in map(_assigned, tree.body):
             if name in used and isinstance(value, ast.Dict):
@@ -191,19 +213,24 @@ def _homes(tree: ast.Module, source: bytes, package: str) -> dict[str, str]:
                 except ValueError:
                     continue
                 if all(isinstance(text, str) for item in content.items() for text in item):
-                    table_name, table = name, dict(content)
-                    break
+                    left_out.add(name)
+                    table |= content
     if table:
-        tree.body = [item for item in tree.body if _assigned(item)[0] not in (table_name or "", "__all__")]
+        tree.body = [item for item in tree.body if _assigned(item)[0] not in left_out]
     return table
 
 
+def _getattr_of(tree: ast.Module) -> ast.FunctionDef | None:
+    """The module's own ``__getattr__``."""
+    return next((n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "__getattr__"), None)
+
+
 def _assigned(statement: ast.stmt) -> tuple[str | None, ast.expr | None]:
-    """Name and value of ``name = value``."""
+    """Name and value of ``name = value`` or ``name += value``."""
     if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
         target: ast.expr = statement.targets[0]
         value: ast.expr | None = statement.value
-    elif isinstance(statement, ast.AnnAssign):
+    elif isinstance(statement, ast.AnnAssign | ast.AugAssign):
         target, value = statement.target, statement.value
     else:
         return None, None
@@ -214,16 +241,20 @@ class _Reader:
     """Collects what a tree refers to.
 
     Args:
-        package: What relative imports begin from.
+        module: Dotted name of the file.
+        package: Whether the file is a package's ``__init__``.
     """
 
-    def __init__(self, package: str) -> None:
-        self._package = package
+    def __init__(self, module: str, package: bool) -> None:
+        self._package = module if package else module.rpartition(".")[0]
+        self._names = {"__name__": module, "__package__": self._package}
         self._imported: set[str] = set()
         self._bound: dict[str, set[str]] = {}
         self._chains: set[tuple[str, ...]] = set()
-        self.texts: set[str] = set()
-        self.computed = False
+        self.texts: set[tuple[int, str]] = set()
+        """Node and name; a name that ends in a dot stands for all that begins like it."""
+        self.importers: set[int] = set()
+        """Nodes that import, or may, by a name that is not written out."""
 
     def read(self, nodes: Iterable[ast.AST]) -> None:
         """Take in nodes, outer ones first."""
@@ -239,7 +270,11 @@ class _Reader:
                 for alias in node.names:
                     self._imported.add(f"{base}.{alias.name}")
                     self._bind(alias.asname or alias.name, f"{base}.{alias.name}")
+                    if alias.asname not in (None, alias.name) and alias.name in _IMPORTERS:
+                        self.importers.add(id(node))  # under a name that is not looked for
             elif isinstance(node, ast.Attribute | ast.Name) and id(node) not in inner:
+                if _importer(node):
+                    self.importers.add(id(node))
                 names: list[str] = []  # a.b.c is noted once, from its outermost node
                 part: ast.expr = node
                 while isinstance(part, ast.Attribute):
@@ -248,11 +283,11 @@ class _Reader:
                     inner.add(id(part))
                 if isinstance(part, ast.Name):
                     self._chains.add((part.id, *reversed(names)))
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if _NAMES_CODE.fullmatch(node.value):
-                    self.texts.add(node.value.removesuffix(":").replace(":", "."))
-            elif isinstance(node, ast.Call):
-                self._call(node)
+            elif isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp):
+                self._text(node)
+            elif isinstance(node, ast.Call) and _importer(node.func):
+                if self._call(node):
+                    inner.add(id(node.func))
 
     def references(self) -> Iterator[str]:
         """Imports, and names that are looked up in imported modules."""
@@ -268,20 +303,66 @@ class _Reader:
         """The absolute name of what a (relative) import begins with."""
         if level == 0:
             return str(module)
-        parts = self._package.split(".")
-        above = parts[: len(parts) - level + 1]
-        return ".".join([*above, *([module] if module else [])])
+        return _above(self._package, level, module)
 
-    def _call(self, node: ast.Call) -> None:
-        function = node.func
-        name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
-        if name not in _IMPORTERS or not node.args:
+    def _written(self, node: ast.expr) -> str:
+        """The text that an expression is, with ``_UNKNOWN`` for each part that is not written out."""
+        if isinstance(node, ast.Constant):
+            return node.value if isinstance(node.value, str) else _UNKNOWN
+        if isinstance(node, ast.Name):
+            return self._names.get(node.id, _UNKNOWN)
+        if isinstance(node, ast.FormattedValue):
+            return self._written(node.value)
+        if isinstance(node, ast.JoinedStr):
+            return "".join(map(self._written, node.values))
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            return self._written(node.left) + self._written(node.right)
+        return _UNKNOWN
+
+    def _text(self, node: ast.expr) -> None:
+        """Note a text that may name code."""
+        found = _NAMES_CODE.fullmatch(self._written(node))
+        if found is None:
             return
-        first = node.args[0]
-        if name == "exec" or not (isinstance(first, ast.Constant) and isinstance(first.value, str)):
-            self.computed = True
-        elif first.value.startswith("."):
-            level = len(first.value) - len(first.value.lstrip("."))
-            self._imported.add(self._base(level, first.value.lstrip(".") or None))
-        elif name in ("import_module", "__import__"):
-            self._imported.add(first.value)
+        name = found[1].replace(":", ".")
+        if found[3]:  # its end is unknown, and so may be the end of its last word
+            name = name[: name.rindex(".") + 1]
+        elif found[1].endswith(":"):
+            name = name.removesuffix(".")
+        self.texts.add((id(node), name))
+
+    def _call(self, node: ast.Call) -> bool:
+        """Note what the call of an importer imports; false where the name is not written out."""
+        values = [item.value if isinstance(item, ast.Constant) else None for item in node.args]
+        texts = [value for value in values if isinstance(value, str)]
+        name = _importer(node.func)
+        if name in ("exec", "eval") or not texts or texts[0] != values[0]:
+            return False
+        if name == "__import__":
+            self._imported.add(texts[0])
+            return len(node.args) == 1 and not node.keywords  # others may ask for submodules
+        if name != "import_module":
+            return name == "find_spec"
+        if texts[0].startswith("."):
+            package = [*node.args[1:], *(item.value for item in node.keywords if item.arg == "package")]
+            begin = self._written(package[0]) if package else _UNKNOWN
+            if begin == _UNKNOWN:
+                return False
+            level = len(texts[0]) - len(texts[0].lstrip("."))
+            self._imported.add(_above(begin, level, texts[0].lstrip(".")))
+        else:
+            self._imported.add(texts[0])
+        return True
+
+
+def _importer(node: ast.expr) -> str | None:
+    """Name of the function that imports by a text, if ``node`` is one."""
+    if isinstance(node, ast.Attribute):
+        return node.attr if node.attr in _IMPORTERS - _BUILT_IN else None
+    return node.id if isinstance(node, ast.Name) and node.id in _IMPORTERS else None
+
+
+def _above(package: str, level: int, module: str | None) -> str:
+    """The absolute name of a relative import that begins in ``package``."""
+    parts = package.split(".")
+    return ".".join([*parts[: len(parts) - level + 1], *([module] if module else [])])

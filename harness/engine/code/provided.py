@@ -26,8 +26,8 @@ class Provided:
         factory: ``module:attribute`` as it enters the key.
         modules: Of the factory and of the class of the parameters.
         packages: Top-level package of the plugin.
-        registration: True when the factory cannot be imported by name (a lambda, a partial): the plugin's hooks, which
-            make it, count then.
+        registration: True when the factory or the class of the parameters cannot be imported by name (a lambda, a
+            partial, a class inside a hook): the plugin's hooks, which make it, count then.
         facts: What else the record says that a network is built from.
     """
 
@@ -58,7 +58,7 @@ def provided(manager: PluginManager, kind: str, name: str) -> Provided:
         factory=name_for_key(named or f"{plugin}:{name}"),
         modules=tuple(sorted({module, record.params.__module__})),
         packages=(plugin.partition(".")[0],),
-        registration=named is None,
+        registration=named is None or importable(record.params) is None,
         facts=facts,
     )
 

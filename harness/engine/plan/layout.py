@@ -23,6 +23,7 @@ from harness.contract.scores import ScoreName
 from harness.contract.shared import FEATURES
 from harness.contract.supervision import MASKS, Need
 from harness.data.checking import refuse_blank
+from harness.engine.code.closure import importable
 from harness.engine.code.provided import name_for_key
 from harness.engine.code.roots import WORK, StageCode
 from harness.engine.plan.freeze import check_freeze
@@ -241,7 +242,12 @@ class _Layout:
 
     def _shared(self, stage: SharedStage, packages: tuple[str, ...]) -> str:
         upstream = {below.name: self._shared(below, packages) for below in stage.after}
-        run = stage.run if isinstance(stage.run, str) else f"{stage.run.__module__}:{stage.run.__qualname__}"
+        run = stage.run if isinstance(stage.run, str) else importable(stage.run)
+        if run is None:
+            raise PluginError(
+                f"shared stage {stage.name!r}: run={stage.run!r} cannot be imported by its name; give a function of a "
+                "module, and its settings as params"
+            )
         return self._add_stage(
             stage.name,
             stage.name,

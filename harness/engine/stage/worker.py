@@ -28,7 +28,7 @@ from harness.common.files import file_problem
 from harness.common.text import one_line, printable
 from harness.contract.errors import StoreError, WsssError
 from harness.contract.shared import CLASSIFIER
-from harness.engine.code.check import check_code, loaded
+from harness.engine.code.check import check_code, check_imports, loaded
 from harness.engine.environment import environment
 from harness.engine.executors import group
 from harness.engine.executors.local import worker_threads
@@ -179,12 +179,14 @@ def _measured(job: Job, store: Store, built: Path) -> Artifact:
     spec, ctx = job.spec, _context(job, store, built, report=report_path(job.runs, job.spec.key))
     with _read_log(job) as reads, PeakMemory() as peak:
         stage = Stage(spec, ctx, *_worker_state(job), reads)
+        imported = set(sys.modules)
         work = loaded(stage)
         fix_global_seeds(spec)
         group.call()
         begun = time.monotonic()
         work(stage)
         seconds = time.monotonic() - begun
+        check_imports(spec, imported)
         check_code(spec)
     events = job.runs / "tensorboard" / log_path(spec).stem
     for path in sorted(ctx.work.rglob("events.out.tfevents.*")):  # they outlive the work folder

@@ -4,13 +4,14 @@ import ast
 import subprocess
 import sys
 import time
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
 
 from harness.contract import PluginError
 from harness.engine.code import imports
-from harness.engine.code.closure import Roots, code_of, importable
+from harness.engine.code.closure import Roots, code_of, importable, version_of
 from harness.engine.code.imports import Finder
 from harness.engine.code.syntax import scan
 from harness.engine.plan.config import load_benchmark
@@ -218,6 +219,9 @@ def package(tmp_path, monkeypatch):
         "factory = 'pack.used:make'",
         "cfg = dict(custom_imports=dict(imports=['pack.used']))",
         "import pack\npack.used.name",
+        "__import__('pack.used')",
+        "cfg = dict(type=f'{__package__}.used.Head')",
+        "cfg = dict(type=__package__ + '.used.Head')",
     ],
 )
 def test_a_module_joins_however_it_is_named(package, source):
@@ -277,12 +281,56 @@ def test_a_name_added_to_a_lazy_package_changes_nothing_and_one_that_moves_does(
     assert found[0] == found[1] != found[2]
 
 
-def test_a_plugin_that_imports_by_a_computed_name_counts_with_its_whole_package(package):
-    source = "from importlib import import_module\ndef load(name):\n    return import_module(f'pack.{name}')"
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from importlib import import_module\ndef load(name):\n    return import_module(f'pack.{name}')",
+        "from importlib import import_module as load\ndef f(name):\n    return load(name)",
+        "from importlib import import_module\nmodules = list(map(import_module, names))",
+        "import importlib\nimportlib.import_module('.one', somewhere)",
+        "import pkgutil\nthing = pkgutil.resolve_name(name)",
+        "import importlib.util\nspec = importlib.util.spec_from_file_location('one', path)",
+        "from importlib.machinery import SourceFileLoader\none = SourceFileLoader('one', path).load_module()",
+        "one = __import__('pack', fromlist=['one'])",
+        "one = eval(text)",
+        "cfg = dict(type='pack.{}.Head'.format(name))",
+        "cfg = dict(type='pack.%s.Head' % name)",
+        "cfg = dict(type=f'pack.o{name}.Head')",
+        "cfg = dict(type=f'{__package__}.{name}.Head')",
+    ],
+)
+def test_a_plugin_that_imports_by_a_computed_name_counts_with_its_whole_package(package, source):
     labels, _ = package(
         {"pack/main.py": source, "pack/one.py": "", "pack/deep/__init__.py": "", "pack/deep/two.py": ""}
     )
     assert labels == {"pack/main.py", "pack/one.py", "pack/deep/__init__.py", "pack/deep/two.py"}
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        "A = {'a': 'one'}\nB = {'b': 'two'}\ndef __getattr__(n):\n"
+        "    return getattr(import_module(f'{__name__}.{A[n] if n in A else B[n]}'), n)",
+        "B = {'b': 'two'}\ndef __getattr__(n):\n    return getattr(import_module(f'pack.face.{B[n]}'), n)",
+        "B = {'b': 'o'}\ndef __getattr__(n):\n    return getattr(import_module(f'pack.face.tw{B[n]}'), n)",
+    ],
+)
+def test_a_lazy_package_may_look_into_several_tables_and_make_up_names_from_them(package, tables):
+    face = f"from importlib import import_module\n{tables}"
+    files = {"pack/main.py": "from pack.face import b", "pack/face/__init__.py": face, "pack/face/two.py": ""}
+    assert "pack/face/two.py" in package(files)[0]
+
+
+def test_a_list_of_offers_may_be_extended(package):
+    files = {"pack/main.py": "from pack.face import *", "pack/face/two.py": ""}
+    labels, _ = package({**files, "pack/face/__init__.py": "__all__ = ['one']\n__all__ += ['two']"})
+    assert "pack/face/two.py" in labels
+
+
+def test_of_a_compiled_module_and_its_source_the_one_counts_that_python_imports(package):
+    compiled = f"pack/fast{EXTENSION_SUFFIXES[0]}"
+    labels, _ = package({"pack/main.py": "from pack import fast", "pack/fast.py": "", compiled: "machine code"})
+    assert labels == {"pack/main.py", "pack/fast.so"}
 
 
 def test_a_package_that_a_shared_stage_names_counts_as_a_whole(package):
@@ -295,6 +343,14 @@ def test_libraries_count_by_version_and_what_is_not_installed_by_its_source(pack
     labels, found = package({"pack/main.py": source, "beside.py": "import PIL.Image"})
     assert labels == {"pack/main.py", "beside.py"}
     assert set(found.libraries) == {"numpy", "pillow"}
+
+
+@pytest.mark.parametrize(
+    ("version", "counts"), [("2.1.0+cpu", "2.1.0"), ("2.1.0+cu126", "2.1.0"), ("0.1.dev3+g1f2e", "0.1.dev3+g1f2e")]
+)
+def test_a_version_counts_with_its_commit_and_without_its_device(monkeypatch, version, counts):
+    monkeypatch.setattr("importlib.metadata.version", lambda name: version)
+    assert version_of.__wrapped__("numpy") == ("numpy", counts)
 
 
 def test_what_is_missing_or_no_python_is_one_sentence(package):
