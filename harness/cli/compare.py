@@ -28,7 +28,7 @@ def compare(
     after: Annotated[str, typer.Argument(metavar="B", help="Row to compare it with, or another folder of records.")],
     *,
     runs: Annotated[
-        Path, typer.Option("--runs", help="Folder with the store and the records, or one folder of records.")
+        Path, typer.Option("--runs", help="Folder of store and records, or one folder of records.")
     ] = _RUNS,
     backbone: Annotated[str | None, typer.Option("--backbone", help="Only rows with this backbone.")] = None,
     score: Annotated[str, typer.Option("--score", help="val (predictions) or pseudo (pseudo labels).")] = "val",

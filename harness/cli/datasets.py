@@ -62,7 +62,10 @@ def check_dataset(
     override: Annotated[
         list[str] | None,
         typer.Option(
-            "-o", metavar="dataset.params.KEY=VALUE", help="Change a parameter, as `wsss run` spells it (repeatable)."
+            "-o",
+            "--override",
+            metavar="dataset.params.KEY=VALUE",
+            help="Change a parameter, as `wsss run` spells it. Repeatable.",
         ),
     ] = None,
     plugin: PluginFiles = None,

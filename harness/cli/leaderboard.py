@@ -24,7 +24,7 @@ Source = Annotated[
         help="Benchmark file or shipped name (records of its settings; opens its data), or a folder of records.",
     ),
 ]
-Runs = Annotated[Path, typer.Option("--runs", help="Folder with the store and the records.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder of store and records.")]
 Formats = Annotated[
     str | None, typer.Option("--format", help="Comma-separated: md, csv, json, tex, html, or a plugin's renderer.")
 ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, inspect, check and begin plugins.", no_args_is_help=True)
 
 PluginFiles = Annotated[
-    list[Path] | None, typer.Option("--plugin", metavar="FILE", help="Load a plugin file too (repeatable).")
+    list[Path] | None, typer.Option("--plugin", metavar="FILE", help="Plugin file to load as well. Repeatable.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -149,6 +149,11 @@ def new(
     """Begin a plugin that passes the conformance kit as it is: a package with entry point and test, or one file."""
     from harness.testing.scaffold import new_file, new_package
 
+    manager = load_plugins()
+    taken = [kind for kind in ("method", "generator") if name in manager.records(kind)]
+    if taken or f"wsss_{name.replace('-', '_')}" in {state.name for state in manager.plugins()}:
+        by = manager.provider(taken[0], name).name if taken else "an installed plugin"
+        raise ConfigError(f"plugin name {name!r} is taken: {by} has it already; choose another")
     for path in new_file(name, folder) if single else new_package(name, folder):
         typer.echo(str(path))
 

@@ -26,13 +26,13 @@ Config = Annotated[
 Methods = Annotated[
     str | None, typer.Option("--methods", help="Rows to keep, comma-separated, * and ? allowed; or registered methods.")
 ]
-Backbones = Annotated[str | None, typer.Option("--backbones", help="Backbones to keep, named like rows.")]
+Backbones = Annotated[str | None, typer.Option("--backbones", help="Backbones to keep, likewise.")]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Seeds in place of the file's, for example 0,1,2.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("-o", "--override", help="key=value, for example protocol.segmenter.optim.lr=0.01. Repeatable."),
 ]
-PluginFiles = Annotated[list[Path] | None, typer.Option("--plugin", help="Plugin file. Repeatable.")]
+PluginFiles = Annotated[list[Path] | None, typer.Option("--plugin", help="Plugin file to load as well. Repeatable.")]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of store and records.")]
 Strict = Annotated[bool, typer.Option("--strict-plugins", help="A faulty plugin is an error.")]
 Jobs = Annotated[

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, show and fetch initial weights.", no_args_is_help=True)
 
 PluginFiles = Annotated[
-    list[Path] | None, typer.Option("--plugin", metavar="FILE", help="Load a plugin file too (repeatable).")
+    list[Path] | None, typer.Option("--plugin", metavar="FILE", help="Plugin file to load as well. Repeatable.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

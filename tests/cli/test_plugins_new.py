@@ -77,6 +77,15 @@ def test_a_name_that_cannot_be_one_is_refused(tmp_path, name):
 
 
 @pytest.mark.parametrize("form", [[], ["--file"]])
+@pytest.mark.parametrize("name", ["cam", "self_guided", "self-guided", "baselines"])
+def test_a_name_that_another_plugin_has_is_refused(tmp_path, name, form):
+    result = wsss("plugins", "new", name, "--dir", tmp_path, *form)
+    assert result.code == 2
+    assert f"plugin name '{name}' is taken: " in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", [[], ["--file"]])
 def test_nothing_is_overwritten(tmp_path, form):
     assert wsss("plugins", "new", "mine", "--dir", tmp_path, *form).code == 0
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}

@@ -285,9 +285,8 @@ class _Reader:
                     self._chains.add((part.id, *reversed(names)))
             elif isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp):
                 self._text(node)
-            elif isinstance(node, ast.Call) and _importer(node.func):
-                if self._call(node):
-                    inner.add(id(node.func))
+            elif isinstance(node, ast.Call) and _importer(node.func) and self._call(node):
+                inner.add(id(node.func))
 
     def references(self) -> Iterator[str]:
         """Imports, and names that are looked up in imported modules."""
