@@ -30,7 +30,7 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 Amount = Annotated[float, Field(ge=0, le=1e12)]
 """Seconds or MiB: sums of them stay finite."""
 
-_NEED = r"[A-Z](\d{1,3}(\.\d{1,6})?(e-\d\d)?%)?(\(aux\))?"
+_NEED = r"[A-Z][a-z]*(\d{1,3}(\.\d{1,6})?(e-\d\d)?%)?(\(aux\))?"
 Supervised = Annotated[str, Field(pattern=rf"^(none|{_NEED}(\+{_NEED})*)$")]
 """As ``harness.contract.letters`` writes it."""
 

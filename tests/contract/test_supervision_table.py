@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from harness.contract import (
     BOXES,
@@ -21,7 +22,9 @@ from harness.contract import (
     View,
     letters,
 )
+from harness.contract.run_record import Supervised
 from harness.contract.supervision import legend
+from harness.leaderboard.annotation import _NEED
 from harness.testing.fakes import MemoryDataset, fake_view
 from harness.testing.poison import PoisonedDataset
 from harness.testing.scenes import ALARM, Watched
@@ -45,6 +48,12 @@ def test_letters_tell_kinds_apart_and_no_letter_begins_with_a_whole_other_row():
     found = [kind.letter for kind in Supervision]
     assert len(set(found)) == len(found)
     assert all(re.fullmatch("[A-Z][a-z]*", letter) for letter in found)
+
+
+@pytest.mark.parametrize("supervision", ["Sc", "Sc18%+F(aux)", "B+Sc5%(aux)"])
+def test_a_record_and_the_annotation_hours_take_a_kind_of_several_letters(supervision):
+    assert TypeAdapter(Supervised).validate_python(supervision) == supervision
+    assert all(_NEED.fullmatch(need) for need in supervision.split("+"))
 
 
 def test_a_member_is_its_name_and_travels_as_one():

@@ -65,9 +65,9 @@ def check_imports(spec: StageSpec, before: Collection[str]) -> None:
 
 
 def _file(module: str) -> Path | None:
-    """Where an imported module lies."""
-    file = getattr(sys.modules.get(module), "__file__", None)
-    return Path(file).resolve() if isinstance(file, str) else None
+    """Where an imported module lies; ``None`` of one that no file made, whatever it says when it is asked."""
+    file = getattr(sys.modules.get(module), "__dict__", {}).get("__file__")
+    return Path(file).resolve() if isinstance(file, str) and Path(file).is_absolute() else None
 
 
 def check_code(spec: StageSpec) -> None:

@@ -1,8 +1,13 @@
 """What a plugin of one file hides from its key: found when planning, or refused when the stage runs."""
 
+import sys
+import types
+from pathlib import Path
+
 import pytest
 
 from harness.contract import PluginError
+from harness.engine.code.check import check_imports
 from harness.engine.plan.config import load_benchmark
 from harness.engine.plan.layout import build_plan
 from harness.engine.scheduler import run_plan
@@ -66,6 +71,21 @@ def test_a_shared_stage_without_a_name_to_import_is_refused_in_one_sentence(plan
         PluginError, match=r"shared stage 'made': run=.* cannot be imported by its name; give a function"
     ):
         planned(record)
+
+
+def test_a_module_that_no_file_made_is_none_of_the_plugin(planned, monkeypatch):
+    plan, _ = planned()
+    spec = plan.stages[key(plan)]
+    before = set(sys.modules)
+
+    class Odd(types.ModuleType):
+        __file__ = "_odd.py"  # as torch.classes has
+
+    monkeypatch.chdir(Path(sys.modules[spec.roots.packages[0]].__file__).parent)
+    monkeypatch.setitem(sys.modules, "odd", Odd("odd"))
+    monkeypatch.setitem(sys.modules, "relative", types.ModuleType("relative"))
+    sys.modules["relative"].__file__ = "relative.py"
+    check_imports(spec, before)
 
 
 @pytest.mark.parametrize(
