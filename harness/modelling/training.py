@@ -32,7 +32,7 @@ from harness.modelling.frozen import supplying
 from harness.modelling.mm import BaseModel, MessageHub, get_rank
 from harness.modelling.probe import ONE_VALUE
 from harness.modelling.sampler import Batches, StreamLoader
-from harness.modelling.training_state import Checkpoint, LossCurve, Scalars
+from harness.modelling.training_state import Checkpoint, LossCurve, Scalars, numbered
 
 if TYPE_CHECKING:
     from harness.contract.protocol import OptimSettings
@@ -152,6 +152,8 @@ def train(
 ) -> list[dict[str, float]]:
     """Train ``model`` in place, step by step; a checkpoint in ``ctx.work`` is resumed and the result is the same.
 
+    A stage may train several times, in the same order whenever it runs: each training has a checkpoint of its own.
+
     Args:
         model: On its device. An mmengine model gets each batch through its data preprocessor and is called in mode
             ``loss``; any other module is called with the batch. Both return losses by name; those whose name holds
@@ -174,10 +176,12 @@ def train(
     step = _Step(model, recipe)
     curve = LossCurve()
     parts = {"model": model, "optimizer": recipe.optimizer, "losses": curve, "scaler": step.scaler}
-    checkpoint = Checkpoint(ctx.work, parts, seconds=CHECKPOINT_SECONDS, iterations=checkpoint_iterations)
-    start = checkpoint.resume()
-    stream = batches(start)
-    with Scalars(ctx.work) as scalars, _without_pixel_accuracy():
+    with numbered(ctx) as number, Scalars(ctx.work) as scalars, _without_pixel_accuracy():
+        checkpoint = Checkpoint(
+            ctx.work, parts, seconds=CHECKPOINT_SECONDS, iterations=checkpoint_iterations, number=number
+        )
+        start = checkpoint.resume()
+        stream = batches(start)
         for iteration in range(start, recipe.iterations):
             batch = next(stream)
             _seed_step(seed, iteration)

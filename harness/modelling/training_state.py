@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -18,8 +20,13 @@ from harness.modelling import mm
 from harness.modelling.mm import Visualizer, get_rank
 
 CHECKPOINT = "checkpoint.pth"
+"""Of a stage's first training; that of the second is ``checkpoint-2.pth``."""
 LOG_INTERVAL = 50
 TENSORBOARD = "TensorboardVisBackend"
+
+
+_finished: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+"""How many trainings a stage has finished, by its context."""
 
 
 class LossCurve:
@@ -63,6 +70,14 @@ class LossCurve:
         self.points, self._pending = list(state["points"]), list(state["pending"])
 
 
+@contextmanager
+def numbered(ctx: object) -> Iterator[int]:
+    """The number of a training in the stage of ``ctx``, from 1 on; one that is broken off keeps its number."""
+    number = _finished.get(ctx, 0) + 1
+    yield number
+    _finished[ctx] = number
+
+
 class Checkpoint:
     """Saves what a resume needs, every ``seconds`` or ``iterations``, replacing the file in one step.
 
@@ -71,10 +86,20 @@ class Checkpoint:
         parts: Name to object; each has ``state_dict`` and ``load_state_dict``.
         seconds: Time between checkpoints.
         iterations: Iterations between checkpoints, beside the time.
+        number: Of the training in its stage, from 1 on: each has a file of its own.
     """
 
-    def __init__(self, work: Path, parts: Mapping[str, Any], *, seconds: float, iterations: int | None = None) -> None:
-        self._path, self._parts = work / CHECKPOINT, parts
+    def __init__(
+        self,
+        work: Path,
+        parts: Mapping[str, Any],
+        *,
+        seconds: float,
+        iterations: int | None = None,
+        number: int = 1,
+    ) -> None:
+        name = CHECKPOINT if number == 1 else f"checkpoint-{number}.pth"
+        self._path, self._parts = work / name, parts
         self._seconds, self._iterations = seconds, iterations
         self._saved = time.monotonic()
 

@@ -105,7 +105,7 @@ def fake_view(images: Mapping[str, Image], *, needs: Sequence[Need] | None = Non
     return DatasetView(MemoryDataset(images, **annotations), "train", given if needs is None else needs)
 
 
-@dataclass
+@dataclass(eq=False)
 class FakeContext:
     """A stage's ``Context`` with folders that exist.
 

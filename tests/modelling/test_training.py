@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from itertools import pairwise
+from itertools import pairwise, repeat
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from harness.contract.protocol import AugmentSettings, OptimSettings
 from harness.modelling import mm, training, training_state
 from harness.modelling.dataset import TrainingSet
 from harness.modelling.segmenter import build_config, initial_model
-from harness.modelling.training import fit, poly_rate
+from harness.modelling.training import Recipe, fit, poly_rate, train
 from harness.testing import fake_context
 
 State = dict[str, torch.Tensor]
@@ -86,6 +86,7 @@ def test_the_same_seed_gives_the_same_bytes_and_a_stop_and_resume_too(
 
 CHILD = """
 import os, signal, sys
+from itertools import repeat
 from pathlib import Path
 from tests.modelling import conftest, test_training
 from harness.contract.protocol import BackboneSettings, OptimSettings, SegmenterSettings, AugmentSettings
@@ -113,6 +114,45 @@ def test_kill_9_then_the_same_command_ends_with_the_same_bytes(
     resumed, resumed_curve = run(view, settings, tmp_path / "killed", optim)
     assert equal(whole, resumed)
     assert curve == resumed_curve
+
+
+class Fragile(torch.nn.Module):
+    """One layer that raises in one of its steps."""
+
+    def __init__(self, seed: int, fails_at: int | None) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.layer, self.steps, self.fails_at = torch.nn.Linear(3, 1), 0, fails_at
+
+    def forward(self, batch: torch.Tensor) -> dict[str, torch.Tensor]:
+        self.steps += 1
+        if self.steps == self.fails_at:
+            raise Interrupted
+        return {"loss": (self.layer(batch) - 1).square()}
+
+
+def two_trainings(ctx: Any, fails_at: int | None = None) -> list[State]:
+    """Train two networks one after the other; the second one may fail in a step."""
+    networks = Fragile(1, None), Fragile(2, fails_at)
+    for network in networks:
+        groups = [{"params": list(network.parameters()), "lr": 0.1, "initial_lr": 0.1}]
+        recipe = Recipe(torch.optim.SGD(groups), 5, rate=lambda iteration: 1.0)
+        train(network, lambda start: repeat(torch.eye(3)), recipe, ctx, seed=0, checkpoint_iterations=1)
+    return [network.state_dict() for network in networks]
+
+
+def test_two_trainings_of_one_stage_never_resume_from_each_other(tmp_path: Path, monkeypatch: Any) -> None:
+    for name in ("plain", "often", "killed"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr("harness.modelling.training_state.Checkpoint.save_when_due", lambda *_: None)
+    plain = two_trainings(fake_context(tmp_path / "plain"))
+    monkeypatch.undo()
+    often = two_trainings(fake_context(tmp_path / "often"))
+    with pytest.raises(Interrupted):
+        two_trainings(fake_context(tmp_path / "killed"), fails_at=4)
+    resumed = two_trainings(fake_context(tmp_path / "killed"))
+    for expected, *others in zip(plain, often, resumed, strict=True):
+        assert all(equal(expected, other) for other in others)
 
 
 def test_dropout_and_data_follow_their_seeds(view: Any, settings: dict[str, Any], tmp_path: Path) -> None:
@@ -215,6 +255,7 @@ def test_mmengine_scope_is_mmseg_and_its_head_is_put_back(view: Any, settings: d
 
 WORKER = """
 import sys
+from itertools import repeat
 from pathlib import Path
 import torch
 from tests.modelling import conftest, test_training
