@@ -68,7 +68,8 @@ def dilate(network: nn.Module, output_stride: int) -> None:
         skipped = measured.before // min(measured.before, output_stride)
         stride = min(measured.behind, output_stride) // min(measured.before, output_stride)
         if (stride, skipped) != (measured.behind // measured.before, 1):
-            _set_child(network, name, _changed(layer, stride, skipped))
+            parent, _, last = name.rpartition(".")
+            setattr(network.get_submodule(parent), last, _changed(layer, stride, skipped))
 
 
 def _measure(network: nn.Module) -> Iterator[tuple[str, _Layer, _Measured]]:
@@ -80,7 +81,11 @@ def _measure(network: nn.Module) -> Iterator[tuple[str, _Layer, _Measured]]:
         assert isinstance(layer, _Layer)
         found[names[layer]] = layer, _Measured(_stride(inputs[0]), _stride(output))
 
-    watched = [layer for layer in names if isinstance(layer, _Layer) and not _is_pointwise(layer)]
+    watched = [
+        layer
+        for layer in names
+        if isinstance(layer, _Layer) and not (_pair(layer.kernel_size) == _pair(layer.stride) == (1, 1))
+    ]
     handles = [layer.register_forward_hook(see) for layer in watched]
     try:
         _run(network)
@@ -103,10 +108,6 @@ def _run(network: nn.Module) -> Any:
 def _stride(maps: Tensor) -> int:
     """Pixels between neighbouring cells of maps (N, C, h, w), a power of two."""
     return int(2 ** round(math.log2(_SIDE / maps.shape[-1])))
-
-
-def _is_pointwise(layer: _Layer) -> bool:
-    return _pair(layer.kernel_size) == (1, 1) and _pair(layer.stride) == (1, 1)
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -145,11 +146,6 @@ class _PadEnd:
 
     def __call__(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
         return functional.pad(inputs[0], self.pad, value=self.value)
-
-
-def _set_child(network: nn.Module, name: str, child: nn.Module) -> None:
-    parent, _, last = name.rpartition(".")
-    setattr(network.get_submodule(parent), last, child)
 
 
 class DilatedAvgPool(nn.Module):

@@ -32,7 +32,8 @@ def folded(network: nn.Module) -> nn.Module:
         parent, _, name = norm.rpartition(".")
         setattr(lighter.get_submodule(parent), name, _behind(lighter.get_submodule(norm)))
     with torch.no_grad():
-        same = all(_is_close(one, two) for one, two in zip(lighter(image), network(image), strict=True))
+        levels = zip(lighter(image), network(image), strict=True)
+        same = all((folded - level).norm() <= _CLOSE * level.norm() for folded, level in levels)
     return lighter if same else network
 
 
@@ -76,7 +77,3 @@ def _behind(norm: nn.Module) -> nn.Module:
     """What a norm of timm does after it has normalised."""
     parts = [part for part in (getattr(norm, name, None) for name in ("drop", "act")) if isinstance(part, nn.Module)]
     return nn.Sequential(*parts) if parts else nn.Identity()
-
-
-def _is_close(one: Tensor, two: Tensor) -> bool:
-    return bool((one - two).norm() <= _CLOSE * two.norm())

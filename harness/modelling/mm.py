@@ -75,6 +75,9 @@ __all__ = [
 
 M = TypeVar("M", bound=nn.Module)
 
+# Images come in all sizes, and features lie at corners whatever the size is; mmseg would warn of most images.
+warnings.filterwarnings("ignore", message="When align_corners=True", category=UserWarning)
+
 SCOPE = "mmseg"
 _LOADING = ("pretrained", "checkpoint_path", "load_from")
 """Fields by which networks of mmseg, timm and mmengine load weights on their own."""

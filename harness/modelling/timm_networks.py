@@ -82,11 +82,13 @@ def _record(name: str) -> BackboneRecord:
         )
     corners = cells == whole + 1
     mean, std = (tuple(round(255.0 * float(value), 3) for value in cfg[key]) for key in ("mean", "std"))
+    papers = cfg.get("paper_ids") or ()
+    paper = ", ".join([papers] if isinstance(papers, str) else papers).replace("arXiv:", "arXiv ")
     return BackboneRecord(
         f"{FAMILY}{name}",
         factory=f"{__name__}:networks.{name}",
         summary=f"{cfg['architecture']} of timm",
-        card=Card(f"{cfg['architecture']}, as timm implements it", paper=_paper(cfg), licence=cfg.get("license") or ""),
+        card=Card(f"{cfg['architecture']}, as timm implements it", paper=paper, licence=cfg.get("license") or ""),
         channels=tuple(level.shape[1] for level in levels),
         output_strides=tuple(stride for stride in (8, 16, 32, 64) if stride <= own and _offers(name, stride, own)),
         init=f"timm://{name}",
@@ -275,20 +277,12 @@ def _offers(name: str, output_stride: int, own: int) -> bool:
         return True
     with torch.device("meta"):
         parts = [*_built(name).modules()]
-    if any(_SEES_ALL.search(type(part).__name__) or _is_other_filter(part) for part in parts):
-        return False
+    for part in parts:
+        has_taps = hasattr(part, "weight") and hasattr(part, "dilation")
+        if _SEES_ALL.search(type(part).__name__) or (has_taps and not isinstance(part, nn.Conv2d | nn.Conv1d)):
+            return False  # it looks at its neighbours in a way whose dilation is not known
     try:
         cells = _levels_at(name, output_stride)[-1].shape[-1]
     except (PluginError, Undilatable):
         return False
     return cells - (_SIDE - 1) // output_stride in (0, 1)
-
-
-def _is_other_filter(part: nn.Module) -> bool:
-    """Whether it has taps like a filter's, and is none whose dilation is known."""
-    return hasattr(part, "weight") and hasattr(part, "dilation") and not isinstance(part, nn.Conv2d | nn.Conv1d)
-
-
-def _paper(cfg: Mapping[str, Any]) -> str:
-    papers = cfg.get("paper_ids") or ()
-    return ", ".join([papers] if isinstance(papers, str) else papers).replace("arXiv:", "arXiv ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,9 +114,6 @@ def feature_bytes(freeze: FreezeSettings, channels: Sequence[int], images: int) 
     """
     count = len(channels)
     strides = {level: min(2 ** (_DEEPEST + 1 + level - count), freeze.output_stride) for level in freeze.stored(count)}
-    cells = sum(channels[level] * _side(freeze.augment.crop, stride) ** 2 for level, stride in strides.items())
+    sides: dict[int, int] = {level: math.ceil(freeze.augment.crop / stride) for level, stride in strides.items()}
+    cells = sum(channels[level] * side * side for level, side in sides.items())
     return _FLOAT16 * cells * freeze.views * images
-
-
-def _side(crop: int, stride: int) -> int:
-    return -(-crop // stride)

@@ -158,7 +158,12 @@ def _columns(board: Board, ceiling: float | None) -> list[Column]:
         Column("method", METHOD_HELP, partial(_method, name_seeds=not same_seeds), "ascending", "method"),
         Column("val mIoU", VAL_HELP, partial(_val, scale=val, ceiling=ceiling), style="wider", scale=val.ends),
         Column("% of full", OF_FULL_HELP, _of_full),
-        _words("supervision", legend(), lambda row: row.supervision, _boxes),
+        _words(
+            "supervision",
+            legend(),
+            lambda row: row.supervision,
+            lambda row: "boxes from masks" if row.boxes_from_masks else "",
+        ),
         _words("backbone", BACKBONE_HELP, lambda row: row.backbone, lambda row: row.init),
         *([_words("data set", "Data set", lambda row: row.dataset)] if several else []),
         Column("pseudo mIoU (train)", PSEUDO_HELP, partial(_pseudo, scale=pseudo), style="narrow", scale=pseudo.ends),
@@ -227,10 +232,6 @@ def _method(row: Row, *, name_seeds: bool) -> Cell:
     marks += [str(row.year)] if row.year else []
     marks += [names_of(row.seeds)] if name_seeds else []
     return Cell(row.method, row.method, " · ".join(marks), "method", "th", tick=bool(row.verified))
-
-
-def _boxes(row: Row) -> str:
-    return "boxes from masks" if row.boxes_from_masks else ""
 
 
 def _of_full(row: Row) -> Cell:
