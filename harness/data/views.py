@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from harness.contract import ConfigError, Dataset, Need, Supervision, SupervisionError, View, union
@@ -32,14 +33,52 @@ class Meter:
         return {kind: {"reads": self._reads[kind], "images": len(self._images[kind])} for kind in sorted(self._reads)}
 
 
-def choose_fraction(ids: Iterable[str], fraction: float) -> frozenset[str]:
+def choose_fraction(
+    ids: Iterable[str], fraction: float, tags_of: Callable[[str], tuple[int, ...]] | None = None
+) -> frozenset[str]:
     """The ``fraction`` of ``ids`` that carries a declared kind, alike for every method and in every order of ``ids``.
 
-    These are the images with the smallest SHA-256 of ``"mask:" + id``: round-half-up of ``fraction`` of them, at
-    least one. A smaller fraction is therefore a part of a larger one.
+    Round-half-up of ``fraction`` of the images, at least one; a smaller fraction is a part of a larger one. Images are
+    taken by the SHA-256 of ``"mask:" + id``, the smallest first.
+
+    Args:
+        ids: Of the images.
+        fraction: In (0, 1].
+        tags_of: Foreground classes of an image, by which the choice is stratified: every class, and the images without
+            any, keep their share, nearly always within one image. ``None`` = the hash alone.
     """
-    ordered = sorted(set(ids), key=lambda image_id: _rank("mask", image_id))
-    return frozenset(ordered[: max(math.floor(fraction * len(ordered) + 0.5), 1)])
+    ranked = sorted(set(ids), key=lambda image_id: _rank("mask", image_id))
+    count = max(math.floor(fraction * len(ranked) + 0.5), 1)
+    if tags_of is None:
+        return frozenset(ranked[:count])
+    strata: dict[tuple[int, ...], list[str]] = {}
+    for image_id in ranked:
+        strata.setdefault(tags_of(image_id) or (0,), []).append(image_id)
+    return frozenset(islice(_in_proportion(strata), count))
+
+
+def _in_proportion(strata: Mapping[tuple[int, ...], Sequence[str]]) -> Iterator[str]:
+    """All ids of ``strata`` (classes -> ids) in an order whose every beginning holds each class in its share.
+
+    Each step takes the stratum that leaves the least squared deviation of the classes' counts from their shares; of
+    equal ones the first. Counts are kept in units of 1 / n of an image, n images in all, so the arithmetic is exact.
+    """
+    import numpy as np
+
+    total = sum(map(len, strata.values()))
+    classes = sorted({cls for stratum in strata for cls in stratum})
+    holds = np.array([[cls in stratum for stratum in strata] for cls in classes])  # (classes, strata)
+    left = np.array([len(ids) for ids in strata.values()])
+    # A stratum lowers the squared deviation by 2 * (what its classes are still due) - (how many they are). What a class
+    # is due grows by its images with every step, and falls by n with every image that shows it.
+    growth = 2 * (holds @ left) @ holds
+    gain = growth - total * holds.sum(0)
+    sources = [iter(ids) for ids in strata.values()]
+    for _ in range(total):
+        chosen = int(np.where(left > 0, gain, np.iinfo(np.int64).min).argmax())
+        left[chosen] -= 1
+        yield next(sources[chosen])
+        gain += growth - 2 * total * holds[holds[:, chosen]].sum(0)
 
 
 def dev_split(ids: Iterable[str], fraction: float) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -83,7 +122,7 @@ class DatasetView(NamedReads, View):
         self._dataset = dataset
         self._known = frozenset(self.ids)
         self._allowed = {
-            need.kind: self._known if need.fraction == 1.0 else choose_fraction(self.ids, need.fraction)
+            need.kind: self._known if need.fraction == 1.0 else choose_fraction(self.ids, need.fraction, self._classes)
             for need in union(needs)
             if not need.auxiliary
         }
@@ -94,6 +133,11 @@ class DatasetView(NamedReads, View):
         self._auxiliary: DatasetView | None = None
         if declared and dataset.auxiliary is not None:
             self._auxiliary = _AuxiliaryView(dataset.auxiliary, "train", declared, self.meter)
+
+    def _classes(self, image_id: str) -> tuple[int, ...]:
+        """What a declared fraction is stratified by; whoever labels a part of the images knows what they show."""
+        tags: tuple[int, ...] = self._dataset.read(Supervision.TAGS, image_id)
+        return tags
 
     def image(self, image_id: str) -> Image:
         """(H, W, 3) uint8, RGB, 0-255."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,10 @@ class PoisonedDataset(WrappedDataset):
         needs = union(needs)
         self._seed = seed
         shares = [need.fraction for need in needs if need.kind is Supervision.MASKS and not need.auxiliary]
-        self._clean = choose_fraction(dataset.ids("train"), shares[0]) if shares else frozenset()
+        self._clean = frozenset()
+        if shares:
+            tags_of = partial(dataset.read, Supervision.TAGS)
+            self._clean = choose_fraction(dataset.ids("train"), shares[0], tags_of)
         auxiliary = [Need(need.kind, need.fraction) for need in needs if need.auxiliary]
         self._auxiliary = (
             None if dataset.auxiliary is None else PoisonedDataset(dataset.auxiliary, auxiliary, seed=seed)

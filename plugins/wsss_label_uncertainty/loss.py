@@ -33,12 +33,14 @@ class LabelUncertaintyLoss(nn.Module):
         min_fill: Of the guard.
         min_variance: Of rule ``threshold``.
         overlap: A label may turn into the class beneath its box.
-        few: A class with fewer box pixels in the batch uses the running threshold.
-        momentum: Of the running threshold.
+        attenuate_kept: After ``start``, box labels that are kept although the mean contradicts them stay attenuated;
+            False: from there on all box labels pull with full weight.
+        momentum: Of the running threshold, for each batch that shows the class.
         loss_weight: Factor of the loss.
     """
 
     thresholds: Tensor
+    pixels: Tensor
 
     def __init__(
         self,
@@ -53,7 +55,7 @@ class LabelUncertaintyLoss(nn.Module):
         min_fill: float = 0.2,
         min_variance: float = 0.5,
         overlap: bool = False,
-        few: int = 2000,
+        attenuate_kept: bool = True,
         momentum: float = 0.9,
         loss_weight: float = 1.0,
     ) -> None:
@@ -61,8 +63,10 @@ class LabelUncertaintyLoss(nn.Module):
         self.fill, self.attenuate, self.form, self.exact_weight = tuple(fill), attenuate, form, exact_weight
         self.rule, self.start, self.warmup = rule, start, warmup
         self.min_fill, self.min_variance = min_fill, min_variance
-        self.overlap, self.few, self.momentum, self.loss_weight = overlap, few, momentum, loss_weight
+        self.overlap, self.attenuate_kept = overlap, attenuate_kept
+        self.momentum, self.loss_weight = momentum, loss_weight
         self.register_buffer("thresholds", torch.full((len(self.fill),), math.nan))
+        self.register_buffer("pixels", torch.zeros(len(self.fill)))
 
     def forward(self, means: Tensor, variances: Tensor, labels: Labels, iteration: int) -> Tensor:
         """Mean over all labelled pixels; 0 where there is none.
@@ -91,12 +95,15 @@ class LabelUncertaintyLoss(nn.Module):
         if self.rule == "off" or iteration < self.start:
             return labels.label, attenuated
         flip = guard(self.flips(means, variances, labels), boxed, labels.origin, self.min_fill)
-        settled = boxed & (flip | (margin(means, labels.label) >= 0))
+        if self.attenuate_kept:
+            attenuated = attenuated & ~(boxed & (flip | (margin(means, labels.label) >= 0)))
+        else:
+            attenuated = attenuated & ~boxed
         target = labels.label.masked_fill(flip, BACKGROUND)
         if self.overlap:
             turned = flip & (labels.beneath != BACKGROUND) & (means.argmax(1) == labels.beneath)
             target = torch.where(turned, labels.beneath, target)
-        return target, attenuated & ~settled
+        return target, attenuated
 
     @torch.no_grad()
     def flips(self, means: Tensor, variances: Tensor, labels: Labels) -> Tensor:
@@ -117,13 +124,18 @@ class LabelUncertaintyLoss(nn.Module):
         return flip
 
     def _threshold(self, cls: int, values: Tensor) -> Tensor:
-        """The fill quantile of one class, smoothed over steps while a batch holds few of its pixels."""
-        known = self.thresholds[cls]
+        """The fill quantile of one class: a running mean over batches, weighted by its box pixels in them.
+
+        The fill ratio is that of all images together. The quantile of one batch, which shows one or two objects of a
+        class, would force every object to that ratio, whatever its own.
+        """
         if len(values) == 0:
-            return known
+            return self.thresholds[cls]
         step = -(-len(values) // QUANTILE_SAMPLE)
         quantile = torch.quantile(values[::step], self.fill[cls])
-        if len(values) < self.few and not known.isnan():
-            quantile = self.momentum * known + (1 - self.momentum) * quantile
+        before = self.momentum * self.pixels[cls]
+        self.pixels[cls] = before + len(values)
+        if before > 0:
+            quantile = self.thresholds[cls] + (quantile - self.thresholds[cls]) * len(values) / self.pixels[cls]
         self.thresholds[cls] = quantile
         return quantile

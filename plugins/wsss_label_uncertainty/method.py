@@ -9,9 +9,14 @@ Gaussian, its variance says how far a label is to be trusted. Numbers are sectio
     y -> background where s2 lies above the phi_k quantile of its class      labels turn, in ``loss.py``   (3.5)
     ... unless its box would keep less than a share of its visible part      guard                         (3.5)
 
-Logits are means ``(B, K, H, W)`` with variances ``(B, V, H, W)``, V = K or 1 for one variance shared by all classes.
+Logits are means ``(B, K, H, W)`` with variances ``(B, V, H, W)``, V = 1 for one variance shared by all classes, or K.
 For two classes and V = 1 the softmax below *is* the binary formula of the paper, with the logit
-``means[:, 1] - means[:, 0]``.
+``means[:, 1] - means[:, 0]``. For more classes V = 1 keeps its meaning, because
+
+    dL / dkappa = sum_j p_j mu_j - mu_y,   p = softmax(kappa mu)
+
+is positive, so that kappa falls and s2 grows, exactly where the labelled class lies below the expected mean. With V = K
+and the scaled form the sign of a class's own mean decides, which has no meaning under a softmax.
 """
 
 from __future__ import annotations

@@ -45,7 +45,11 @@ class LabelUncertaintyParams(PixelShare):
         default="scaled", metadata={"help": "expected softmax: scaled means, or the pairwise form"}
     )
     shared_variance: bool = field(
-        default=False, metadata={"help": "one variance for all classes; with two classes it always is one"}
+        default=True,
+        metadata={
+            "help": "one variance per pixel for all classes, which grows exactly where the label is contradicted; "
+            "false = one for each class, of which form 'scaled' does not say how far the label is trusted"
+        },
     )
     exact_share: float | None = field(
         default=0.5, metadata={"help": "share of every batch from images with a mask; null = as they come"}
@@ -63,6 +67,12 @@ class LabelUncertaintyParams(PixelShare):
         default=0.5, metadata={"help": "variance from which rule 'threshold' distrusts a label"}
     )
     overlap: bool = field(default=False, metadata={"help": "a label may turn into the class of the box beneath"})
+    attenuate_kept: bool = field(
+        default=True,
+        metadata={
+            "help": "labels that are kept against the mean stay attenuated; false = attenuation before start alone"
+        },
+    )
 
     def __post_init__(self) -> None:
         if self.exact_share is not None and not 0.0 < self.exact_share < 1.0:

@@ -36,6 +36,7 @@ class LabelUncertainty(Segmenter):
             "min_fill": params.min_fill,
             "min_variance": params.min_variance,
             "overlap": params.overlap,
+            "attenuate_kept": params.attenuate_kept,
         }
         for name in ("decode_head", "auxiliary_head"):
             if cfg.model.get(name) is not None:

@@ -44,9 +44,10 @@ def test_a_point_is_the_pixel_it_lies_in_and_the_background_may_have_some(voc):
 
 
 def test_half_of_the_points_can_be_declared_and_asked_for(voc):
-    view = DatasetView(write(voc), "train", [Need(Supervision.POINTS, 0.5)])
+    dataset = write(voc)
+    view = DatasetView(dataset, "train", [Need(Supervision.POINTS, 0.5)])
     chosen = view.ids_with(Supervision.POINTS)
-    assert chosen == choose_fraction("abc", 0.5)
+    assert chosen == choose_fraction("abc", 0.5, dataset.tags)
     for image_id in chosen:
         view.points(image_id)
     with pytest.raises(SupervisionError, match=r"ask only for the ids in ids_with\(Supervision\.POINTS\)"):

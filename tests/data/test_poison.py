@@ -38,7 +38,7 @@ def test_declared_masks_are_kept_and_validation_masks_never(dataset: Dataset) ->
     assert clean(every, dataset, "train") == set(dataset.ids("train"))
     assert clean(every, dataset, "val") == set()
     some = PoisonedDataset(dataset, [masks(0.3)])
-    assert clean(some, dataset, "train") == choose_fraction(dataset.ids("train"), 0.3)
+    assert clean(some, dataset, "train") == choose_fraction(dataset.ids("train"), 0.3, dataset.tags)
 
 
 def test_auxiliary_masks_are_kept_only_where_declared(dataset: Dataset) -> None:

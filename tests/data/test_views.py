@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.contract import (
@@ -69,7 +70,7 @@ def test_one_method_reads_every_kind_and_is_metered_alike(dataset: Dataset, kind
 
 def test_the_way_out_of_a_fraction_names_the_ids_of_that_kind(dataset: Dataset) -> None:
     view = DatasetView(dataset, "train", [Need(Supervision.BOXES, 0.5), masks(0.2)])
-    assert view.ids_with(Supervision.BOXES) == choose_fraction(view.ids, 0.5)
+    assert view.ids_with(Supervision.BOXES) == choose_fraction(view.ids, 0.5, dataset.tags)
     assert view.ids_with(Supervision.MASKS) == view.mask_ids
     assert view.ids_with(Supervision.TAGS) == frozenset()
     outside = min(set(view.ids) - view.ids_with(Supervision.BOXES))
@@ -100,7 +101,7 @@ def test_only_the_images_of_the_split_exist(dataset: Dataset) -> None:
 
 def test_a_fraction_of_the_masks_is_that_fraction(dataset: Dataset) -> None:
     view = DatasetView(dataset, "train", [masks(0.2)])
-    assert view.mask_ids == choose_fraction(dataset.ids("train"), 0.2)
+    assert view.mask_ids == choose_fraction(dataset.ids("train"), 0.2, dataset.tags)
     inside, outside = min(view.mask_ids), min(set(view.ids) - view.mask_ids)
     view.mask(inside)
     with pytest.raises(SupervisionError, match=rf"'{outside}' .* declared for 2 of 10 images, not for this one"):
@@ -150,6 +151,37 @@ def test_the_fraction_is_a_hash_and_ignores_order(ids: list[str], fraction: floa
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert choose_fraction(shuffled, fraction) == chosen
     assert choose_fraction(ids, fraction / 2) <= chosen
+
+
+tags = st.lists(st.frozensets(st.integers(1, 6), max_size=3).map(sorted).map(tuple), min_size=20, max_size=150)
+
+
+@settings(deadline=None, max_examples=60)
+@given(tags, st.sampled_from([0.05, 0.18, 0.5]), st.randoms())
+def test_the_fraction_holds_every_class_in_its_share_within_one_image(
+    tags: list[tuple[int, ...]], fraction: float, random: object
+) -> None:
+    of_image = {f"image_{number}": classes for number, classes in enumerate(tags)}
+    chosen = choose_fraction(of_image, fraction, of_image.__getitem__)
+    assert len(chosen) == max(int(fraction * len(tags) + 0.5), 1)
+    for cls in range(1, 7):
+        with_class = [image_id for image_id, classes in of_image.items() if cls in classes]
+        share = len(chosen) * len(with_class) / len(tags)
+        assert abs(sum(image_id in chosen for image_id in with_class) - share) <= 1
+    shuffled = list(of_image)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert choose_fraction(shuffled, fraction, of_image.__getitem__) == chosen
+    assert choose_fraction(of_image, fraction / 2, of_image.__getitem__) <= chosen
+
+
+def test_six_classes_of_photographs_get_nine_or_ten_masks_each() -> None:
+    """54 of 300 with 50 images of a class; by the hash alone one of them has 4."""
+    of_image = {f"photograph_{number:03d}": (number % 6 + 1,) for number in range(300)}
+    chosen = choose_fraction(of_image, 0.18, of_image.__getitem__)
+    counts = Counter(of_image[image_id][0] for image_id in chosen)
+    assert sorted(counts.values()) == [9] * 6
+    by_hash = Counter(of_image[image_id][0] for image_id in choose_fraction(of_image, 0.18))
+    assert min(by_hash.values()) < 9 < max(by_hash.values())
 
 
 @given(ids, st.floats(0.0, 0.9))

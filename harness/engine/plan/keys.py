@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.errors import ConfigError
-from harness.contract.supervision import Need
+from harness.contract.supervision import Need, Supervision
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -93,6 +93,8 @@ def data_for_key(dataset: Dataset, split: str, needs: Iterable[Need]) -> dict[st
         if source is None:
             raise ConfigError(f"data set {dataset.name!r} has no auxiliary part, but {need.letters} is needed")
         kinds: tuple[str, ...] = (need.kind.value,)
+        if need.fraction < 1.0:  # which images have them is stratified by the tags
+            kinds = (*kinds, Supervision.TAGS.value)
         if need.auxiliary:
             kinds = ("ids", "images", *kinds)
             seen["auxiliary/classes"] = list(source.classes)

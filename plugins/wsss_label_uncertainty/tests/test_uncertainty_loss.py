@@ -5,7 +5,7 @@ from mmseg.models.losses import CrossEntropyLoss
 from torch.nn import functional
 
 from wsss_label_uncertainty.loss import LabelUncertaintyLoss
-from wsss_label_uncertainty.method import Labels, attenuated_nll, guard
+from wsss_label_uncertainty.method import Labels, attenuated_nll, expected_logits, guard
 
 shapes = st.tuples(st.integers(1, 3), st.integers(2, 5), st.integers(1, 6), st.integers(1, 6))
 
@@ -85,6 +85,51 @@ def test_a_contradicted_label_that_is_kept_stays_attenuated_an_agreeing_one_is_p
     assert attenuated.flatten().tolist() == [False, True, False]
 
 
+def test_attenuation_may_end_when_labels_begin_to_turn():
+    means, variances, labels = batch((2, 3, 6, 6), 0)
+    loss = LabelUncertaintyLoss(fill=[1.0] * 3, start=5, attenuate_kept=False)
+    assert torch.equal(loss.targets(means, variances, labels, 4)[1], labels.boxed)
+    assert not loss.targets(means, variances, labels, 5)[1].any()
+    kept = LabelUncertaintyLoss(fill=[1.0] * 3, start=5).targets(means, variances, labels, 5)[1]
+    assert kept.any()
+
+
+def settled(form, variances, means=(4.0, 0.5, -1.0, -1.0), label=1):
+    """The variance of ``label`` after gradient descent on the variances alone, from 1 on; and all of them."""
+    mu = torch.tensor(means).view(1, -1, 1, 1)
+    raw = torch.full((1, variances, 1, 1), 0.54, requires_grad=True)
+    target = torch.full((1, 1, 1), label)
+    optimiser = torch.optim.Adam([raw], lr=0.1)
+    for _ in range(200):
+        optimiser.zero_grad()
+        attenuated_nll(mu, functional.softplus(raw), target, torch.ones((1, 1, 1)).bool(), form).sum().backward()
+        optimiser.step()
+    s2 = functional.softplus(raw.detach()).flatten()
+    return s2[label if variances > 1 else 0].item()
+
+
+def test_the_shared_variance_grows_where_a_label_is_contradicted_and_shrinks_where_it_is_not():
+    assert settled("scaled", 1) > 10
+    assert settled("scaled", 1, label=0) < 0.1
+    assert settled("scaled", 4) < 0.1, "a variance of its own class shrinks to nothing although the label is wrong"
+    assert settled("pairwise", 4) > 5
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(2, 21), st.integers(0, 9999), st.floats(-5, 5))
+def test_the_gradient_of_the_shared_variance_is_the_contradiction_for_any_number_of_classes(classes, seed, shift):
+    draw = torch.Generator().manual_seed(seed)
+    means = 3 * torch.randn((1, classes, 4, 4), generator=draw, dtype=torch.float64)
+    label = torch.randint(0, classes, (1, 4, 4), generator=draw)
+    variance = torch.rand((1, 1, 4, 4), generator=draw, dtype=torch.float64).requires_grad_()
+    (gradient,) = torch.autograd.grad(
+        attenuated_nll(means + shift, variance, label, torch.ones_like(label).bool()).sum(), variance
+    )
+    expected = (expected_logits(means, variance.detach()).softmax(1) * means).sum(1)
+    contradicted = means.gather(1, label[:, None])[:, 0] < expected
+    assert torch.equal(gradient[0, 0] < 0, contradicted[0])
+
+
 def test_a_label_turns_into_the_class_beneath_only_where_the_means_say_so():
     means = torch.tensor([[0.0, 0.0, 3.0], [3.0, 0.0, 0.0]]).T.reshape(1, 3, 1, 2)
     ones = torch.ones((1, 1, 2), dtype=torch.long)
@@ -100,12 +145,46 @@ def test_boxes_of_different_images_are_guarded_apart():
     assert guard(flip, boxed, origin, 0.3).tolist() == [[[False, False]], [[True, False]]]
 
 
-def test_few_pixels_of_a_class_use_the_running_threshold():
-    loss = LabelUncertaintyLoss(fill=[1.0, 0.5], few=3, momentum=0.9)
-    found = [loss._threshold(1, torch.tensor(values)).item() for values in ([1.0, 1.0, 1.0], [2.0], [5.0] * 3)]
-    assert torch.allclose(torch.tensor(found), torch.tensor([1.0, 1.1, 5.0]))
-    assert loss._threshold(1, torch.empty(0)) == 5.0
-    assert torch.equal(loss.state_dict()["thresholds"][1], torch.tensor(5.0)), "a resumed training knows it"
+def test_the_threshold_of_a_class_is_a_running_mean_weighted_by_its_pixels():
+    loss = LabelUncertaintyLoss(fill=[1.0, 0.5], momentum=0.5)
+    batches = ([1.0, 1.0], [4.0] * 3, [9.0])
+    running = [loss._threshold(1, torch.tensor(values)).item() for values in batches]
+    second = (0.5 * 2 * 1.0 + 3 * 4.0) / (0.5 * 2 + 3)
+    third = (0.5 * 4 * second + 9.0) / (0.5 * 4 + 1)
+    assert torch.allclose(torch.tensor(running), torch.tensor([1.0, second, third]))
+    assert loss._threshold(1, torch.empty(0)).item() == running[2], "a batch without the class changes nothing"
+    resumed = LabelUncertaintyLoss(fill=[1.0, 0.5], momentum=0.5)
+    resumed.load_state_dict(loss.state_dict())
+    assert resumed._threshold(1, torch.tensor([2.0])) == loss._threshold(1, torch.tensor([2.0]))
+
+
+def wrong_after_turning(momentum, images=8, classes=6, side=16, steps=60):
+    """Share of in-box pixels whose label is wrong after turning, of boxes whose own fill ratios differ (sd 0.13).
+
+    Distrust is perfect: every wrong label has a larger one than every right one.
+    """
+    draw = torch.Generator().manual_seed(0)
+    fill = torch.linspace(0.5, 0.75, classes)
+    loss = LabelUncertaintyLoss(fill=[1.0, *fill.tolist()], momentum=momentum)
+    wrong = total = 0
+    for step in range(steps):
+        cls = torch.randint(1, classes + 1, (images,), generator=draw)
+        own = (fill[cls - 1] + 0.13 * torch.randn(images, generator=draw)).clamp(0.25, 0.97)
+        order = torch.rand(images, side * side, generator=draw).argsort(1).view(images, side, side)
+        is_object = order < (own * side * side).view(-1, 1, 1)
+        label = cls.view(-1, 1, 1).expand_as(order).contiguous()
+        distrust = 1.0 + torch.rand(order.shape, generator=draw) + 9.0 * ~is_object
+        labels = Labels(label, torch.ones_like(label), torch.zeros_like(label))
+        target, _ = loss.targets(torch.zeros(images, classes + 1, side, side), distrust.unsqueeze(1), labels, step)
+        if step >= 20:  # the first batches settle the threshold
+            wrong += (target != label * is_object).sum().item()
+            total += label.numel()
+    return wrong / total
+
+
+def test_a_perfect_distrust_map_leaves_hardly_a_wrong_label_whatever_the_fill_ratios_of_a_batch():
+    assert wrong_after_turning(momentum=0.9) < 0.015
+    assert wrong_after_turning(momentum=0.0) > 0.05, "the threshold of one batch forces its few objects to the mean"
 
 
 def test_the_quantile_of_many_values_is_sampled():

@@ -123,7 +123,7 @@ def test_every_head_of_the_harness_gets_a_variance_and_predicts_as_before(view, 
     own, common = model.state_dict(), plain.state_dict()
     assert all(torch.equal(own[key], value) for key, value in common.items()), "the protocol's initial weights"
     added = {key.rpartition("decode_head.")[2] for key in set(own) - set(common) if "auxiliary" not in key}
-    assert added == {"conv_variance.weight", "conv_variance.bias", "loss_decode.thresholds"}
+    assert added == {"conv_variance.weight", "conv_variance.bias", "loss_decode.thresholds", "loss_decode.pixels"}
     assert model.decode_head.conv_variance.out_channels == (1 if shared else 3)
     images = torch.randn(2, 3, 64, 64)
     meta = [{"img_shape": (64, 64), "ori_shape": (64, 64), "pad_shape": (64, 64)}] * 2
@@ -196,7 +196,7 @@ def test_the_segmenter_trains_predicts_and_repeats_itself(view, context):
     assert all(torch.equal(value.nan_to_num(), states[1][key].nan_to_num()) for key, value in states[0].items())
     thresholds = states[0]["decode_head.loss_decode.thresholds"]
     assert torch.isfinite(thresholds[1:]).all()
-    assert load_segmenter(ctx.out).decode_head.conv_variance.out_channels == 3
+    assert load_segmenter(ctx.out).decode_head.conv_variance.out_channels == 1
     found = dict(predict(ctx.out, [("a", view.image(view.ids[0]))], settings=Settings()))
     assert found["a"].shape == SIZE
 
@@ -250,7 +250,7 @@ def test_a_trained_network_shows_its_variances(view, context):
     meta = [{"img_shape": SIZE, "ori_shape": SIZE, "pad_shape": SIZE}] * 2
     with torch.inference_mode():
         assert torch.equal(means, model.encode_decode(model.data_preprocessor.normalise(images), meta))
-    assert variances.shape == (2, 3, *SIZE)
+    assert variances.shape == (2, 1, *SIZE)
     assert (variances > 0).all()
 
 
