@@ -55,7 +55,8 @@ def learn(params: Mapping[str, Any], view: View, ctx: Context) -> None:
     sees = settings.sees_probability(number)
     segmenter = _auxiliary_segmenter(settings, scenes, before, view, ctx) if sees else None
     generator = _initial(settings, before, ctx, number=number, channels=5 if sees else 4)
-    canvas = canvas_side([scene.image.shape[:2] for scene in scenes], settings.canvas, generator.multiple)
+    sizes = [scene.image.shape[:2] for scene in scenes]
+    canvas = canvas_side(sizes, settings.canvas, generator.multiple, corners=generator.corners)
     curve = _fit(
         generator, settings, [reduced(scene, canvas) for scene in scenes], ctx, canvas=canvas, segmenter=segmenter
     )
@@ -86,41 +87,68 @@ def ready(network: _N, device: str) -> _N:
     return folded.to(device).to(memory_format=torch.channels_last)
 
 
-def make_generator(network: str, channels: int, *, backbone: str | None, pretrained: bool = False) -> Network:
-    """A generator with random weights, from the global generator of random numbers."""
+def make_generator(
+    network: str,
+    channels: int,
+    *,
+    backbone: str | None,
+    weights: tuple[str, str | None] | None = None,
+    pretrained: bool = False,
+) -> Network:
+    """A generator with random weights, from the global generator of random numbers.
+
+    Args:
+        network: ``backbone``, or a name of ``SHAPES``.
+        channels: 5 with the segmenter's probability, 4 without.
+        backbone: Name of the protocol's backbone.
+        weights: File of initial weights of the backbone, and its SHA-256.
+        pretrained: The backbone has, or is going to have, weights that came with it.
+
+    Raises:
+        ConfigError: The network needs a backbone that has no name.
+    """
     if network != "backbone":
         return MaskGenerator(channels, SHAPES[network])
     if backbone is None or backbone == FROM_CONFIG:
         raise ConfigError("bilevel_box: network 'backbone' needs a named backbone, or set network to 'small'")
     record = find_backbone(backbone)
-    encoder = mm.build(backbone_config(record, min(record.output_strides, key=lambda stride: abs(stride - 16))))
-    return EncoderGenerator(encoder, record.channels, channels, pretrained=pretrained)
+    stride = min(record.output_strides, key=lambda stride: abs(stride - 16))
+    encoder = mm.build(backbone_config(record, stride))
+    if weights is not None:
+        load_weights(encoder, *weights)
+    return EncoderGenerator(
+        encoder, record.channels, channels, inputs=record.inputs, stride=stride, pretrained=pretrained
+    )
 
 
-def rules(settings: BilevelBoxParams, canvas: int) -> Rules:
-    """How the settings generate labels."""
+def rules(settings: BilevelBoxParams, canvas: int, *, corners: bool) -> Rules:
+    """How the settings generate labels with a generator whose features lie on the corners, or at cells' centres."""
     official = settings.preset == "official"
     return Rules(
         canvas,
         settings.overlap_rule,
-        align=official,
+        align=official or corners,
         exact=official,
         unit=settings.unit_pixels,
-        tight=settings.side_depth,
+        min_fill=settings.least_fill,
     )
 
 
 def _initial(settings: BilevelBoxParams, before: Path | None, ctx: Context, *, number: int, channels: int) -> Network:
     """Random weights, or those of the round before where they fit (or ``inflate`` makes them fit)."""
     backbone = ctx.settings["backbone"] if settings.uses_backbone else None
-    pretrained = backbone is not None and backbone.weights is not None
+    weights = None
+    if backbone is not None and backbone.weights is not None:
+        weights = (backbone.weights, backbone.weights_sha256)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(ctx.seed(f"generator/{number}"))
         generator = make_generator(
-            settings.network, channels, backbone=backbone and backbone.name, pretrained=pretrained
+            settings.network,
+            channels,
+            backbone=backbone and backbone.name,
+            weights=weights,
+            pretrained=weights is not None,
         )
-    if isinstance(generator, EncoderGenerator) and backbone is not None and backbone.weights is not None:
-        load_weights(generator.encoder, backbone.weights, backbone.weights_sha256)
     if before is None:
         return generator
     earlier = load_generator(before, "cpu")
@@ -133,7 +161,7 @@ def _initial(settings: BilevelBoxParams, before: Path | None, ctx: Context, *, n
 
 
 def _fit(
-    generator: nn.Module,
+    generator: Network,
     settings: BilevelBoxParams,
     scenes: Sequence[Scene],
     ctx: Context,
@@ -143,20 +171,21 @@ def _fit(
 ) -> list[dict[str, float]]:
     optim = ctx.settings["segmenter"].optim
     official = settings.preset == "official"
-    probability = Probability(segmenter, exact=official, align=official)
+    align = official or generator.corners
+    probability = Probability(segmenter, exact=official, align=align)
     planes = None
     if segmenter is not None and settings.prob_cache:
-        planes = cached_planes(segmenter, scenes, canvas, ctx.device)
+        planes = cached_planes(segmenter, scenes, canvas, ctx.device, align=align)
         probability = Probability()
     unrolled = None
     if segmenter is not None and settings.scheme == "unrolled":
-        unrolled = Unrolled(segmenter, settings.inner_lr, probability, settings.unit_pixels)
+        unrolled = Unrolled(segmenter, settings.inner_lr, probability, settings.unit_pixels, corners=generator.corners)
     stream = PairStream(
         scenes,
         crop=canvas,
         seed=ctx.seed("pairs"),
         pad_label=BACKGROUND if official else IGNORE,
-        centred=not official,
+        centred=not align,
         planes=planes,
     )
     schedule = Schedule(
@@ -171,7 +200,9 @@ def _fit(
 
 
 @torch.inference_mode()
-def cached_planes(segmenter: nn.Module, scenes: Sequence[Scene], canvas: int, device: str) -> Planes:
+def cached_planes(
+    segmenter: nn.Module, scenes: Sequence[Scene], canvas: int, device: str, *, align: bool = False
+) -> Planes:
     """p_c of the present classes of every image at the image's size, from one pass of the segmenter at scale 1."""
     cache = {}
     for scene in scenes:
@@ -179,7 +210,7 @@ def cached_planes(segmenter: nn.Module, scenes: Sequence[Scene], canvas: int, de
         logits = segmenter_logits(segmenter, torch.from_numpy(placed)[None].to(device))
         classes = classes_in_order(scene.boxes)
         index = torch.tensor(classes, device=device)
-        planes = probability_planes(logits, torch.zeros_like(index), index, (canvas, canvas), exact=False)
+        planes = probability_planes(logits, torch.zeros_like(index), index, (canvas, canvas), exact=False, align=align)
         height, width = (max(round(side * factor), 1) for side in scene.image.shape[:2])
         for cls, plane in zip(classes, planes[:, :height, :width].cpu().numpy(), strict=True):
             cache[scene.image_id, cls] = np.ascontiguousarray(plane)
@@ -215,9 +246,8 @@ class _Composed:
         sees = generator.channels == 5
         segmenter = ready(load_segmenter(before / SEGMENTER, ctx.device), ctx.device) if sees else None
         items = ((scene.image_id, scene.image, scene.boxes) for scene in scenes)
-        self._labels = dict(
-            pseudo_labels(generator, items, rules=rules(settings, canvas), device=ctx.device, segmenter=segmenter)
-        )
+        how = rules(settings, canvas, corners=generator.corners)
+        self._labels = dict(pseudo_labels(generator, items, rules=how, device=ctx.device, segmenter=segmenter))
 
     def label(self, image_id: str) -> PseudoLabel:
         """The label of one image."""

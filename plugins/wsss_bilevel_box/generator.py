@@ -43,7 +43,8 @@ class BilevelBox(Generator):
         segmenter = None
         if generator.channels == 5:
             segmenter = ready(load_segmenter(ctx.previous.checkpoint.parent, ctx.device), ctx.device)
-        canvas = canvas_side([view.size(i) for i in view.ids], settings.canvas, generator.multiple)
+        sizes = [view.size(i) for i in view.ids]
+        canvas = canvas_side(sizes, settings.canvas, generator.multiple, corners=generator.corners)
         empty = 0
 
         def items() -> Iterator[Item]:
@@ -53,9 +54,8 @@ class BilevelBox(Generator):
                 empty += not boxes
                 yield image_id, view.image(image_id), boxes
 
-        labels = pseudo_labels(
-            generator, items(), rules=rules(settings, canvas), device=ctx.device, segmenter=segmenter
-        )
+        how = rules(settings, canvas, corners=generator.corners)
+        labels = pseudo_labels(generator, items(), rules=how, device=ctx.device, segmenter=segmenter)
         for image_id, label in labels:
             yield PseudoLabel(image_id, label)
         (ctx.out / REPORT).write_text(json.dumps({"images_without_boxes": empty}) + "\n", encoding="utf-8")

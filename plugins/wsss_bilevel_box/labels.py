@@ -16,9 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from harness.contract import Box
-from wsss_bilevel_box.encoder import EncoderGenerator
 from wsss_bilevel_box.method import Overlap, box_mask, classes_in_order, compose, margins, probability_planes
-from wsss_bilevel_box.network import assemble, guides_of, pixels_of
+from wsss_bilevel_box.network import assemble
 from wsss_bilevel_box.pairs import on_canvas, scaled
 
 _CPU_PIXELS, _GPU_PIXELS = 1 << 19, 1 << 24
@@ -37,7 +36,7 @@ class Rules:
         align: Up-sample with ``align_corners=True``.
         exact: See ``probability_planes``.
         unit: See ``assemble``.
-        tight: See ``compose``.
+        min_fill: See ``compose``.
     """
 
     canvas: int
@@ -45,7 +44,7 @@ class Rules:
     align: bool = False
     exact: bool = False
     unit: bool = True
-    tight: float = 0.0
+    min_fill: float = 0.0
 
 
 def segmenter_logits(segmenter: Any, images: Tensor) -> Tensor:
@@ -104,7 +103,7 @@ def _labelled(
         if factor != 1.0:
             resized = [cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in covered]
             covered = np.array(resized, np.float32)
-        yield image_id, compose(covered, boxes, (height, width), overlap=rules.overlap, tight=rules.tight)
+        yield image_id, compose(covered, boxes, (height, width), overlap=rules.overlap, min_fill=rules.min_fill)
         done += count
 
 
@@ -131,25 +130,6 @@ def _margins(
     if segmenter is not None:
         scores = segmenter_logits(segmenter, images)
         seen = probability_planes(scores, owner, classes, side, exact=rules.exact, align=rules.align)
-    logits = pair_logits(generator, images, owner, masks, seen, unit=rules.unit)
+    logits = generator(assemble(images[owner], masks, seen, unit=rules.unit))
     planes: npt.NDArray[np.float32] = margins(logits, side, align=rules.align).cpu().numpy()
     return planes
-
-
-def pair_logits(
-    generator: nn.Module, images: Tensor, owner: Tensor, masks: Tensor, seen: Tensor | None, *, unit: bool
-) -> Tensor:
-    """Logits (P, 2, h, w) of pairs; features that depend on the image alone are computed once for each image.
-
-    Args:
-        generator: G.
-        images: (N, H, W, 3) uint8 RGB.
-        owner: (P,) int64, which image each pair looks at.
-        masks: (P, H, W) of 0 and 1.
-        seen: (P, H, W) float32 probabilities, or ``None``.
-        unit: See ``pixels_of``.
-    """
-    if not isinstance(generator, EncoderGenerator):
-        return generator(assemble(images[owner], masks, seen, unit=unit))
-    features = generator.encode(pixels_of(images, unit=unit))
-    return generator.decode([level[owner] for level in features], guides_of(masks, seen))

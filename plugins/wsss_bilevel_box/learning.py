@@ -95,12 +95,14 @@ class Unrolled:
         eta: Rate of the lower step.
         probability: How p_c is read off logits.
         unit: See ``assemble``.
+        corners: See ``lower_loss``.
     """
 
     segmenter: Any
     eta: float
     probability: Probability
     unit: bool
+    corners: bool = False
 
     def loss(self, generator: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The upper loss at t'(w), and t'(w) itself, both with their graph.
@@ -119,6 +121,7 @@ class Unrolled:
             owner=batch.owner,
             classes=batch.classes,
             masks=batch.masks,
+            corners=self.corners,
         )
         steps = torch.autograd.grad(lower, list(weights.values()), create_graph=True)
         moved = {name: p - self.eta * g for (name, p), g in zip(weights.items(), steps, strict=True)}
@@ -189,9 +192,7 @@ def fit(fitting: Fitting, stream: PairStream, schedule: Schedule, ctx: Context, 
         FloatingPointError: The loss became infinite or NaN.
     """
     generator = fitting.generator.to(ctx.device).to(memory_format=torch.channels_last)
-    slow: list[nn.Parameter] = []
-    if isinstance(generator, EncoderGenerator) and generator.pretrained:
-        slow = list(generator.encoder.parameters())
+    slow = generator.pretrained_parameters() if isinstance(generator, EncoderGenerator) else []
     is_slow = set(map(id, slow))
     fast = [parameter for parameter in generator.parameters() if id(parameter) not in is_slow]
     rates = ((fast, schedule.lr), (slow, _ENCODER_RATE * schedule.lr))

@@ -27,8 +27,6 @@ from torch.nn import functional
 
 from harness.contract import IGNORE, Box
 
-_JUST_ABOVE = np.float32(1e-6)
-"""Lifts the margin that sets the threshold above it: foreground is what is strictly positive."""
 Overlap = Literal["first", "smallest_box", "max_logit"]
 
 
@@ -86,33 +84,27 @@ def margins(logits: Tensor, size: tuple[int, int], *, align: bool) -> Tensor:
     return functional.interpolate(difference, size, mode="bilinear", align_corners=align)[:, 0]
 
 
-def reaching(plane: npt.NDArray[np.float32], boxes: Sequence[Box], cls: int, share: float) -> npt.NDArray[np.float32]:
-    """Margins of ``cls``, raised in each of its boxes until foreground touches all four sides.
+def foreground(
+    plane: npt.NDArray[np.float32], boxes: Sequence[Box], cls: int, min_fill: float
+) -> npt.NDArray[np.bool_]:
+    """Where a pixel is labelled ``cls`` unless another class has a better claim: (H, W) bool, False outside its boxes.
 
-    Boxes are tight, so an object reaches every side of its box: the threshold of a box falls from 0 to the smallest of
-    the four largest margins along its sides. Our own addition, for classes that the generator takes for background.
+    Inside a box that is the sign of the margin. A box with a smaller share of foreground than ``min_fill`` is filled,
+    because an object is known to be in it: our own addition, and the rule of the reference row ``box_grabcut``.
 
     Args:
         plane: (H, W) float32 margins.
         boxes: Of the image.
         cls: Whose boxes count.
-        share: How deep a side is, as a share of the box; at least one pixel.
-
-    Returns:
-        (H, W) float32; minus infinity outside the boxes of ``cls``.
+        min_fill: In [0, 1]; 0 fills nothing.
     """
-    raised = np.full(plane.shape, -np.inf, np.float32)
+    wanted = np.zeros(plane.shape, np.bool_)
     for box in boxes:
-        if box.cls != cls or not box.area:
-            continue
-        inside = plane[box.y0 : box.y1, box.x0 : box.x1]
-        deep, wide = (max(round(share * side), 1) for side in inside.shape)
-        sides = inside[:deep], inside[-deep:], inside[:, :wide], inside[:, -wide:]
-        threshold = min(float(side.max()) for side in sides)
-        lifted = inside if threshold > 0 else inside - np.float32(threshold) + _JUST_ABOVE
-        target = raised[box.y0 : box.y1, box.x0 : box.x1]
-        np.maximum(target, lifted, out=target)
-    return raised
+        if box.cls == cls and box.area:
+            inside = (slice(box.y0, box.y1), slice(box.x0, box.x1))
+            positive = plane[inside] > 0
+            wanted[inside] |= positive if positive.mean() >= min_fill else True
+    return wanted
 
 
 def compose(
@@ -121,12 +113,12 @@ def compose(
     size: tuple[int, int],
     *,
     overlap: Overlap,
-    tight: float = 0.0,
+    min_fill: float = 0.0,
 ) -> npt.NDArray[np.uint8]:
     """The label map of one image, equation 3.
 
-    Every labelled pixel of class c lies in a box of c and has a positive margin; which pixels are labelled does not
-    depend on the order of the classes.
+    Every labelled pixel of class c lies in a box of c; which pixels are labelled does not depend on the order of the
+    classes.
 
     Args:
         margin: (K, H, W) float32, one plane for each of ``classes_in_order(boxes)``.
@@ -134,7 +126,7 @@ def compose(
         size: (H, W).
         overlap: Who gets a contested pixel: the class that appears first, the one whose smallest box over the pixel has
             the least area, or the one with the largest margin; ties go to the first.
-        tight: Depth of a box's sides that foreground must reach, see ``reaching``; 0 = nothing is demanded.
+        min_fill: A box with a smaller share of foreground is filled, see ``foreground``.
 
     Returns:
         (H, W) uint8 class indices, 0 = background.
@@ -143,13 +135,11 @@ def compose(
     label = np.zeros(size, np.uint8)
     best = np.full(size, -np.inf, np.float32)
     for rank, (cls, plane) in enumerate(zip(classes, margin, strict=True)):
-        raised = reaching(plane, boxes, cls, tight) if tight else plane
-        wanted = (raised > 0) & (box_mask(boxes, cls, size) > 0)
         if overlap == "first":
             claim = np.full(size, -rank, np.float32)
         else:
-            claim = raised if overlap == "max_logit" else -smallest_area(boxes, cls, size)
-        wins = wanted & (claim > best)
+            claim = plane if overlap == "max_logit" else -smallest_area(boxes, cls, size)
+        wins = foreground(plane, boxes, cls, min_fill) & (claim > best)
         label[wins] = cls
         best[wins] = claim[wins]
     return label
@@ -183,19 +173,42 @@ def generator_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return functional.cross_entropy(logits, targets, ignore_index=IGNORE)
 
 
-def lower_loss(logits: Tensor, foreground: Tensor, *, owner: Tensor, classes: Tensor, masks: Tensor) -> Tensor:
+def at_cells(planes: Tensor, size: tuple[int, int], *, corners: bool) -> Tensor:
+    """Mean of ``planes`` (N, C, H, W) around the place of each feature of a grid of ``size`` (h, w): (N, C, h, w).
+
+    With ``corners`` feature i lies on pixel i * stride, the outer ones on the corners, and the mean is over a stride
+    around it. Otherwise a feature lies at the centre of its cell.
+    """
+    if not corners:
+        return functional.adaptive_avg_pool2d(planes, size)
+    strides = [(side - 1) // max(cells - 1, 1) for side, cells in zip(planes.shape[2:], size, strict=True)]
+    reach = [stride // 2 for stride in strides]
+    kernel = [2 * half + 1 for half in reach]
+    return functional.avg_pool2d(planes, kernel, strides, reach, count_include_pad=False)
+
+
+def lower_loss(
+    logits: Tensor,
+    probabilities: Tensor,
+    *,
+    owner: Tensor,
+    classes: Tensor,
+    masks: Tensor,
+    corners: bool = False,
+) -> Tensor:
     """Equation 2, CE(S_t(x), soft C(G_w)) at the segmenter's stride, mean over cells.
 
     Args:
         logits: (N, C, h, w) of the segmenter.
-        foreground: (P, S / 4, S / 4) probabilities of foreground of the generator.
+        probabilities: (P, h', w') of foreground, at the generator's stride.
         owner: (P,) int64, which crop each pair looks at; every class of each crop is there.
         classes: (P,) int64 class indices.
         masks: (P, S, S) filled boxes of the class.
+        corners: Whether outer features lie on the corners of the crop.
     """
     size = (logits.shape[2], logits.shape[3])
-    claims = functional.interpolate(foreground[:, None], size, mode="bilinear", align_corners=False)[:, 0]
-    inside = functional.adaptive_avg_pool2d(masks.to(foreground.dtype)[:, None], size)[:, 0]
+    claims = functional.interpolate(probabilities[:, None], size, mode="bilinear", align_corners=corners)[:, 0]
+    inside = at_cells(masks.to(probabilities.dtype)[:, None], size, corners=corners)[:, 0]
     scores = logits.log_softmax(1)
     losses = []
     for n in range(len(logits)):

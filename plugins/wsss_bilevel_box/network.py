@@ -103,6 +103,8 @@ class MaskGenerator(nn.Module):
         shape: Width and depth.
     """
 
+    corners = False
+
     def __init__(self, channels: int, shape: Shape = HOURGLASS) -> None:
         super().__init__()
         self.channels, self.shape, self.multiple = channels, shape, shape.multiple
@@ -140,21 +142,6 @@ _UNIT = 57.0
 """Standard deviation of photographs: brings pixels to the range of mask and probability."""
 
 
-def pixels_of(images: Tensor, *, unit: bool) -> Tensor:
-    """(N, H, W, 3) uint8 RGB -> (N, 3, H, W) float32 BGR around Caffe's mean, channels last in memory.
-
-    ``unit``: divided by their standard deviation, instead of Caffe's -125..150.
-    """
-    pixels = images.flip(-1).float().sub_(torch.tensor(_CAFFE_MEAN_BGR, device=images.device))
-    return (pixels.div_(_UNIT) if unit else pixels).permute(0, 3, 1, 2)
-
-
-def guides_of(masks: Tensor, probabilities: Tensor | None) -> Tensor:
-    """(P, H, W) boxes of 0 and 1 and, for five channels, (P, H, W) probabilities -> (P, 2 or 1, H, W): [p_c, m_c]."""
-    planes = [masks.float()] if probabilities is None else [probabilities, masks.float()]
-    return torch.stack(planes, 1)
-
-
 def assemble(images: Tensor, masks: Tensor, probabilities: Tensor | None, *, unit: bool) -> Tensor:
     """What the generator sees.
 
@@ -162,12 +149,16 @@ def assemble(images: Tensor, masks: Tensor, probabilities: Tensor | None, *, uni
         images: (P, H, W, 3) uint8 RGB, one for each (image, class) pair.
         masks: (P, H, W) of 0 and 1, the filled boxes of the pair's class.
         probabilities: (P, H, W) float32 in [0, 1], or ``None`` for a generator without segmenter.
-        unit: See ``pixels_of``.
+        unit: Pixels around Caffe's mean are divided by their standard deviation, instead of Caffe's -125..150.
 
     Returns:
         (P, 5 or 4, H, W) float32: [p_c, m_c, B, G, R].
     """
-    x = torch.cat([guides_of(masks, probabilities), pixels_of(images, unit=unit)], 1)
+    pixels = images.flip(-1).float().sub_(torch.tensor(_CAFFE_MEAN_BGR, device=images.device))
+    if unit:
+        pixels.div_(_UNIT)
+    guides = [masks.float()] if probabilities is None else [probabilities, masks.float()]
+    x = torch.cat([torch.stack(guides, 1), pixels.permute(0, 3, 1, 2)], 1)
     return x.contiguous(memory_format=torch.channels_last)
 
 

@@ -47,7 +47,7 @@ class Batch:
         owner: (P,) int64, which crop each pair looks at.
         classes: (P,) int64 class indices.
         masks: (P, S, S) uint8, filled boxes of the class.
-        targets: (P, S / 4, S / 4) int64, 1 = the class, 0 = anything else, 255 = not learned from.
+        targets: (P, h, w) int64 at stride 4, 1 = the class, 0 = anything else, 255 = not learned from.
         cached: (P, S, S) float32 probabilities from the cache, or ``None``.
     """
 
@@ -88,16 +88,18 @@ def order(seed: int, position: int, count: int) -> int:
     return int(np.random.default_rng((seed, 1 << 40, epoch)).permutation(count)[place])
 
 
-def canvas_side(sizes: Sequence[tuple[int, int]], limit: int, multiple: int) -> int:
-    """The square canvas: the smallest multiple that holds every image, at most ``limit`` (rounded down).
+def canvas_side(sizes: Sequence[tuple[int, int]], limit: int, multiple: int, *, corners: bool = False) -> int:
+    """The square canvas: the smallest side of ``k * multiple`` (+ 1 with ``corners``) that holds every image.
+
+    At most ``limit`` rounded down to a multiple; the pixel more that ``corners`` asks for does not count.
 
     Raises:
         ConfigError: The limit is below one multiple.
     """
     if limit < multiple:
         raise ConfigError(f"canvas: {limit} is below {multiple}, the least side that the generator takes")
-    largest = max((max(size) for size in sizes), default=multiple)
-    return min(-(-largest // multiple), limit // multiple) * multiple
+    largest = max((max(size) for size in sizes), default=multiple) - int(corners)
+    return min(max(-(-largest // multiple), 1), limit // multiple) * multiple + int(corners)
 
 
 def refuse_shared_classes(view: View) -> None:
@@ -153,7 +155,7 @@ class PairStream:
         crop: S, side of the square crop.
         seed: Of order and draws.
         pad_label: Target outside the image, 255 or 0.
-        centred: Targets at the cells' centres; otherwise at their top left pixel.
+        centred: Targets at the cells' centres; otherwise at their top left pixel, where features lie on the corners.
         planes: Cached probabilities, see ``Planes``.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
-from harness.contract import BOXES, Need, Round, SharedStage, Supervision, Use
+from harness.contract import BOXES, ConfigError, Need, Round, SharedStage, Supervision, Use
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,14 @@ class BilevelBoxParams:
     overlap: Literal["preset", "smallest_box", "first", "max_logit"] = field(
         default="preset", metadata={"help": "who gets a pixel that two classes claim"}
     )
-    tight: float | None = field(
+    min_fill: float | None = field(
         default=None,
-        metadata={"help": "foreground reaches this share of each side of a box; 0 = no demand, null = as the preset"},
+        metadata={"help": "a box with a smaller share of foreground is filled; null = 0.05 as box_grabcut, official 0"},
     )
-    canvas: int = field(default=512, metadata={"help": "largest side of the square that images are padded to"})
+    canvas: int = field(
+        default=512,
+        metadata={"help": "largest side of the square that images are padded to; one more on convolutional backbones"},
+    )
     iterations: int | None = field(
         default=None, metadata={"help": "steps of G per round; null = those of the protocol's segmenter"}
     )
@@ -53,6 +56,10 @@ class BilevelBoxParams:
     auxiliary_iterations: int | None = field(
         default=None, metadata={"help": "steps of the auxiliary segmenter; null = those of the protocol's segmenter"}
     )
+
+    def __post_init__(self) -> None:
+        if self.min_fill is not None and not 0.0 <= self.min_fill <= 1.0:
+            raise ConfigError(f"bilevel_box: min_fill must lie in [0, 1] or be null, got {self.min_fill}")
 
     @property
     def overlap_rule(self) -> Literal["smallest_box", "first", "max_logit"]:
@@ -67,11 +74,11 @@ class BilevelBoxParams:
         return self.preset != "official" if self.inflate is None else self.inflate
 
     @property
-    def side_depth(self) -> float:
-        """How deep the sides are that foreground must reach; 0 demands nothing."""
-        if self.tight is None:
-            return 0.0 if self.preset == "official" else 0.02
-        return self.tight
+    def least_fill(self) -> float:
+        """The share of foreground below which a box is filled; 0 fills nothing."""
+        if self.min_fill is None:
+            return 0.0 if self.preset == "official" else 0.05
+        return self.min_fill
 
     @property
     def uses_backbone(self) -> bool:
@@ -101,7 +108,7 @@ _SEGMENTER_ONLY = (
     "inflate",
     "prob_cache",
     "overlap",
-    "tight",
+    "min_fill",
     "inner_lr",
     "auxiliary_iterations",
 )

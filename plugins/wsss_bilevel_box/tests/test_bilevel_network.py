@@ -7,6 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from wsss_bilevel_box.auxiliary import ready
+from wsss_bilevel_box.encoder import GuidedStem
+from wsss_bilevel_box.method import at_cells, margins
 from wsss_bilevel_box.network import HOURGLASS, SMALL, MaskGenerator, assemble, with_probability
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "official.json").read_text())["generator"]
@@ -96,9 +99,9 @@ def test_a_generator_on_the_backbone_grows_alike():
 
     old, new = on_backbone(4), on_backbone(5)
     new.load_state_dict(grown(old.state_dict()))
-    x = torch.randn(1, 4, 64, 64)
-    found = new(torch.cat([torch.rand(1, 1, 64, 64), x], 1))
-    assert found.shape == (1, 2, 16, 16)
+    x = torch.randn(1, 4, 65, 65)
+    found = new(torch.cat([torch.rand(1, 1, 65, 65), x], 1))
+    assert found.shape == (1, 2, 17, 17)
     torch.testing.assert_close(found, old(x), rtol=1e-4, atol=1e-5)
 
 
@@ -106,8 +109,61 @@ def test_norms_of_a_pretrained_encoder_stay_as_they_came():
     network = on_backbone(4)
     network.pretrained = True
     before = {name: value.clone() for name, value in network.encoder.named_buffers()}
-    network.train()(torch.randn(2, 4, 64, 64))
+    network.train()(torch.randn(2, 4, 65, 65))
     assert all(torch.equal(value, before[name]) for name, value in network.encoder.named_buffers())
+
+
+@torch.no_grad()
+def test_the_first_layer_sees_the_boxes_and_begins_as_the_backbone_without_them():
+    network = on_backbone(4)
+    (stem,) = (module for module in network.encoder.modules() if isinstance(module, GuidedStem))
+    pixels, boxes = torch.randn(1, 3, 65, 65), torch.ones(1, 1, 65, 65)
+    without = network.encoder(torch.cat([pixels, 0 * boxes], 1))
+    assert all(torch.equal(*pair) for pair in zip(without, network.encoder(torch.cat([pixels, boxes], 1)), strict=True))
+    nn.init.ones_(stem.guides.weight)
+    with_boxes = network.encoder(torch.cat([pixels, boxes], 1))
+    assert not any(torch.equal(*pair) for pair in zip(without, with_boxes, strict=True))
+
+
+def test_guides_of_a_pretrained_stem_learn_at_the_full_rate():
+    network = on_backbone(5)
+    assert network.pretrained_parameters() == []
+    network.pretrained = True
+    slow = {id(p) for p in network.pretrained_parameters()}
+    names = {name for name, p in network.encoder.named_parameters() if id(p) not in slow}
+    assert len(names) == 1
+    assert names.pop().endswith(".guides.weight")
+
+
+def test_a_folded_generator_is_the_same_function():
+    network = on_backbone(5)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean, std=0.1)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+        if isinstance(module, GuidedStem):
+            nn.init.normal_(module.guides.weight)
+    x = torch.rand(1, 5, 65, 65)
+    with torch.no_grad():
+        before = network(x)
+        torch.testing.assert_close(ready(network, "cpu")(x), before, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("cells", [(17, 17), (9, 9), (5, 5)])
+def test_guides_meet_features_where_these_lie(cells):
+    ramp = torch.arange(65.0).expand(1, 1, 65, 65)
+    row = at_cells(ramp, cells, corners=True)[0, 0, 0]
+    stride = 64 // (cells[1] - 1)
+    assert row[1:-1].tolist() == [float(stride * index) for index in range(1, cells[1] - 1)]
+    assert (row[0], row[-1]) == (stride / 4, 64 - stride / 4), "at the border the mean is over what is there"
+
+
+def test_a_target_cell_is_the_pixel_on_which_the_logit_lies():
+    """A boundary at pixel 32 of 65: on the corners' grid, cells up to 32 / 4 lie on its side; up-sampling keeps it."""
+    logits = torch.where(torch.arange(17) <= 8, -1.0, 1.0).expand(1, 1, 17, 17)
+    plane = margins(torch.cat([-logits, logits], 1), (65, 65), align=True)[0, 0]
+    assert plane[32] < 0 < plane[36]
+    assert plane[34] == 0
 
 
 def test_a_backbone_without_a_name_is_refused():

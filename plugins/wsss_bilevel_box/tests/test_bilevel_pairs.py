@@ -96,6 +96,10 @@ def test_the_canvas_holds_the_largest_image_up_to_the_limit():
     assert canvas_side([(96, 96)], 512, 32) == 96
     assert canvas_side([(375, 500)], 512, 128) == 512
     assert canvas_side([(375, 500)], 256, 128) == 256
+    assert canvas_side([(96, 96)], 96, 16, corners=True) == 97, "the pixel more does not count as size"
+    assert canvas_side([(97, 97)], 96, 16, corners=True) == 97
+    assert canvas_side([(320, 240)], 192, 16, corners=True) == 193
+    assert canvas_side([(1, 1)], 192, 16, corners=True) == 17
     with pytest.raises(ConfigError, match="canvas: 64 is below 128"):
         canvas_side([(10, 10)], 64, 128)
     canvas, factor = on_canvas(np.zeros((100, 50, 3), np.uint8), 64)
