@@ -102,7 +102,7 @@ class View(ABC):
     ids: tuple[str, ...]
     classes: tuple[str, ...]
     mask_ids: frozenset[str]
-    """Ids whose pixel mask is declared (all, a hashed fraction, or none)."""
+    """Ids whose pixel mask is declared (all, a fixed fraction, or none)."""
 
     @abstractmethod
     def image(self, image_id: str) -> Image:
@@ -140,7 +140,7 @@ class View(ABC):
         return points
 
     def ids_with(self, kind: Supervision) -> frozenset[str]:
-        """Ids for which ``kind`` is declared: all, a hashed fraction, or none."""
+        """Ids for which ``kind`` is declared: all, a fixed fraction, or none."""
         return self.mask_ids if kind is Supervision.MASKS else frozenset(self.ids)
 
     @property

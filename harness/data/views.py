@@ -172,7 +172,7 @@ class DatasetView(NamedReads, View):
         return self._dataset.read(kind, image_id)
 
     def ids_with(self, kind: Supervision) -> frozenset[str]:
-        """Ids for which ``kind`` is declared: all, a hashed fraction, or none."""
+        """Ids for which ``kind`` is declared: all, a fixed fraction, or none."""
         return self._allowed.get(kind, frozenset())
 
     @property

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from harness.maps.affinity import Affinity, cosine_step, feature_affinity
     from harness.maps.cam import CamItem, ForwardCam, infer_cams
     from harness.maps.crf.dense import DenseCRF
-    from harness.maps.crf.kernels import Bilateral, Gaussian
+    from harness.maps.crf.kernels import REFERENCE_SIDE, Bilateral, Gaussian, kernels_for
     from harness.maps.guided_filter import apply_guided_filter, box_mean
     from harness.maps.labels import LabelReader, LabelWriter, voc_palette
     from harness.maps.normalise import max_normalise, minmax_normalise
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "REFERENCE_SIDE",
     "Affinity",
     "AffinityWalkParams",
     "Bilateral",
@@ -41,6 +42,7 @@ __all__ = [
     "downsample",
     "feature_affinity",
     "infer_cams",
+    "kernels_for",
     "max_normalise",
     "minmax_normalise",
     "power_labels",

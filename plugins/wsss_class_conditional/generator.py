@@ -22,11 +22,13 @@ from harness.contract import (
     View,
 )
 from harness.maps import (
+    REFERENCE_SIDE,
     Bilateral,
     DenseCRF,
     Gaussian,
     background_power,
     downsample,
+    kernels_for,
     power_labels,
     threshold_labels,
     upsample,
@@ -76,7 +78,8 @@ class ClassConditional(Generator):
         if self.params.labels == "confident":
             exponents = (self.params.a_low, self.params.a_high)
             image = view.image(image_id)
-            return confident_labels(image, maps, scores.classes, exponents=exponents, device=device)
+            side = None if self.params.chosen("lengths") == "pixels" else REFERENCE_SIDE
+            return confident_labels(image, maps, scores.classes, exponents=exponents, device=device, crf_side=side)
         chosen = threshold if self.params.threshold is None else self.params.threshold
         return threshold_labels(maps, scores.classes, chosen)
 
@@ -108,6 +111,7 @@ def confident_labels(
     *,
     exponents: tuple[float, float],
     device: str = "cpu",
+    crf_side: float | None = None,
 ) -> Mask:
     """Seeds of PSA (Ahn and Kwak, CVPR 2018): a dense CRF behind a strong and behind a weak background score.
 
@@ -117,12 +121,14 @@ def confident_labels(
         classes: Class of each plane.
         exponents: a_low and a_high of the background score (1 - max)^a; the larger one is the weaker background.
         device: Where the CRF is computed: numba on the CPU, torch on a GPU.
+        crf_side: Long side of the images for which its kernels are meant, ``None`` = of any image.
 
     Returns:
         (H, W) uint8: the class where the first finds foreground, background where the second finds none, else 255.
     """
     backend: Literal["numba", "torch"] = "numba" if device == "cpu" else "torch"
-    crf = DenseCRF(image, pairwise=PAIRWISE, backend=backend, device=device)
+    kernels = kernels_for(image.shape[:2], PAIRWISE, reference=crf_side)
+    crf = DenseCRF(image, pairwise=kernels, backend=backend, device=device)
     index = np.array([BACKGROUND, *classes], np.uint8)
     strict, loose = (
         index[crf.infer(np.concatenate([background_power(maps, a)[None], maps]), 10).argmax(axis=0)] for a in exponents

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from harness.contract import Image, PluginError
-from harness.maps import CamItem, ForwardCam
+from harness.maps import REFERENCE_SIDE, CamItem, ForwardCam
 from wsss_class_conditional.method import Box, centre_of_mass, normalised, split_boxes
 from wsss_class_conditional.params import InferenceParams
 from wsss_class_conditional.responses import Patch, Views, respond
@@ -166,7 +166,9 @@ class Inference:
         except ValueError:
             raise PluginError(f"class_conditional: image {item.image_id!r}: its CAM is not finite") from None
         clamp = self.params.chosen("neg_slice") == "fixed"
-        return list(dict.fromkeys(split_boxes(centres, (height, width), buffer=self.params.buffer, clamp=clamp)))
+        factor = 1.0 if self.params.chosen("lengths") == "pixels" else max(height, width) / REFERENCE_SIDE
+        one, two = (max(round(factor * pixels), 1) for pixels in self.params.buffer)
+        return list(dict.fromkeys(split_boxes(centres, (height, width), buffer=(one, two), clamp=clamp)))
 
     def _searches(self, owner: int, whole: Patch, sums: torch.Tensor, boxes: Iterable[Box]) -> Iterator[Search]:
         """One search per patch, or per patch and class; a patch that is the whole image has its first pass behind it.

@@ -21,6 +21,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "mask_mirror": "fixed",
         "neg_slice": "fixed",
         "centre_errors": "raise",
+        "lengths": "image",
         "geometry": "network",
         "scales": None,
         "amr": "on",
@@ -30,6 +31,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "mask_mirror": "official",
         "neg_slice": "official",
         "centre_errors": "swallow",
+        "lengths": "pixels",
         "geometry": "pixels",
         "scales": (1.0, 0.5, 1.5, 2.0),
         "amr": "off",
@@ -58,7 +60,10 @@ class InferenceParams:
     renorm: Literal["patch", "image", "shared"] = _switch(
         "patch", "divide by the peak of patch and pass, of the whole image, or the larger of the two (shared)"
     )
-    buffer: tuple[int, int] = _switch((10, 20), "pixels a patch reaches beyond the centres: one class, two classes")
+    buffer: tuple[int, int] = _switch((10, 20), "pixels that patches reach beyond the centres: one class, two classes")
+    lengths: Literal["image", "pixels"] | None = _switch(
+        None, "buffer and CRF kernels are those of an image of 500 pixels and scale with it, or in pixels of any image"
+    )
     mask_chain: Literal["fixed", "official"] | None = _switch(
         None, "fixed: a view's mask comes from full resolution; official: from the view before (D1)"
     )

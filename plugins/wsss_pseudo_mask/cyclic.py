@@ -42,7 +42,9 @@ class Cyclic(Generator):
                     allowed = np.intersect1d(allowed, (BACKGROUND, *view.tags(ids[index])))
                 classes = tuple(allowed.tolist()) or (BACKGROUND,)
                 image = images[index] if self._params.crf else None
-                yield relabel(ids[index], probabilities, classes, image, device=ctx.device)
+                yield relabel(
+                    ids[index], probabilities, classes, image, device=ctx.device, crf_side=self._params.crf_side
+                )
                 ctx.progress(start + index + 1, len(view.ids))
 
 
@@ -54,6 +56,7 @@ def relabel(
     *,
     iterations: int = 10,
     device: str = "cpu",
+    crf_side: float | None = None,
 ) -> PseudoLabel:
     """The label of one image from its class probabilities.
 
@@ -64,6 +67,7 @@ def relabel(
         image: (H, W, 3) uint8 RGB for the CRF, ``None`` = no CRF.
         iterations: Mean field updates.
         device: Where the CRF is computed.
+        crf_side: Long side of the images for which its kernels are meant, ``None`` = of any image.
 
     Returns:
         Mask without 255, and the probabilities of the foreground among ``classes`` as soft scores.
@@ -71,7 +75,7 @@ def relabel(
     kept = probabilities[list(classes)]
     marginals = kept
     if image is not None and len(classes) > 1:
-        marginals = dense_crf(image, TEST_CRF, device).infer(kept, iterations)
+        marginals = dense_crf(image, TEST_CRF, device, crf_side=crf_side).infer(kept, iterations)
     mask = np.asarray(classes, np.uint8)[marginals.argmax(axis=0)]
     first = int(classes[0] == BACKGROUND)
     scores = SoftScores(tuple(classes[first:]), downsample(kept[first:], STRIDE), mask.shape)

@@ -90,15 +90,16 @@ def pseudo_label(
         maps = maps.astype(np.float16)
     variation = np.zeros(len(classes))
     if params.cvs:
-        variation = method.coefficient_of_variation(maps, tau=params.tau, strength=params.smoothing)
+        variation = method.coefficient_of_variation(method.min_max(maps), tau=params.tau, strength=params.smoothing)
     smoothed = method.smooth(maps, variation, tau=params.tau)
     image = view.image(image_id) if params.crf else None
     if params.pmg:
         if image is not None and params.preset == "official":
             image = image[..., ::-1]  # the released PMG code hands the CRF what OpenCV read, which is BGR
-        foreground = method.class_marginals(smoothed, image, alpha=alpha, device=device) > 0.5
+        marginals = method.class_marginals(smoothed, image, alpha=alpha, device=device, crf_side=params.kernel_side)
+        foreground = marginals > 0.5
         mask = method.proportional_labels(maps, foreground, classes)
     else:
-        mask = method.joint_labels(smoothed, classes, image, alpha=alpha, device=device)
+        mask = method.joint_labels(smoothed, classes, image, alpha=alpha, device=device, crf_side=params.kernel_side)
     planes = method.smooth(stored.astype(np.float32), variation, tau=params.tau)
     return PseudoLabel(image_id, mask, SoftScores(classes, np.clip(planes, 0, 1).astype(np.float16), scores.size))

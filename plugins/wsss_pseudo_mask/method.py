@@ -1,6 +1,7 @@
 """CVS and PMG: from class activation maps to an index mask (arXiv 2108.12995, sections on CVS and PMG).
 
-    cv_k = lambda * std(M_k) / mean(M_k) over the active pixels M_k > tau       coefficient of variation (1)
+    cv_k = lambda * std(N_k) / mean(N_k) over the active pixels N_k > tau       coefficient of variation (1)
+           of N_k = (M_k - min M_k) / (max M_k - min M_k)
     s_k  = M_k^(1 - cv_k) where M_k >= tau, else 0                              smoothing                (2)
     F_k  = [ CRF{ (1 - s_k)^alpha, s_k } > 1/2 ]                                foreground of a class    (3)
     p_k  = M_k / (1 + sum F_k M_k)                                              proportion               (4)
@@ -23,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.contract import BACKGROUND, SoftScores
-from harness.maps import Bilateral, DenseCRF, Gaussian
+from harness.maps import Bilateral, DenseCRF, Gaussian, kernels_for
 
 Maps = npt.NDArray[Any]
 Mask = npt.NDArray[np.uint8]
@@ -44,11 +45,17 @@ def foreground_planes(scores: SoftScores) -> tuple[npt.NDArray[np.float16], tupl
     return scores.values[kept], tuple(scores.classes[index] for index in kept)
 
 
+def min_max(maps: Maps) -> Maps:
+    """N_k of equation 1: every plane from 0 to 1, (K, H, W) of the type of ``maps``; a constant plane is 0."""
+    low, high = (bound(axis=(1, 2), keepdims=True) for bound in (maps.min, maps.max))
+    return (maps - low) / (high - low + maps.dtype.type(1e-5))
+
+
 def coefficient_of_variation(maps: Maps, *, tau: float = 0.05, strength: float = 0.3, eps: float = 1e-8) -> Maps:
     """cv_k, equation 1.
 
     Args:
-        maps: (K, H, W) floats.
+        maps: (K, H, W) floats, N_k.
         tau: Values strictly above it are active.
         strength: lambda, the factor of the ratio.
         eps: Added to the mean.
@@ -99,10 +106,20 @@ def even_variation(*, tau: float = 0.05, strength: float = 0.3) -> float:
     return strength * (1 - tau) / (math.sqrt(3) * (1 + tau))
 
 
-def dense_crf(image: npt.NDArray[np.uint8], pairwise: Sequence[Gaussian | Bilateral], device: str = "cpu") -> DenseCRF:
-    """The CRF of an image (H, W, 3) uint8: numba on the CPU, torch on a GPU; the marginals are equal to rounding."""
+def dense_crf(
+    image: npt.NDArray[np.uint8],
+    pairwise: Sequence[Gaussian | Bilateral],
+    device: str = "cpu",
+    *,
+    crf_side: float | None = None,
+) -> DenseCRF:
+    """The CRF of an image (H, W, 3) uint8: numba on the CPU, torch on a GPU; the marginals are equal to rounding.
+
+    ``crf_side`` is the long side of the images for which the kernels are meant, ``None`` = of any image.
+    """
     backend: Literal["numba", "torch"] = "numba" if device == "cpu" else "torch"
-    return DenseCRF(np.ascontiguousarray(image), pairwise=pairwise, backend=backend, device=device)
+    scaled = kernels_for(image.shape[:2], pairwise, reference=crf_side)
+    return DenseCRF(np.ascontiguousarray(image), pairwise=scaled, backend=backend, device=device)
 
 
 def class_marginals(
@@ -112,6 +129,7 @@ def class_marginals(
     alpha: float = ALPHA,
     iterations: int = 10,
     device: str = "cpu",
+    crf_side: float | None = None,
 ) -> npt.NDArray[np.float32]:
     """Probability of the foreground in the two-label problem of each class, all classes of an image at once.
 
@@ -121,6 +139,7 @@ def class_marginals(
         alpha: Exponent of the background.
         iterations: Mean field updates.
         device: Where the CRF is computed.
+        crf_side: See ``dense_crf``.
 
     Returns:
         (K, H, W) float32 in [0, 1].
@@ -128,7 +147,7 @@ def class_marginals(
     problems = _clipped(np.stack([background(smoothed, alpha), smoothed], axis=1))
     if image is None:
         return problems[:, 1] / problems.sum(axis=1)
-    return dense_crf(image, CLASS_CRF, device).infer_many(problems, iterations)[:, 1]
+    return dense_crf(image, CLASS_CRF, device, crf_side=crf_side).infer_many(problems, iterations)[:, 1]
 
 
 def _clipped(scores: Maps) -> npt.NDArray[np.float32]:
@@ -180,6 +199,7 @@ def joint_labels(
     alpha: float,
     iterations: int = 10,
     device: str = "cpu",
+    crf_side: float | None = None,
 ) -> Mask:
     """The mask without PMG: strongest of the present classes and a background of (1 - max_k s_k)^alpha.
 
@@ -190,6 +210,7 @@ def joint_labels(
         alpha: Exponent of the background.
         iterations: Mean field updates.
         device: Where the CRF is computed.
+        crf_side: See ``dense_crf``.
 
     Returns:
         (H, W) uint8 class indices without 255; a tie goes to the background, then to the first class.
@@ -198,5 +219,5 @@ def joint_labels(
         return np.full(smoothed.shape[1:], BACKGROUND, np.uint8)
     scores = np.concatenate([background(smoothed.max(axis=0, keepdims=True), alpha), smoothed])
     if image is not None:
-        scores = dense_crf(image, JOINT_CRF, device).infer(_clipped(scores), iterations)
+        scores = dense_crf(image, JOINT_CRF, device, crf_side=crf_side).infer(_clipped(scores), iterations)
     return np.array([BACKGROUND, *classes], np.uint8)[scores.argmax(axis=0)]

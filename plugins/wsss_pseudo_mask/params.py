@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, TypeVar
 
 from harness.contract import CAMS, CLASSIFIER, TAGS, ConfigError, Need, Round, SharedStage, Use
@@ -13,11 +13,19 @@ PCM_HELP = "pixel correlation of the scores by the shared classifier's features,
 ALPHA_HELP = (
     "background score (1 - s)^alpha; null = begins the foreground at the protocol's cam.threshold, 'official': 11"
 )
+CRF_SIDE_HELP = (
+    "long side of the images for which the CRF's kernels are meant, with which they scale; null = pixels of any image"
+)
 _T = TypeVar("_T")
 
 
 def _help(text: str, default: Any) -> Any:
     return field(default=default, metadata={"help": text})
+
+
+def _check_side(name: str, side: float | None) -> None:
+    if side is not None and not side > 0:
+        raise ConfigError(f"{name}: crf_side must be positive or null, got {side}")
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,15 @@ class CvsPmgParams:
     tau: float = _help("scores of at least tau are active", 0.05)
     smoothing: float = _help("CVS: lambda, the strength", 0.3)
     alpha: float | None = _help(ALPHA_HELP, None)
+    crf_side: float | None = _help(CRF_SIDE_HELP, 500.0)
+
+    @property
+    def kernel_side(self) -> float | None:
+        """The side that kernels are meant for; the released code takes them in pixels of any image."""
+        return None if self.preset == "official" else self.crf_side
 
     def __post_init__(self) -> None:
+        _check_side("cvs_pmg", self.crf_side)
         if not 0 <= self.tau < 1:
             raise ConfigError(f"cvs_pmg: tau must lie in [0, 1), got {self.tau}")
         if not self.smoothing >= 0:
@@ -96,6 +111,10 @@ class CyclicParams:
 
     crf: bool = _help("dense CRF over all classes", True)
     filter_by_tags: bool = _help("only classes that the image is tagged with", False)
+    crf_side: float | None = _help(CRF_SIDE_HELP, 500.0)
+
+    def __post_init__(self) -> None:
+        _check_side("cyclic", self.crf_side)
 
 
 @dataclass(frozen=True)
@@ -115,6 +134,7 @@ class MethodParams:
     k: float = _help("PUF: largest loss of a pixel", 0.5)
     cycles: int = _help("rounds of relabelling; the paper has 1 on VOC and 0 on COCO", 1)
     filter_by_tags: bool = _help("relabelling: only classes that the image is tagged with", False)
+    crf_side: float | None = _help(CRF_SIDE_HELP, 500.0)
 
     def __post_init__(self) -> None:
         if self.cycles < 0:
@@ -130,7 +150,8 @@ class MethodParams:
 
     def relabelling(self) -> CyclicParams:
         """Those of the later generators."""
-        return self._part(CyclicParams)
+        part = self._part(CyclicParams)
+        return replace(part, crf_side=None) if self.preset == "official" else part
 
     def _part(self, kind: type[_T]) -> _T:
         names = {item.name for item in fields(kind)} & {item.name for item in fields(self)}  # type: ignore[arg-type]

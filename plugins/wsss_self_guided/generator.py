@@ -91,17 +91,22 @@ def label_image(
     device: str,
 ) -> PseudoLabel:
     """Refined label of one image, (H, W, 3) uint8 RGB; its soft scores hold the background and sum to 1."""
-    if not scores.classes:
-        return PseudoLabel(image_id, np.zeros(image.shape[:2], np.uint8), scores)
     pixels = torch.from_numpy(np.array(image))[None].to(device)
     guide = pixels.permute(0, 3, 1, 2).float() / 255
+    size = (network.inputs.side(image.shape[0]), network.inputs.side(image.shape[1]))
+    view = method.resize(network.data_preprocessor.normalise(pixels), size)
+    if params.min_peak > 0 and scores.classes:  # the stored maps are normalised already
+        tagged = torch.tensor([[0, *scores.classes]], device=device)
+        seen = method.detected(method.in_slots(network.forward_cam(view), tagged), tagged, params.min_peak)[0].tolist()
+        classes = tuple(cls for cls, found in zip(scores.classes, seen, strict=True) if found)
+        scores = SoftScores(classes, scores.values[seen], scores.size)
+    if not scores.classes:
+        return PseudoLabel(image_id, np.zeros(image.shape[:2], np.uint8), scores)
     slots = torch.tensor([[0, *scores.classes]], device=device)
     planes = torch.from_numpy(upsample(scores))[None].to(device)
     maps = method.localization_maps(planes, slots[:, 1:] > 0, params.alpha or 1.0)
     affinity = None
     if params.affinity:
-        size = (network.inputs.side(image.shape[0]), network.inputs.side(image.shape[1]))
-        view = method.resize(network.data_preprocessor.normalise(pixels), size)
         levels = network.features(view)
         affinity = feature_affinity([levels[i] for i in params.levels], radius=params.radius, tau=params.tau)
         maps = method.resize(maps, affinity.size)

@@ -2,7 +2,8 @@
 
 One network makes class maps and is trained on what they become:
 
-    (1) maps       M_c = relu(S_c) / max relu(S_c) of the tagged classes, M_0 = (1 - max_c M_c)^alpha
+    (1) maps       M_c = relu(S_c) / max relu(S_c) of the tagged classes, M_0 = (1 - max_c M_c)^alpha;
+                   0 where max relu(S_c) < min_peak
     (2) affinity   M <- P^t M, the random walk on intermediate features
     (3) guidance   Q = guided filter of M, the image itself as the guide; cut to [0, 1], sum 1
     (4) labels     Y = argmax Q
@@ -44,6 +45,23 @@ def in_slots(scores: Tensor, slots: Tensor) -> Tensor:
     """Planes of ``scores`` (B, C, h, w) for the foreground slots: (B, K, h, w); an empty slot holds any plane."""
     channel = (slots[:, 1:] - 1).clamp_min(0)
     return scores.gather(1, channel[..., None, None].expand(-1, -1, *scores.shape[2:]))
+
+
+def detected(scores: Tensor, slots: Tensor, min_peak: float, valid: Tensor | None = None) -> Tensor:
+    """Tagged classes that the network has found at all: (B, K) bool.
+
+    Equation 1 stretches every map to peak 1. Of a class that is not seen, in the image or in this crop of it, that
+    would be noise.
+
+    Args:
+        scores: (B, K, h, w) float class scores, not normalised.
+        slots: (B, 1 + K) int64.
+        min_peak: Least value of max relu(S_c).
+        valid: (B, h, w) bool, False on padding; ``None`` = all.
+    """
+    if valid is not None:
+        scores = scores * valid[:, None]
+    return (slots[:, 1:] > 0) & (scores.amax((2, 3)).clamp_min(0) >= min_peak)
 
 
 def localization_maps(scores: Tensor, present: Tensor, alpha: float, valid: Tensor | None = None) -> Tensor:

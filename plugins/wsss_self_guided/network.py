@@ -172,7 +172,8 @@ class SelfGuidedNetwork(CamClassifier):
         size = affinity.size
         inside = method.resize(valid[:, None].float(), size)[:, 0] > 0.5
         scores = method.resize(method.in_slots(scores, slots), size)
-        return method.localization_maps(scores, slots[:, 1:] > 0, self.params.alpha, inside)
+        present = method.detected(scores, slots, self.params.min_peak, inside)
+        return method.localization_maps(scores, present, self.params.alpha, inside)
 
     def _affinity(self, levels: Sequence[Tensor], valid: Tensor) -> Affinity:
         """Between cells of the crop that lie on the image."""

@@ -31,6 +31,9 @@ class SelfGuidedParams:
     filter_radius: int = _field(8, "guided filter: radius of a window in pixels")
     filter_eps: float = _field(1e-3, "guided filter: variance of the image, 0 to 1, below which edges are ignored")
     filter_subsample: int = _field(1, "guided filter: fit at a size this many times smaller; 4 is fast")
+    min_peak: float = _field(
+        0.05, "a tagged class whose strongest score lies below this is left out of an image; 0 = none"
+    )
     margin: float = _field(0.0, "labels whose lead over the second class is smaller become 255")
     schedule: float = _field(0.2, "alternation: iterations as a share of the classifier's")
     lr_mult: float = _field(0.1, "alternation: learning rate as a share of the classifier's")
@@ -46,7 +49,7 @@ class SelfGuidedParams:
         for name in ("tau", "filter_eps", "schedule", "lr_mult"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"self_guided: {name} must be positive, got {getattr(self, name)}")
-        for name in ("steps", "filter_radius", "margin", "affinity_loss", "seg_weight", "period"):
+        for name in ("steps", "filter_radius", "min_peak", "margin", "affinity_loss", "seg_weight", "period"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"self_guided: {name} must be 0 or more, got {getattr(self, name)}")
         if self.filter_subsample < 1 or not self.levels or (self.alpha is not None and not self.alpha > 0):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from harness.contract import ConfigError
-from harness.maps import Bilateral, DenseCRF, Gaussian
+from harness.maps import Bilateral, DenseCRF, Gaussian, kernels_for
 from harness.maps.crf.lattice import Lattice, _embed, _number, _slot, packing, scales
 from harness.maps.crf.lattice_torch import TorchLattice
 
@@ -271,3 +271,10 @@ def test_a_backend_that_is_not_there_is_named(monkeypatch):
         DenseCRF(scene()[0], backend="pydensecrf2")
     with pytest.raises(ConfigError, match="must be numba, torch or pydensecrf2, got 'cuda'"):
         DenseCRF(scene()[0], backend="cuda")
+
+
+def test_kernels_keep_their_share_of_the_image_or_their_pixels():
+    papers = (Gaussian(3, 10), Bilateral(80, 13, 10))
+    assert kernels_for((375, 500), papers) == papers
+    assert kernels_for((240, 320), papers) == (Gaussian(3 * 0.64, 10), Bilateral(80 * 0.64, 13, 10))
+    assert kernels_for((240, 320), papers, reference=None) == papers

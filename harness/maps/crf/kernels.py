@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -11,9 +11,15 @@ import numpy.typing as npt
 from harness.contract.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from harness.contract.arrays import Image
 
 Floats = npt.NDArray[np.float32]
+
+
+REFERENCE_SIDE = 500
+"""Long side in pixels of the photographs of PASCAL VOC, for which papers choose their kernels."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,20 @@ class Bilateral:
         """(5, H * W) float32 positions and colours over standard deviations."""
         colours = image.reshape(-1, 3).T.astype(np.float32, order="C") / _positive(srgb=self.srgb)
         return np.concatenate([Gaussian(self.sxy).features(image), colours])
+
+
+def kernels_for(
+    size: tuple[int, int], pairwise: Iterable[Gaussian | Bilateral], *, reference: float | None = REFERENCE_SIDE
+) -> tuple[Gaussian | Bilateral, ...]:
+    """``pairwise`` with positions measured in parts of the image, as on images whose long side is ``reference``.
+
+    Args:
+        size: (H, W) of the image.
+        pairwise: Kernels for images of the reference size.
+        reference: Long side in pixels; ``None`` = the kernels as they are, in pixels of any image.
+    """
+    factor = 1.0 if reference is None else max(size) / reference
+    return tuple(replace(kernel, sxy=factor * kernel.sxy) for kernel in pairwise)
 
 
 def _positive(**deviation: float) -> np.float32:

@@ -37,7 +37,7 @@ class Stub:
 
 def infer(image, classes, *, preset="official", forward=None, views=None, **switches):
     """Maps of one picture; ``classes`` are the stub's, 0-based, and only those listed are tagged."""
-    params = InferenceParams(preset=preset, **switches)
+    params = InferenceParams(preset=preset, **{"lengths": "pixels", **switches})  # those of the published vectors
     fixed = preset == "intended"
     views = views or Views(SCALES, mask_chain=not fixed, mask_mirror=fixed)
     inference = Inference(forward or Stub(), params, views)

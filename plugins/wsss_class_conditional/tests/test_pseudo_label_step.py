@@ -55,6 +55,21 @@ def test_confident_labels_leave_open_what_the_two_crfs_disagree_on():
     assert (confident_labels(picture(), ambiguous, (3,), exponents=(4.0, 32.0)) == 255).all()
 
 
+@pytest.mark.parametrize(
+    ("switches", "side"), [({}, 500), ({"lengths": "pixels"}, None), ({"preset": "official"}, None)]
+)
+def test_the_two_crfs_are_told_for_which_images_their_kernels_are_meant(monkeypatch, switches, side):
+    asked = []
+    monkeypatch.setattr(
+        "wsss_class_conditional.generator.kernels_for",
+        lambda size, pairwise, reference: asked.append((size, reference)) or pairwise,
+    )
+    ClassConditional(InferenceParams(labels="confident", **switches)).label(
+        scores(), FakeView(), "a", threshold=THRESHOLD
+    )
+    assert asked == [((40, 40), side)]
+
+
 def test_presets_choose_what_was_left_open_and_only_that():
     intended, official = (
         views_of(InferenceParams(preset=name), SCALES, InputRule(), flip=True) for name in ("intended", "official")

@@ -38,6 +38,16 @@ def test_intended_split_boxes_are_cut_at_the_border():
     assert shapes(boxes) == [[64, 87], [64, 96], [64, 87], [64, 96]]
 
 
+@pytest.mark.parametrize(("lengths", "reach"), [("pixels", 10), ("image", 2), (None, 2)])
+def test_patches_reach_the_same_share_of_an_image_of_any_size_beyond_the_centres(lengths, reach):
+    """A square of 20 pixels on 80 x 100: the buffer of 10 pixels of 500 is 2."""
+    image = canvas(80, 100, (30, 49, 40, 59, (255, 0, 0)))
+    found = infer(image, (0,), preset="intended", lengths=lengths)
+    top, left = found.boxes[0][1] - reach, found.boxes[0][3] - reach
+    assert (top, left) == centre_of_mass(found.plain[0])
+    assert found.boxes == list(dict.fromkeys(split_boxes([(top, left)], (80, 100), buffer=(reach, 0))))
+
+
 def test_a_cam_of_zeros_is_looked_at_once_a_patch_around_the_centre():
     expected = VECTORS["split_boxes"]["exactly_zero_CAM"]
     forward = Stub(stride=1)

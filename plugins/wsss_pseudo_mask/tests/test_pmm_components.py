@@ -102,7 +102,7 @@ def test_without_anything_switched_on_foreground_begins_at_the_protocols_thresho
 def test_with_smoothing_peaky_maps_gain_pixels_and_flat_maps_lose_some(ctx):
     """An evenly spread map stays where the protocol's threshold puts it."""
     even = np.linspace(0, 1, 400)
-    for values, gains in ((even, 0), (even**3, 1), (0.3 * even + 0.1, -1)):
+    for values, gains in ((even, 0), (even**3, 1), (1 - (1 - even) ** 3, -1)):
         given = SoftScores((3,), values.astype(np.float16).reshape(1, 1, -1), (1, 400))
         label = PseudoLabel("two", np.zeros((1, 400), np.uint8), given)
         (found,) = CvsPmgRefiner(CvsParams()).refine([label], a_view(), ctx)
@@ -146,6 +146,26 @@ def test_correlated_maps_keep_their_histogram_and_follow_the_features(ctx):
     assert found["no"] is None
     np.testing.assert_array_equal(np.sort(found["two"].values, axis=None), np.sort(planes, axis=None))
     assert found["two"].values[0, 1:5, 1:4].sum() == 4
+
+
+@pytest.mark.parametrize(("params", "sides"), [({}, 500.0), ({"crf_side": 80.0}, 80.0), ({"preset": "official"}, None)])
+@pytest.mark.parametrize("pmg", [True, False])
+def test_every_crf_is_told_for_which_images_its_kernels_are_meant(ctx, monkeypatch, params, sides, pmg):
+    asked, true_crf = [], method.dense_crf
+
+    def spy(image, pairwise, device="cpu", *, crf_side=None):
+        asked.append(crf_side)
+        return true_crf(image, pairwise, device, crf_side=crf_side)
+
+    monkeypatch.setattr(method, "dense_crf", spy)
+    monkeypatch.setattr("wsss_pseudo_mask.cyclic.dense_crf", spy)
+    list(CvsPmgGenerator(CvsPmgParams(pmg=pmg, **params)).generate(View(), ctx))
+    ctx.previous = Previous()
+    relabelling = MethodParams(**params).relabelling()
+    list(Cyclic(relabelling).generate(View(), ctx))
+    assert asked == [sides] * 3
+    with pytest.raises(ConfigError, match="crf_side must be positive or null, got 0"):
+        CyclicParams(crf_side=0.0)
 
 
 class Previous:

@@ -1,11 +1,14 @@
 """CVS and PMG hold the numbers of the released code and what the paper's equations imply."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from harness.maps import DenseCRF
 from wsss_pseudo_mask import method
 from wsss_pseudo_mask.tests.pmm_vectors import VECTORS, planes
 
@@ -191,3 +194,25 @@ def test_thresholded_cams_score_as_in_the_released_evaluation():
     expected = [np.nan if value < 0 else value / 100 for value in vector["iou_percent"]]
     np.testing.assert_allclose(iou(found.total()), expected, atol=1e-6)
     assert miou(found.total()) == pytest.approx(vector["mIoU"] / 100, abs=1e-6)
+
+
+def test_the_statistics_are_those_of_maps_from_0_to_1():
+    maps = np.random.default_rng(0).random((2, 12, 15)).astype(np.float64)
+    lifted = 0.4 + 0.5 * maps
+    np.testing.assert_allclose(
+        method.coefficient_of_variation(method.min_max(lifted)),
+        method.coefficient_of_variation(method.min_max(maps)),
+        rtol=1e-3,
+    )
+    assert not np.allclose(method.coefficient_of_variation(lifted), method.coefficient_of_variation(maps), rtol=0.1)
+    assert method.min_max(np.full((1, 3, 3), 0.7)).max() == 0
+
+
+def test_the_kernels_of_the_crf_scale_with_the_image():
+    image = np.random.default_rng(1).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    smoothed = np.random.default_rng(2).random((2, 40, 50)).astype(np.float32)
+    found = method.class_marginals(smoothed, image, crf_side=500)
+    tenth = [replace(kernel, sxy=kernel.sxy / 10) for kernel in method.CLASS_CRF]
+    problems = np.clip(np.stack([method.background(smoothed), smoothed], axis=1), 1e-5, 1)
+    np.testing.assert_allclose(found, DenseCRF(image, pairwise=tenth).infer_many(problems, 10)[:, 1], atol=1e-6)
+    assert np.abs(found - method.class_marginals(smoothed, image)).max() > 0.05

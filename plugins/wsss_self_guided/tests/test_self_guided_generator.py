@@ -18,7 +18,7 @@ from harness.maps import ScoreWriter, infer_cams
 from harness.modelling import build_classifier, load_classifier, save_classifier
 from harness.modelling.classifier import WEIGHTS
 from harness.testing import fake_context, fake_view
-from wsss_self_guided import wsss_generators
+from wsss_self_guided import method, wsss_generators
 from wsss_self_guided.generator import SelfGuided
 from wsss_self_guided.params import SelfGuidedParams
 
@@ -49,7 +49,7 @@ def ctx(tmp_path):
 
 
 def labels(ctx, **params):
-    generator = SelfGuided(SelfGuidedParams(**{"steps": 2, "filter_radius": 2, **params}))
+    generator = SelfGuided(SelfGuidedParams(**{"steps": 2, "filter_radius": 2, "min_peak": 0.0, **params}))
     generator.fit(VIEW, ctx)
     return {label.image_id: label for label in generator.generate(VIEW, ctx)}
 
@@ -89,6 +89,27 @@ def test_all_switches_off_is_the_plain_rule_on_the_shared_maps(ctx):
     apart = np.abs(planes.max(0) - CAM.threshold) > 2e-3  # alpha makes the rules tie at the threshold, up to rounding
     assert apart.mean() > 0.95
     assert (found["a"].mask == plain)[apart].all()
+
+
+@pytest.mark.parametrize("alternation", [False, True])
+def test_a_class_that_the_network_does_not_find_is_not_painted(ctx, alternation):
+    found = labels(ctx, alternation=alternation, schedule=0.5, min_peak=1e6)
+    assert not any(label.mask.any() for label in found.values())
+    assert all(label.scores.classes == () for label in found.values())
+
+
+def test_of_two_classes_the_one_below_the_floor_is_left_out(ctx):
+    network = load_classifier(ctx.input("classifier"))
+    with torch.inference_mode():
+        pixels = torch.from_numpy(IMAGES["b"])[None]
+        side = network.inputs.side
+        view = method.resize(network.data_preprocessor.normalise(pixels), (side(SIZE[0]), side(SIZE[1])))
+        peaks = network.forward_cam(view).amax((2, 3))[0, :2].tolist()
+    assert peaks[0] != peaks[1]
+    label = labels(ctx, alternation=False, min_peak=sum(peaks) / 2)["b"]
+    stronger = 1 + peaks.index(max(peaks))
+    assert label.scores.classes == (0, stronger)
+    assert set(np.unique(label.mask)) <= {0, stronger}
 
 
 def test_shared_maps_are_asked_for_only_where_they_are_final():

@@ -146,3 +146,13 @@ def test_the_energy_falls_along_its_gradient():
 def test_impossible_parameters_are_refused_by_name(bad, words):
     with pytest.raises(ConfigError, match=words):
         SelfGuidedParams(**bad)
+
+
+def test_a_class_is_found_where_its_score_reaches_the_floor_and_not_on_padding():
+    scores = torch.zeros(1, 3, 2, 2)
+    scores[0, 0, 0, 0], scores[0, 1, 1, 1], scores[0, 2] = 0.2, 0.2, -1.0
+    slots, valid = torch.tensor([[0, 4, 7, 9]]), torch.tensor([[[True, True], [True, False]]])
+    assert method.detected(scores, slots, 0.05).tolist() == [[True, True, False]]
+    assert method.detected(scores, slots, 0.05, valid).tolist() == [[True, False, False]]
+    assert method.detected(scores, slots, 0.0).tolist() == [[True, True, True]], "no floor"
+    assert method.detected(scores, torch.tensor([[0, 4, -1, -1]]), 0.0).tolist() == [[True, False, False]]
