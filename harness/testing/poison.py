@@ -31,7 +31,7 @@ class PoisonedDataset(WrappedDataset):
         needs = union(needs)
         self._seed = seed
         shares = [need.fraction for need in needs if need.kind is Supervision.MASKS and not need.auxiliary]
-        self._clean = frozenset()
+        self._clean: frozenset[str] = frozenset()
         if shares:
             tags_of = partial(dataset.read, Supervision.TAGS)
             self._clean = choose_fraction(dataset.ids("train"), shares[0], tags_of)

@@ -12,6 +12,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -23,10 +24,10 @@ from harness.contract import BACKGROUND, IGNORE, ConfigError, Context, PseudoLab
 from harness.modelling import (
     FROM_CONFIG,
     backbone_config,
-    find_backbone,
     load_segmenter,
     load_weights,
     mm,
+    record_of,
     train_segmenter,
 )
 from wsss_bilevel_box.encoder import EncoderGenerator, Network, grown
@@ -67,6 +68,7 @@ def learn(params: Mapping[str, Any], view: View, ctx: Context) -> None:
     about = {"channels": generator.channels, "network": settings.network, "canvas": canvas, "curve": curve}
     if settings.uses_backbone:
         about["backbone"] = ctx.settings["backbone"].name
+        about["weights_sha256"] = ctx.settings["backbone"].weights_sha256
         about["pretrained"] = isinstance(generator, EncoderGenerator) and generator.pretrained
     (ctx.out / ABOUT).write_text(json.dumps(about) + "\n", encoding="utf-8")
 
@@ -75,7 +77,11 @@ def load_generator(folder: Path, device: str) -> Network:
     """The generator that ``learn`` left in ``folder``, in evaluation mode."""
     about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     generator = make_generator(
-        about["network"], about["channels"], backbone=about.get("backbone"), pretrained=about.get("pretrained", False)
+        about["network"],
+        about["channels"],
+        backbone=about.get("backbone"),
+        weights_sha256=about.get("weights_sha256"),
+        pretrained=about.get("pretrained", False),
     )
     generator.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
     return generator.to(device).to(memory_format=torch.channels_last).eval()
@@ -92,7 +98,8 @@ def make_generator(
     channels: int,
     *,
     backbone: str | None,
-    weights: tuple[str, str | None] | None = None,
+    weights: str | None = None,
+    weights_sha256: str | None = None,
     pretrained: bool = False,
 ) -> Network:
     """A generator with random weights, from the global generator of random numbers.
@@ -101,7 +108,8 @@ def make_generator(
         network: ``backbone``, or a name of ``SHAPES``.
         channels: 5 with the segmenter's probability, 4 without.
         backbone: Name of the protocol's backbone.
-        weights: File of initial weights of the backbone, and its SHA-256.
+        weights: Initial weights of the backbone to load; ``None`` = none, or those of a state that follows.
+        weights_sha256: Their SHA-256, by which the pixels that they want to see may be known.
         pretrained: The backbone has, or is going to have, weights that came with it.
 
     Raises:
@@ -111,11 +119,12 @@ def make_generator(
         return MaskGenerator(channels, SHAPES[network])
     if backbone is None or backbone == FROM_CONFIG:
         raise ConfigError("bilevel_box: network 'backbone' needs a named backbone, or set network to 'small'")
-    record = find_backbone(backbone)
+    settings = SimpleNamespace(name=backbone, weights_sha256=weights_sha256)  # what a record depends on
+    record = record_of(cast("Any", settings))
     stride = min(record.output_strides, key=lambda stride: abs(stride - 16))
     encoder = mm.build(backbone_config(record, stride))
     if weights is not None:
-        load_weights(encoder, *weights)
+        load_weights(encoder, weights, weights_sha256)
     return EncoderGenerator(
         encoder, record.channels, channels, inputs=record.inputs, stride=stride, pretrained=pretrained
     )
@@ -137,17 +146,15 @@ def rules(settings: BilevelBoxParams, canvas: int, *, corners: bool) -> Rules:
 def _initial(settings: BilevelBoxParams, before: Path | None, ctx: Context, *, number: int, channels: int) -> Network:
     """Random weights, or those of the round before where they fit (or ``inflate`` makes them fit)."""
     backbone = ctx.settings["backbone"] if settings.uses_backbone else None
-    weights = None
-    if backbone is not None and backbone.weights is not None:
-        weights = (backbone.weights, backbone.weights_sha256)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(ctx.seed(f"generator/{number}"))
         generator = make_generator(
             settings.network,
             channels,
             backbone=backbone and backbone.name,
-            weights=weights,
-            pretrained=weights is not None,
+            weights=backbone and backbone.weights,
+            weights_sha256=backbone and backbone.weights_sha256,
+            pretrained=backbone is not None and backbone.weights is not None,
         )
     if before is None:
         return generator

@@ -18,7 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from harness.contract import ConfigError, InputRule
 from wsss_bilevel_box.method import at_cells
-from wsss_bilevel_box.network import STRIDE, MaskGenerator, Residual
+from wsss_bilevel_box.network import CAFFE_MEAN_BGR, STRIDE, UNIT, MaskGenerator, Residual
 
 _WIDTH = 48
 """Channels of the top-down path, as many as the paper's stem has."""
@@ -52,7 +52,7 @@ class EncoderGenerator(nn.Module):
             convolution is replaced by a ``GuidedStem``.
         levels: Their channels.
         channels: 5 with the segmenter's probability, 4 without.
-        inputs: What the backbone wants to see; only where its features lie counts.
+        inputs: What the backbone wants to see: mean and deviation of pixels, and where its features lie.
         stride: Of the deepest level, in pixels.
         pretrained: Keep the encoder's norms as they came.
 
@@ -63,6 +63,9 @@ class EncoderGenerator(nn.Module):
     Raises:
         ConfigError: No convolution of the encoder looks at three channels.
     """
+
+    scale: Tensor
+    shift: Tensor
 
     def __init__(
         self,
@@ -76,7 +79,10 @@ class EncoderGenerator(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder, self.channels, self.pretrained = encoder, channels, pretrained
-        self.corners, self.multiple = inputs.corners, stride if inputs.corners else inputs.multiple
+        self.corners, self.multiple = inputs.corners, stride if inputs.corners else inputs.multiple or stride
+        mean, std, given = (torch.tensor(v).view(3, 1, 1) for v in (inputs.mean, inputs.std, CAFFE_MEAN_BGR[::-1]))
+        self.register_buffer("scale", UNIT / std, persistent=False)
+        self.register_buffer("shift", (given - mean) / std, persistent=False)
         guides = channels - 3
         for name, module in encoder.named_modules():
             if isinstance(module, nn.Conv2d) and module.in_channels == 3:
@@ -107,8 +113,13 @@ class EncoderGenerator(nn.Module):
         return [p for p in self.encoder.parameters() if id(p) not in new] if self.pretrained else []
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, [p,] m, B, G, R, H, W) float32 -> logits (B, 2, h, w) at stride 4; channel 1 = foreground."""
-        guides, pixels = x[:, :-3], x[:, -3:].flip(1)
+        """Logits (B, 2, h, w) at stride 4, channel 1 = foreground.
+
+        Args:
+            x: (B, [p,] m, B, G, R, H, W) float32 as ``assemble`` makes it with ``unit=True``; the backbone sees R, G, B
+                under its own mean and deviation.
+        """
+        guides, pixels = x[:, :-3], x[:, -3:].flip(1) * self.scale + self.shift
         features = list(self.encoder(torch.cat([pixels, guides], 1)))
         below: Tensor | None = None
         for level, lateral, smooth in zip(

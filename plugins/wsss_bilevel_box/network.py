@@ -137,8 +137,8 @@ class MaskGenerator(nn.Module):
         return self.head(self.cnv(self.hourglass(self.pre(x))))
 
 
-_CAFFE_MEAN_BGR = (104.008, 116.669, 122.675)
-_UNIT = 57.0
+CAFFE_MEAN_BGR = (104.008, 116.669, 122.675)
+UNIT = 57.0
 """Standard deviation of photographs: brings pixels to the range of mask and probability."""
 
 
@@ -154,9 +154,9 @@ def assemble(images: Tensor, masks: Tensor, probabilities: Tensor | None, *, uni
     Returns:
         (P, 5 or 4, H, W) float32: [p_c, m_c, B, G, R].
     """
-    pixels = images.flip(-1).float().sub_(torch.tensor(_CAFFE_MEAN_BGR, device=images.device))
+    pixels = images.flip(-1).float().sub_(torch.tensor(CAFFE_MEAN_BGR, device=images.device))
     if unit:
-        pixels.div_(_UNIT)
+        pixels.div_(UNIT)
     guides = [masks.float()] if probabilities is None else [probabilities, masks.float()]
     x = torch.cat([torch.stack(guides, 1), pixels.permute(0, 3, 1, 2)], 1)
     return x.contiguous(memory_format=torch.channels_last)

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from harness.contract import InputRule
 from wsss_bilevel_box.auxiliary import ready
-from wsss_bilevel_box.encoder import GuidedStem
+from wsss_bilevel_box.encoder import EncoderGenerator, GuidedStem
 from wsss_bilevel_box.method import at_cells, margins
 from wsss_bilevel_box.network import HOURGLASS, SMALL, MaskGenerator, assemble, with_probability
 
@@ -123,6 +124,20 @@ def test_the_first_layer_sees_the_boxes_and_begins_as_the_backbone_without_them(
     nn.init.ones_(stem.guides.weight)
     with_boxes = network.encoder(torch.cat([pixels, boxes], 1))
     assert not any(torch.equal(*pair) for pair in zip(without, with_boxes, strict=True))
+
+
+@torch.no_grad()
+def test_the_backbone_sees_pixels_under_its_own_mean_and_deviation():
+    images = torch.randint(0, 256, (1, 65, 65, 3), dtype=torch.uint8)
+    seen = []
+    rule = InputRule(mean=(127.0, 127.0, 127.0), std=(128.0, 128.0, 128.0))
+    encoder = nn.Sequential(nn.Conv2d(3, 8, 3, stride=4, padding=1))
+    encoder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    encoder.forward = lambda x: [encoder[0](x)]
+    network = EncoderGenerator(encoder, (8,), 4, inputs=rule, stride=4, pretrained=False)
+    network(assemble(images, torch.ones(1, 65, 65), None, unit=True))
+    torch.testing.assert_close(seen[0][:, :3], (images.permute(0, 3, 1, 2).float() - 127) / 128)
+    assert (seen[0][:, 3] == 1).all()
 
 
 def test_guides_of_a_pretrained_stem_learn_at_the_full_rate():

@@ -64,9 +64,7 @@ def test_the_two_crfs_are_told_for_which_images_their_kernels_are_meant(monkeypa
         "wsss_class_conditional.generator.kernels_for",
         lambda size, pairwise, reference: asked.append((size, reference)) or pairwise,
     )
-    ClassConditional(InferenceParams(labels="confident", **switches)).label(
-        scores(), FakeView(), "a", threshold=THRESHOLD
-    )
+    ClassConditional(InferenceParams(labels="confident", **switches)).label(scores(), VIEW, "a", threshold=THRESHOLD)
     assert asked == [((40, 40), side)]
 
 

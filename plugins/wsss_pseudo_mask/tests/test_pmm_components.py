@@ -159,10 +159,10 @@ def test_every_crf_is_told_for_which_images_its_kernels_are_meant(ctx, monkeypat
 
     monkeypatch.setattr(method, "dense_crf", spy)
     monkeypatch.setattr("wsss_pseudo_mask.cyclic.dense_crf", spy)
-    list(CvsPmgGenerator(CvsPmgParams(pmg=pmg, **params)).generate(View(), ctx))
-    ctx.previous = Previous()
+    list(CvsPmgGenerator(CvsPmgParams(pmg=pmg, **params)).generate(a_view(), ctx))
+    ctx.round_before = Previous()
     relabelling = MethodParams(**params).relabelling()
-    list(Cyclic(relabelling).generate(View(), ctx))
+    list(Cyclic(relabelling).generate(a_view(), ctx))
     assert asked == [sides] * 3
     with pytest.raises(ConfigError, match="crf_side must be positive or null, got 0"):
         CyclicParams(crf_side=0.0)
