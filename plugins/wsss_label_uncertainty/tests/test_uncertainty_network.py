@@ -125,8 +125,8 @@ def test_every_head_of_the_harness_gets_a_variance_and_predicts_as_before(view, 
     added = {key.rpartition("decode_head.")[2] for key in set(own) - set(common) if "auxiliary" not in key}
     assert added == {"conv_variance.weight", "conv_variance.bias", "loss_decode.thresholds", "loss_decode.pixels"}
     assert model.decode_head.conv_variance.out_channels == (1 if shared else 3)
-    images = torch.randn(2, 3, 64, 64)
-    meta = [{"img_shape": (64, 64), "ori_shape": (64, 64), "pad_shape": (64, 64)}] * 2
+    images = torch.randn(2, 3, 65, 65)
+    meta = [{"img_shape": (65, 65), "ori_shape": (65, 65), "pad_shape": (65, 65)}] * 2
     with torch.inference_mode():
         found = [network.eval().encode_decode(images, meta) for network in (model, plain)]
     assert torch.equal(*found)
