@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from harness.common.files import file_problem, read_bytes
@@ -20,7 +21,9 @@ MOST_FILES = 50
 
 
 def segmenter_config_sha256(path: Path) -> str:
-    """Hash of an mmseg configuration and of the files that it names in ``_base_``, without their paths.
+    """Hash of an mmseg configuration and of the files that it is based on, without their paths.
+
+    These are named in ``_base_``, or imported under ``with read_base():``.
 
     Raises:
         ConfigError: A file is missing, no regular file or no Python source, or ``_base_`` leads back or too far.
@@ -29,7 +32,7 @@ def segmenter_config_sha256(path: Path) -> str:
 
 
 def segmenter_files(path: Path) -> list[Path]:
-    """An mmseg configuration and the files that it names in ``_base_``; raises like ``segmenter_config_sha256``."""
+    """An mmseg configuration and the files that it is based on; raises like ``segmenter_config_sha256``."""
     return [file for file, _ in _chain(path, (), [])]
 
 
@@ -56,7 +59,22 @@ def _chain(path: Path, above: tuple[Path, ...], chain: list[tuple[Path, str]]) -
                 raise ConfigError(f"{where}: _base_ must be a literal file name or a list of them")
             for base in bases:
                 _chain(path.parent / base, (*above, path), chain)
+        for base in _imported(node):
+            _chain(path.parent / base, (*above, path), chain)
     return chain
+
+
+def _imported(node: ast.stmt) -> Iterator[Path]:
+    """Files that ``with read_base():`` imports, relative to the folder of the configuration."""
+    if not isinstance(node, ast.With) or not any(
+        isinstance(item.context_expr, ast.Call) and ast.unparse(item.context_expr.func).endswith("read_base")
+        for item in node.items
+    ):
+        return
+    for statement in node.body:
+        if isinstance(statement, ast.ImportFrom) and statement.level and statement.module:
+            # an import that is not relative names a module, which counts as code
+            yield Path(*[".."] * (statement.level - 1), *statement.module.split(".")).with_suffix(".py")
 
 
 def _parsed(source: bytes, where: str) -> ast.Module:

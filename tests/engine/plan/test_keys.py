@@ -77,11 +77,19 @@ def test_seeds_differ_by_seed_and_axis():
     assert len({derive_seed(seed, axis) for seed in range(10) for axis in ("init", "order")}) == 20
 
 
-def test_a_segmenter_configuration_counts_with_its_bases_and_without_its_place(tmp_path):
+@pytest.mark.parametrize(
+    "names",
+    [
+        "_base_ = ['bases/base.py']",
+        "from mmengine.config import read_base\nwith read_base():\n    from .bases.base import *",
+        "import mmengine.config as c\nwith c.read_base():\n    from .bases.base import *",
+    ],
+)
+def test_a_segmenter_configuration_counts_with_its_bases_and_without_its_place(tmp_path, names):
     def write(folder, base):
         (folder / "bases").mkdir(parents=True)
         (folder / "bases" / "base.py").write_text(base)
-        (folder / "model.py").write_text("_base_ = ['bases/base.py']\nmodel = {}\n")
+        (folder / "model.py").write_text(f"{names}\nmodel = {{}}\n")
         return segmenter_config_sha256(folder / "model.py")
 
     one = write(tmp_path / "one", "a = 1")
