@@ -200,12 +200,13 @@ def load_benchmark(
         raw["dataset"] = _read_dataset(raw["dataset"], Path(), f"-o {override}")
     of_rows = [override for override in given if override.startswith("methods.")]
     raw = apply_overrides(raw, [override for override in given if override not in (*of_dataset, *of_rows)])
-    rows = raw["methods"] if isinstance(raw.get("methods"), list) else []
-    for override in of_rows:
+    for field, patterns, kind in (("methods", methods, "method"), ("backbones", backbones, "backbone")):
+        raw[field] = _with_added(raw.get(field), patterns, registered.get(kind, ()), field, where)
+    rows = raw["methods"] if isinstance(raw["methods"], list) else []
+    for override in of_rows:  # before rows are left out, so that an override of one that is left out harms nothing
         _override_row(rows, override, where)
-
-    raw["methods"] = _select(raw.get("methods"), methods, registered.get("method", ()), "methods", where)
-    raw["backbones"] = _select(raw.get("backbones"), backbones, registered.get("backbone", ()), "backbones", where)
+    raw["methods"] = _select(raw["methods"], methods)
+    raw["backbones"] = _select(raw["backbones"], backbones)
     if seeds is not None:
         raw["seeds"] = list(seeds)
     benchmark = validate(Benchmark, expand_env(raw, where=where, hint=unset), where=where)
@@ -261,10 +262,10 @@ def _label(item: object) -> str:
     return named if isinstance(named, str) else ""
 
 
-def _select(
+def _with_added(
     items: Any, patterns: Sequence[str] | None, registered: Collection[str], field: str, where: str
 ) -> list[Any] | Any:
-    """Items whose label matches a pattern, in file order, then registered names that the file does not list."""
+    """Items in file order, then the registered names of ``patterns`` that the file does not list."""
     if patterns is None or not isinstance(items, list):
         return items
     labels = [_label(item) for item in items]
@@ -272,8 +273,15 @@ def _select(
     for name in added:
         if name not in registered and name.partition("/")[0] not in registered:
             raise ConfigError(f"--{field}: {_unknown(name, [*labels, *registered], f'{field} entry of {where}')}")
-    kept = [label for label in labels if any(fnmatchcase(label, pattern) for pattern in patterns)]
-    return [item for item, label in zip(items, labels, strict=True) if label in kept] + added
+    return [*items, *added]
+
+
+def _select(items: Any, patterns: Sequence[str] | None) -> list[Any] | Any:
+    """Items whose label is one of ``patterns`` or matches one."""
+    if patterns is None or not isinstance(items, list):
+        return items
+    labels = [(item, _label(item)) for item in items]
+    return [item for item, label in labels if any(label == name or fnmatchcase(label, name) for name in patterns)]
 
 
 def _unknown(name: str, known: Iterable[str], what: str) -> str:

@@ -12,11 +12,16 @@ if TYPE_CHECKING:
 MOST = 3
 """Differences that are named; of the others only the number is told."""
 
+NEW = "new"
+"""The reason of a stage that nothing stored can be compared with."""
+
 
 def reasons(plan: Plan, wanted: Iterable[str], artifacts: Iterable[Artifact]) -> dict[str, tuple[str, ...]]:
-    """Why each stage of ``wanted`` is to be computed, most telling first; empty where nothing like it is stored.
+    """Why each stage of ``wanted`` is to be computed, most telling first; empty where nothing at all is stored.
 
-    A stage is compared with the stored artifact of the same name and kind that its inputs differ least from.
+    A stage is compared with the stored artifact of the same name, kind, component, backbone and data set that its
+    inputs differ least from. Without one it is ``new``, and so is a stage that only reads from new ones: what another
+    row or data set has stored says nothing about it.
 
     Args:
         plan: The plan.
@@ -27,7 +32,8 @@ def reasons(plan: Plan, wanted: Iterable[str], artifacts: Iterable[Artifact]) ->
     for artifact in artifacts:
         stored.setdefault((artifact.name, artifact.kind), []).append(artifact)
     why: dict[str, tuple[str, ...]] = {}
-    for key in wanted:
+    wanted = set(wanted)
+    for key in (key for key in plan.stages if key in wanted):  # what a stage reads from comes before it
         spec = plan.stages[key]
 
         def distance(artifact: Artifact, after: Mapping[str, Any] = spec.key_inputs) -> tuple[int, int]:
@@ -36,9 +42,27 @@ def reasons(plan: Plan, wanted: Iterable[str], artifacts: Iterable[Artifact]) ->
             files = set(before.get("code", {}).items()) ^ set(after["code"].items())
             return sum(before.get(name) != after[name] for name in after), len(files)
 
-        alike = stored.get((spec.name, spec.kind), [])
-        why[key] = _against(plan, spec, min(alike, key=distance).inputs) if alike else ()
+        named = stored.get((spec.name, spec.kind), [])
+        alike = [artifact for artifact in named if _same_subject(artifact.inputs, spec.key_inputs)]
+        lines = _against(plan, spec, min(alike, key=distance).inputs) if alike else (NEW,)
+        new_above = {_upstream(plan, above) for above in spec.inputs.values() if why.get(above) == (NEW,)}
+        told_anew = (NEW,) if new_above and new_above.issuperset(lines) else lines
+        why[key] = told_anew if stored else ()
     return why
+
+
+def _same_subject(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether two stages run one component and backbone on one data set, some content of which may have changed."""
+    data = (before.get("data") or {}, after["data"])
+    names = [inputs.get("settings", {}).get("backbone", {}).get("name") for inputs in (before, after)]
+    same_data = data[0].get("classes") == data[1]["classes"] and any(
+        data[0].get(kind) == digest for kind, digest in data[1].items() if kind != "classes"
+    )
+    return before.get("component") == after["component"] and names[0] == names[1] and same_data
+
+
+def _upstream(plan: Plan, key: str) -> str:
+    return f"upstream: {plan.stages[key].name}"
 
 
 def told(lines: Iterable[str]) -> str:
@@ -80,7 +104,7 @@ def _against(plan: Plan, spec: StageSpec, before: Mapping[str, Any]) -> tuple[st
                 lines.append(f"{path.rpartition('.')[2]} {_shown(old.get(path))} -> {_shown(new.get(path))}")
     lines += [line for line in files if not line.endswith(" changed")]
     changed = [name for name, key in after["upstream"].items() if before["upstream"].get(name) != key]
-    return (*dict.fromkeys(lines), *(f"upstream: {plan.stages[after['upstream'][name]].name}" for name in changed))
+    return (*dict.fromkeys(lines), *(_upstream(plan, after["upstream"][name]) for name in changed))
 
 
 def _shown(value: Any) -> str:

@@ -198,6 +198,12 @@ def test_wrong_options_are_one_sentence(write_config, overrides, selection, word
         make_plan(write_config(), overrides, **selection)
 
 
+def test_a_registered_method_that_is_picked_but_not_listed_takes_overrides(write_config):
+    picked = {"methods": ["learnt"], "registered": {"method": ["fill", "learnt"]}}
+    benchmark = load_benchmark(write_config(methods=["fill"]), ["methods.learnt.x=2", "methods.fill.cls=1"], **picked)
+    assert [(row.name, row.params) for row in benchmark.methods] == [("learnt", {"x": 2})]
+
+
 @pytest.mark.parametrize("section", ["classifier", "segmenter"])
 def test_an_output_stride_that_a_backbone_lacks_is_refused_at_plan_with_those_that_it_has(write_config, section):
     path = write_config(backbones=["wide"])

@@ -70,9 +70,17 @@ def test_a_changed_file_is_named_and_a_comment_is_none(plugin, config, tmp_path)
     assert why(make_plan(config)[0], stored)["generate learnt"] == "toy_plugin.py changed, upstream: learn"
 
 
-def test_a_stage_that_never_ran_has_no_reason(write_config, stored):
+def test_a_stage_that_never_ran_is_new_and_so_is_what_reads_from_it(write_config, stored):
     plan, _ = make_plan(write_config(methods=["learnt_erase"]))
-    assert why(plan, stored)["refine erase"] == ""
+    assert why(plan, stored)["refine erase"] == "new"
+    assert set(why(plan, stored).values()) == {"new"}
+    assert set(why(plan, []).values()) == {""}
+
+
+def test_another_data_set_and_another_backbone_are_nothing_to_compare_with(write_config, stored):
+    assert set(why(make_plan(write_config(), ["dataset.params.train=5"])[0], stored).values()) == {"new"}
+    other = why(make_plan(write_config(methods=["learnt"], backbones=["wide"]))[0], stored)
+    assert other["segmenter toy"] == "new"
 
 
 def test_a_library_and_a_file_that_came_or_went_are_told_apart():
