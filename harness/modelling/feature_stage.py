@@ -157,10 +157,15 @@ class FeatureWriter:
         self.done = self._found()
 
     def _found(self) -> int:
-        if not all((self._work / level_file(level)).exists() for level in self.levels):
-            return 0
+        """Rows that every file really holds; 0 where one is missing, damaged or shorter than was noted."""
         with suppress(OSError, ValueError):
-            return int((self._work / PROGRESS).read_text(encoding="utf-8"))
+            done = int((self._work / PROGRESS).read_text(encoding="utf-8"))
+            for level in self.levels:
+                path = self._work / level_file(level)
+                shape, begin = read_header(path)
+                if path.stat().st_size < begin + 2 * int(np.prod(shape[1:])) * done:
+                    return 0
+            return done
         return 0
 
     def __enter__(self) -> Self:

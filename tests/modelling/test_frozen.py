@@ -27,7 +27,7 @@ from harness.modelling import feature_stage, frozen, training
 from harness.modelling.classification import train_classifier
 from harness.modelling.classifier import build_classifier, load_classifier
 from harness.modelling.dataset import TrainingSet, Views, tagged_images
-from harness.modelling.feature_stage import compute_features
+from harness.modelling.feature_stage import FeatureWriter, compute_features
 from harness.modelling.features import FeatureReader, Levels
 from harness.modelling.frozen import FrozenBackbone, digest, freeze
 from harness.modelling.inference import load_segmenter
@@ -367,6 +367,18 @@ def test_features_of_a_stage_that_was_killed_have_the_same_bytes(
         assert path.read_bytes() == (ctx.out / path.name).read_bytes(), path.name
     for path in sorted(whole.out.glob("*.npy")):
         np.testing.assert_allclose(np.load(path), np.load(features / path.name), rtol=2e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("left", [0, 100, 140])
+def test_rows_that_were_noted_and_are_not_there_are_computed_again(tmp_path: Path, left: int) -> None:
+    rows = {level: np.ones((4, 2, 2, 1), np.float16) for level in (1, 2)}
+    with FeatureWriter(tmp_path, 8, rows) as writer:
+        writer.write(rows)
+        writer._save(4)
+    assert FeatureWriter(tmp_path, 8, rows).done == 4
+    file = tmp_path / "level2.npy"
+    file.write_bytes(file.read_bytes()[:left])
+    assert FeatureWriter(tmp_path, 8, rows).done == 0
 
 
 def test_the_stage_says_how_far_it_is_and_keeps_nothing_of_the_size_of_the_cache(
