@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from harness.records.groups import FULL, settings_key
 
 if TYPE_CHECKING:
-    from harness.leaderboard.frame import Comparison, PairTest, Row
+    from harness.leaderboard.frame import Comparison, Row
     from harness.records.reader import Run
 
 STEPS = (
@@ -62,16 +62,13 @@ def marked_above(rows: Iterable[Row], full: Sequence[Row], comparisons: Iterable
     for row in rows:
         ceiling = ceiling_of(row, full)
         tests = pairs.get(settings_key(row), [])
-        above = ceiling is not None and any(_above(row.method, ceiling.method, test) for test in tests)
+        above = ceiling is not None and any(
+            (test.low > 0 and (test.left, test.right) == (row.method, ceiling.method))
+            or (test.high < 0 and (test.left, test.right) == (ceiling.method, row.method))
+            for test in tests
+        )
         marked.append(row.model_copy(update={"above_full": True}) if above else row)
     return marked
-
-
-def _above(row: str, full: str, pair: PairTest) -> bool:
-    """Whether ``pair`` is of these two rows and its interval lies on the side of ``row``."""
-    if (pair.left, pair.right) == (row, full):
-        return pair.low > 0
-    return (pair.left, pair.right) == (full, row) and pair.high < 0
 
 
 def note(rows: Iterable[Row]) -> str:

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import Dataset
 
 from harness.contract.errors import DataError
-from harness.modelling.augment import PAD_COLOUR, Colour, Draw, augment, draw, shrink
+from harness.modelling.augment import PAD_COLOUR, Colour, augment, draw, shrink
 from harness.modelling.backbones import input_rule
 from harness.modelling.features import FeatureReader, Rows, fixed_draw, stored_features
 
@@ -100,19 +100,16 @@ class TrainingSet(Dataset[Sample]):
     def sample(self, position: int, index: int) -> Sample:
         """Item ``index`` as it is seen at ``position`` of the stream."""
         item = self._decoded(index)
-        drawn, levels = self._drawn(position, self.ids[index])
+        if self._features is None:
+            drawn, levels = draw(self.settings, self._seed, position), None
+        else:
+            row = self._features.row(self.ids[index], self._seed, position)
+            drawn, levels = fixed_draw(self.settings, row), self._features.levels(row)
         image, maps = augment(
             item.image, item.maps, self.settings, drawn, long_side=item.long_side, padding=self._padding
         )
         tags = None if self._tags is None else self._tags[index]
         return Sample(self.ids[index], image, np.stack(maps) if maps else None, tags, levels)
-
-    def _drawn(self, position: int, image_id: str) -> tuple[Draw, list[Rows] | None]:
-        """What is random about a sample, and its stored features."""
-        if self._features is None:
-            return draw(self.settings, self._seed, position), None
-        row = self._features.row(image_id, self._seed, position)
-        return fixed_draw(self.settings, row), self._features.levels(row)
 
     def collate(self, samples: Sequence[Sample]) -> dict[str, Any]:
         """Samples as one batch of CPU tensors, see ``Uint8Preprocessor``."""

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from harness.contract.arrays import Image
 from harness.modelling import mm
@@ -124,15 +124,11 @@ def _fill(
         end = min(begin + step, total)
         rows = batch["inputs"][: (end - begin) * settings.views]
         for part in rows.split(room):
-            levels = network(preprocessor.normalise(part))
-            writer.write({level: _as_rows(levels[level]) for level in writer.levels})
+            levels = network(preprocessor.normalise(part))  # (B, c, h, w) float32 each
+            stored = {level: levels[level].permute(0, 2, 3, 1).clamp(-_LARGEST, _LARGEST) for level in writer.levels}
+            writer.write({level: rows.half().contiguous().cpu().numpy() for level, rows in stored.items()})
         writer.checkpoint(end * settings.views)
         ctx.progress(end, total)
-
-
-def _as_rows(level: Tensor) -> npt.NDArray[np.float16]:
-    """(B, c, h, w) float32 -> (B, h, w, c) float16."""
-    return level.permute(0, 2, 3, 1).clamp(-_LARGEST, _LARGEST).half().contiguous().cpu().numpy()
 
 
 class FeatureWriter:

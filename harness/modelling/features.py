@@ -113,7 +113,14 @@ class FeatureReader:
         Raises:
             StoreError: A file has been cut short.
         """
-        return [_read(path, shape, offset, row) for path, shape, offset in self._files.values()]
+        levels = []
+        for path, shape, offset in self._files.values():
+            size = int(np.prod(shape[1:]))
+            values = np.fromfile(path, np.float16, count=size, offset=offset + 2 * size * row)
+            if values.size != size:
+                raise StoreError(f"{path}: ends before row {row}")
+            levels.append(values.reshape(shape[1:]))
+        return levels
 
     def collated(self, samples: Sequence[Sequence[Rows]]) -> dict[str, Any]:
         """Levels of several rows as entries of a batch: ``Levels.of`` reads them."""
@@ -128,11 +135,3 @@ class FeatureReader:
 def stored_features(ctx: Context) -> FeatureReader | None:
     """The features that a training is supplied with, where the protocol freezes the backbone."""
     return FeatureReader(ctx.input(FEATURES.name)) if "freeze" in ctx.settings else None
-
-
-def _read(path: Path, shape: tuple[int, ...], offset: int, row: int) -> Rows:
-    size = int(np.prod(shape[1:]))
-    values = np.fromfile(path, np.float16, count=size, offset=offset + 2 * size * row)
-    if values.size != size:
-        raise StoreError(f"{path}: ends before row {row}")
-    return values.reshape(shape[1:])

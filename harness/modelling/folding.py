@@ -30,7 +30,10 @@ def folded(network: nn.Module) -> nn.Module:
     for norm, conv in _pairs(lighter, image).items():
         _fold(lighter.get_submodule(conv), lighter.get_submodule(norm))
         parent, _, name = norm.rpartition(".")
-        setattr(lighter.get_submodule(parent), name, _behind(lighter.get_submodule(norm)))
+        # A norm of timm may drop and activate after it has normalised; that stays.
+        rest = [getattr(lighter.get_submodule(norm), part, None) for part in ("drop", "act")]
+        kept = [part for part in rest if isinstance(part, nn.Module)]
+        setattr(lighter.get_submodule(parent), name, nn.Sequential(*kept) if kept else nn.Identity())
     with torch.no_grad():
         levels = zip(lighter(image), network(image), strict=True)
         same = all((folded - level).norm() <= _CLOSE * level.norm() for folded, level in levels)
@@ -71,9 +74,3 @@ def _fold(conv: nn.Module, norm: nn.Module) -> None:
     bias = torch.zeros_like(norm.running_mean) if conv.bias is None else conv.bias
     conv.weight = nn.Parameter(conv.weight * factor[:, None, None, None])
     conv.bias = nn.Parameter((bias - norm.running_mean) * factor + norm.bias)
-
-
-def _behind(norm: nn.Module) -> nn.Module:
-    """What a norm of timm does after it has normalised."""
-    parts = [part for part in (getattr(norm, name, None) for name in ("drop", "act")) if isinstance(part, nn.Module)]
-    return nn.Sequential(*parts) if parts else nn.Identity()

@@ -7,7 +7,6 @@ file ever runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +66,12 @@ def read_state(source: str, sha256: str | None = None) -> dict[str, Tensor]:
     except ConfigError as error:
         raise ConfigError(f"backbone.weights: {error}") from None
     try:
-        content = _tensors(path) if path.suffix == SAFETENSORS else torch.load(path, "cpu", weights_only=True)
+        if path.suffix == SAFETENSORS:
+            from safetensors.torch import load_file  # an extra's package
+
+            content = load_file(path, device="cpu")
+        else:
+            content = torch.load(path, "cpu", weights_only=True)
     except ImportError:
         raise ConfigError(f"backbone.weights: {source}: pip install safetensors to read files of that kind") from None
     except Exception as error:  # a damaged or hostile file may make torch's reader raise anything
@@ -77,14 +81,6 @@ def read_state(source: str, sha256: str | None = None) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise ConfigError(f"backbone.weights: {source}: holds no state dictionary")
     return dict(state)
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file of safetensors, which can hold nothing else."""
-    from safetensors.torch import load_file
-
-    found: dict[str, Tensor] = load_file(path, device="cpu")
-    return found
 
 
 def _without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
