@@ -297,7 +297,7 @@ class _Layout:
         split: str = "train",
     ) -> str:
         settings = self._settings(reads, name)
-        if "freeze" in settings and run != FEATURES.run:
+        if "freeze" in settings and run != FEATURES.run and (part is None or part.trains):
             inputs = {FEATURES.name: self._shared(FEATURES, ()), **inputs}
         params = params or {}
         seeded = trains or any(self.stages[key].seed is not None for key in inputs.values())

@@ -42,6 +42,7 @@ class Part:
         reads: Protocol sections that it may read.
         plugin: Name of the plugin that ships it.
         trains_backbone: Whether it trains a backbone also where the protocol freezes it.
+        trains: False of a segmenter without a network.
         code: What of its record reaches a stage.
     """
 
@@ -57,6 +58,7 @@ class Part:
     random: bool = False
     uses_previous: bool = False
     trains_backbone: bool = False
+    trains: bool = True
     card: Card | None = None
 
     @property
@@ -215,6 +217,7 @@ def _part(manager: PluginManager, kind: str, use: Use, where: str) -> Part:
         random=getattr(record, "random", False),
         uses_previous=getattr(record, "uses_previous", False),
         trains_backbone=trains_backbone(record, params),
+        trains=getattr(record, "trains", True),
         card=record.card,
     )
 

@@ -83,6 +83,11 @@ def test_all_rows_and_seeds_share_one_stage_of_features_that_sees_images_alone(p
     assert all(("features", shared.key) in cell.stages for cell in plan.cells)
 
 
+def test_a_row_without_a_network_waits_for_no_features(planned):
+    plan = planned(config() | {"methods": ["background"]})
+    assert FEATURES.run not in {spec.run for spec in plan.stages.values()}
+
+
 def test_only_what_the_features_depend_on_changes_their_key(planned):
     before = planned(config())
     (key,) = (spec.key for spec in features(before))
