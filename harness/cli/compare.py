@@ -91,7 +91,7 @@ def _print_statistics(pair: RowPair, score: str, images: int) -> list[ImageChang
     resamples = pair.before[0].record.scoring.bootstrap
     (test,) = paired.compare({"B": after, "A": before}, resamples=resamples).pairs
     seeds = names_of(test.seeds)
-    value, low, high = (f"{100 * number:+.2f}" for number in test.difference)
+    value, low, high = (f"{100 * number:+z.2f}" for number in test.difference)
     verdict = "real at the 5 % level" if test.p <= paired.ALPHA else "not told apart"
     say(
         f"{_SCORES[score]}: B - A = {value} points, 95 % interval [{low}, {high}], p = {test.p:.4f} ({verdict}; "
@@ -106,7 +106,7 @@ def _print_statistics(pair: RowPair, score: str, images: int) -> list[ImageChang
     print_table(
         ("changed most", "mIoU of A", "mIoU of B", "change"),
         [
-            (item.image_id, f"{100 * item.before:.1f}", f"{100 * item.after:.1f}", f"{100 * item.change:+.1f}")
+            (item.image_id, f"{100 * item.before:.1f}", f"{100 * item.after:.1f}", f"{100 * item.change:+z.1f}")
             for item in changes[:images]
         ],
     )
@@ -125,12 +125,17 @@ def _print_classes(pair: RowPair, score: str, resamples: int) -> None:
                 names[item.cls],
                 f"{100 * item.before:.1f}",
                 f"{100 * item.after:.1f}",
-                "{:+.1f} [{:+.1f}, {:+.1f}]".format(*(100 * number for number in item.change)),
+                change_text(*(100 * number for number in item.change)),
                 f"{item.p_holm:.4f}{' *' if item.significant else ''}",
             )
             for item in class_changes(*pair.scores(score), resamples=resamples)
         ],
     )
+
+
+def change_text(value: float, low: float, high: float) -> str:
+    """A change with its interval; what rounds to nothing reads ``+0.0``."""
+    return f"{value:+z.1f} [{low:+z.1f}, {high:+z.1f}]"
 
 
 def _sheet(

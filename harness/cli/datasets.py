@@ -132,7 +132,8 @@ def _print_report(report: CheckReport) -> None:
         print_table(("class", "in masks of", "tagged", "boxes", "pixels", *split.classes[0].marks), rows)
     _print_list("notice", report.notices)
     kinds = _print_list("defect", report.defects)
-    total = f"{len(report.defects)} defects" + (f" of {kinds} kinds" if kinds < len(report.defects) else "")
+    number = len(report.defects)
+    total = f"{number} defect{'s' if number != 1 else ''}" + (f" of {kinds} kinds" if kinds < number else "")
     console().print("no defects" if report.clean else total)
 
 

@@ -192,19 +192,25 @@ def status(runs: Runs = _RUNS) -> None:
     """Show how far the sweeps of a runs folder are, from any terminal."""
     from harness.cli.console import console
     from harness.common.text import printable
+    from harness.engine.plan.reasons import told
     from harness.engine.progress import read_status, summary, table
 
     sweeps = read_status(runs)
     if not sweeps:
         typer.echo(f"no sweep has run in {runs}")
         return
+    folders = [sweep.records for sweep in sweeps]
     for sweep in sweeps:
+        where = str(runs / sweep.records)
+        if folders.count(sweep.records) > 1:  # the same settings with other rows, backbones or seeds
+            where += f": {told([cell.name for cell in sweep.cells])}"
+        where = printable(where)
         if sweep.finished:
-            typer.echo(f"{summary(sweep)} (finished; {printable(runs / sweep.records)})")
+            typer.echo(f"{summary(sweep)} (finished; {where})")
         elif sweep.alive is False:
-            typer.echo(f"{summary(sweep)} (process {sweep.pid} is gone; `wsss run` again resumes it)")
+            typer.echo(f"{summary(sweep)} (process {sweep.pid} is gone; `wsss run` again resumes it; {where})")
         else:
-            typer.echo(f"running as process {sweep.pid} on {printable(sweep.host)}")
+            typer.echo(f"running as process {sweep.pid} on {printable(sweep.host)} ({where})")
             console().print(table(sweep))
 
 

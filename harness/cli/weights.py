@@ -137,7 +137,7 @@ def _backbones(plugin: list[Path] | None) -> list[Any]:
 def _state(entry: Weights) -> str:
     if entry.path is not None:
         return "there"
-    return "is fetched" if entry.source else "to be brought"
+    return "not here; a run fetches it" if entry.source else "not here; to be brought"
 
 
 def _facts(entry: Weights) -> dict[str, Any]:

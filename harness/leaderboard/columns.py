@@ -181,7 +181,7 @@ def claim_cells(answer: ClaimAnswer) -> tuple[str, ...]:
     """The texts of one claim below ``CLAIM_HEADERS``; differences in points, ratios in per cent."""
 
     def amount(value: float) -> str:
-        return f"{100 * value:.1f} %" if answer.relative else f"{100 * value:+.1f}"
+        return f"{100 * value:.1f} %" if answer.relative else f"{100 * value:+z.1f}"
 
     measured = None
     if answer.measured is not None and answer.low is not None and answer.high is not None:

@@ -94,7 +94,7 @@ def _other(run: Run, wanted: Settings) -> str:
     parts = []
     options = []
     for field, value, here in changes[:_SPELLED]:
-        long = max(len(value), len(here)) > _LONGEST
+        long = field.startswith("dataset.digests.") or max(len(value), len(here)) > _LONGEST
         parts.append(f"{field} differs" if long else f"{field} is {value}, not {here}")
         if field.startswith("protocol.") and _PLAIN.fullmatch(value):
             options.append(f"-o {field}={value}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from harness.common.text import printable
 from harness.contract.errors import ConfigError
 from harness.records.groups import by_seed
 from harness.records.reader import Run, differing_fields, group_key, once_a_cell
@@ -77,13 +79,20 @@ def _named(runs: Sequence[Run], label: str, backbone: str | None) -> tuple[Run, 
     if len(rows) == 1:
         return next(iter(rows.values()))
     if rows:
-        places = ", ".join(f"{_where(row[0].record)} {row[0].record.backbone}" for row in rows.values())
-        folder = next(iter(rows.values()))[0].path.parent
-        raise ConfigError(
-            f"row {label!r} is there several times ({places}): choose with --backbone NAME or --runs {folder}"
-        )
+        firsts = [row[0] for row in rows.values()]
+        folders = list(dict.fromkeys(shlex.quote(printable(run.path.parent)) for run in firsts))
+        backbones = list(dict.fromkeys(run.record.backbone for run in firsts))
+        ways = [f"--runs {folder}" for folder in folders if len(folders) > 1]
+        ways += [f"--backbone {name}" for name in backbones if len(backbones) > 1]
+        advice = f"add {' or '.join(ways)}" if ways else "move the records of one of them to another folder of runs"
+        raise ConfigError(f"row {label!r} is there several times: {_places(firsts)}; {advice}")
     labels = ", ".join(sorted({run.record.label for run in runs}))
     raise ConfigError(f"there is no row {label!r}{f' on {backbone}' if backbone else ''}; rows are: {labels}")
+
+
+def _places(runs: Iterable[Run]) -> str:
+    """Folder, backbone and initial weights of each run."""
+    return ", ".join(f"{printable(run.path.parent)} on {run.record.backbone} ({run.record.init})" for run in runs)
 
 
 def pair_folders(before: Sequence[Run], after: Sequence[Run], *, backbone: str | None = None) -> list[RowPair]:

@@ -7,6 +7,8 @@ cannot be read, its confusions cannot be read, or it contradicts the other recor
 from __future__ import annotations
 
 import hashlib
+import re
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
@@ -24,8 +26,13 @@ from harness.scoring.image_counts import ImageCounts
 Report = Callable[[str], None]
 """Told of each record that is left out, in one sentence."""
 
-_LISTED = 30
+_LISTED = 3
 """Differences that an error spells out."""
+
+_LONGEST = 40
+"""Letters of a value that an error spells out."""
+
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 _BESIDE_RECORDS = frozenset({"datasets", "locks", "logs", "status", "store", "work"})
 """Folders of a runs folder whose files are no records."""
@@ -212,28 +219,36 @@ def check_same_settings(runs: Iterable[Run]) -> None:
     """Refuse runs of different fingerprints.
 
     Raises:
-        ConfigError: With every field of protocol and data set that differs.
+        ConfigError: With the folder of each, what to type for one of them, and the first fields that differ.
     """
-    by_fingerprint = {run.record.fingerprint: run.record for run in runs}
+    by_fingerprint = {run.record.fingerprint: run for run in runs}
     if len(by_fingerprint) < 2:
         return
-    described = []
-    for fingerprint, record in sorted(by_fingerprint.items()):
-        dataset = record.dataset.identity()
-        settings = {"protocol": record.protocol, "dataset": dataset}
-        described.append((f"{record.benchmark} {fingerprint[:8]}", settings))
-    (first, settings), *others = described
-    lines = []
-    for name, other in others:
-        fields = [f"{field}: {value} != {changed}" for field, value, changed in differing_fields(settings, other)]
-        if len(fields) > _LISTED:
-            fields[_LISTED:] = [f"and {len(fields) - _LISTED} more fields"]
-        reasons = fields or ["no recorded field (the fingerprint also covers the version of the harness)"]
-        lines.append(f"{first} and {name}: {', '.join(reasons)}")
-    raise ConfigError(
-        "run records of different settings cannot share a table (name one benchmark's configuration, or add "
-        "--allow-mixed); they differ between " + "; and between ".join(lines)
+    first, *others = (run for _, run in sorted(by_fingerprint.items()))
+    folders = [shlex.quote(printable(run.path.parent)) for run in (first, *others)]
+    known = "; ".join(
+        f"{folder} ({_told_differences(first, run)})" for folder, run in zip(folders[1:], others, strict=True)
     )
+    raise ConfigError(
+        f"run records of different settings cannot share a table: {folders[0]} and {known}; name one of these folders, "
+        f"for example `wsss leaderboard {folders[0]}`, or add --allow-mixed"
+    )
+
+
+def _told_differences(first: Run, other: Run) -> str:
+    """In what the settings of ``other`` differ from those of ``first``; the content of the data comes last."""
+    settings = [{"protocol": run.record.protocol, "dataset": run.record.dataset.identity()} for run in (first, other)]
+    changes = sorted(
+        differing_fields(settings[0], settings[1]), key=lambda item: item[0].startswith("dataset.digests.")
+    )
+    if not changes:
+        return "no recorded field differs; the fingerprint also covers the version of the harness"
+    parts = [
+        f"{field} differs" if max(len(value), len(changed)) > _LONGEST else f"{field} is {changed}, not {value}"
+        for field, value, changed in changes[:_LISTED]
+    ]
+    more = f" and {len(changes) - _LISTED} more fields" if len(changes) > _LISTED else ""
+    return ", ".join(parts) + more
 
 
 def differing_fields(first: Any, second: Any, field: str = "") -> Iterator[tuple[str, str, str]]:
@@ -250,4 +265,7 @@ _ABSENT = object()
 
 
 def _text(value: object) -> str:
+    """How a value reads in a difference: of a SHA-256 only the first digits, which tell it from another."""
+    if isinstance(value, str) and _SHA256.fullmatch(value):
+        return repr(f"{value[:12]}...")
     return "absent" if value is _ABSENT else repr(value)

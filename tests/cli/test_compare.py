@@ -2,6 +2,7 @@
 
 import pytest
 
+from harness.cli.compare import change_text
 from tests.commands import wsss
 from tests.leaderboard.board_records import Records
 
@@ -29,6 +30,11 @@ def test_equal_rows_have_no_change(records):
     assert "settings: no difference" in output
     assert "pseudo-label mIoU: B - A = +0.00 points, 95 % interval [+0.00, +0.00], p = 1.0000 (not told apart" in output
     assert "images: 0 better in B, 0 worse, 12 equal" in output
+
+
+def test_a_change_that_rounds_to_nothing_has_no_minus():
+    assert change_text(-0.0, -0.04, 0.04) == "+0.0 [+0.0, +0.0]"
+    assert change_text(-0.06, -0.1, 2.0) == "-0.1 [-0.1, +2.0]"
 
 
 def test_two_folders_are_compared_row_by_row(records, tmp_path):

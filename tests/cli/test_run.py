@@ -60,6 +60,8 @@ def test_each_sweep_is_shown_until_it_is_repeated(write_config, tmp_path):
     def run(*options):
         code, output = wsss("run", config, "--plugin", PLUGIN, "--runs", runs, "--jobs", "1", "--no-table", *options)
         assert code == 0, output
+        whole = wsss("status", "--runs", runs).output.splitlines()
+        assert len(set(whole)) == len(whole), f"a reader can tell them apart: {whole}"
         return [line.partition(" (")[0] for line in wsss("status", "--runs", runs).output.splitlines()]
 
     assert run("--methods", "fill") == ["toy: 1 ok"]

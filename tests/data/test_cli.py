@@ -57,6 +57,12 @@ def test_check_of_a_sound_data_set_ends_with_0(voc: Any) -> None:
     assert "no defects" in result.stdout
 
 
+def test_one_defect_is_counted_in_the_singular(voc: Any) -> None:
+    file = write(voc)
+    (voc.root / "SegmentationClass" / "a.png").unlink()
+    assert run("check", file).stdout.splitlines()[-1] == "1 defect"
+
+
 def test_check_of_a_defective_data_set_ends_with_2_and_names_all(voc: Any) -> None:
     file = write(voc)
     for name in "ab":

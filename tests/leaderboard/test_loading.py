@@ -1,6 +1,7 @@
 """Promises of reading run records."""
 
 import json
+import re
 
 import pytest
 
@@ -8,6 +9,7 @@ from harness.contract import ConfigError, DataError
 from harness.leaderboard import build_board, load_runs
 from harness.records.pairing import pair_by_name
 from harness.records.reader import check_same_settings, differing_fields, once_a_cell
+from tests.leaderboard.board_records import DATASET
 
 
 def test_every_record_below_the_runs_folder_is_found(sweep):
@@ -117,16 +119,31 @@ def test_a_score_that_the_cell_lacks_is_none(records):
     assert load_runs([records.add("full", scores=("val",))])[0].confusions("pseudo") is None
 
 
-def test_mixed_fingerprints_are_refused_with_every_field_that_differs(records):
+def test_mixed_fingerprints_are_refused_with_their_folders_and_fields_that_differ(records):
     records.add("cam")
     protocol = {"scoring": {"bootstrap": 100}, "segmenter": {"optim": {"iterations": 80, "amp": True}}}
     records.add("cam", fingerprint="f" * 16, protocol=protocol)
     with pytest.raises(ConfigError, match="--allow-mixed") as caught:
         check_same_settings(load_runs(records.runs))
-    assert str(caught.value).endswith(
-        "they differ between demo 01234567 and demo ffffffff: protocol.segmenter.optim.amp: absent != True, "
-        "protocol.segmenter.optim.iterations: 40 != 80"
+    folders = [str(records.runs / "records" / name) for name in ("demo-01234567", "demo-ffffffff")]
+    assert str(caught.value) == (
+        f"run records of different settings cannot share a table: {folders[0]} and {folders[1]} "
+        "(protocol.segmenter.optim.amp is True, not absent, protocol.segmenter.optim.iterations is 80, not 40); "
+        f"name one of these folders, for example `wsss leaderboard {folders[0]}`, or add --allow-mixed"
     )
+
+
+def test_digests_of_two_data_sets_are_never_printed_in_full(records):
+    for number, letter in enumerate("ab"):
+        digests = {f"{split}/{kind}": letter * 64 for split in ("train", "val") for kind in ("ids", "images", "masks")}
+        dataset = {**DATASET, "name": f"set{number}", "digests": digests}
+        records.add("cam", benchmark=f"b{number}", fingerprint=f"{number}" * 16, dataset=dataset)
+    with pytest.raises(ConfigError, match="and 4 more fields") as caught:
+        check_same_settings(load_runs(records.runs))
+    text = str(caught.value).replace(str(records.runs), "")
+    assert len(text) < 500
+    assert not re.search("[0-9a-f]{20}", text)
+    assert list(differing_fields({"a": "a" * 64}, {"a": "b" * 64})) == [("a", "'aaaaaaaaaaaa...'", "'bbbbbbbbbbbb...'")]
 
 
 def test_fingerprints_that_differ_without_a_recorded_field_are_still_refused(records):

@@ -25,9 +25,18 @@ def test_an_unknown_row_names_the_known_ones(sweep):
 
 def test_a_row_of_several_backbones_must_be_chosen(sweep):
     sweep.add("full", backbone="mit_b0")
-    with pytest.raises(ConfigError, match=r"several times .*mit_b0.*--backbone.*--runs \S*/records/demo-"):
+    with pytest.raises(ConfigError, match=r"several times: \S*/records/demo-.*; add --backbone mit_b0 or --backbone "):
         pair_by_name(load_runs(sweep.runs), "full", "box_fill")
     assert pair_by_name(load_runs(sweep.runs), "full", "box_fill", backbone="resnet18").names[0] == "full"
+
+
+def test_a_row_of_several_benchmarks_names_each_folder_and_what_to_type(records):
+    records.add("full")
+    folder = records.add("full", benchmark="other", fingerprint="f" * 16).parent
+    with pytest.raises(
+        ConfigError, match=rf"several times: \S*/demo-0.* \S*/other-f.*; add --runs .* or --runs {folder}"
+    ):
+        pair_by_name(load_runs(records.runs), "full", "full")
 
 
 def test_folders_are_compared_by_their_common_rows(records, tmp_path):

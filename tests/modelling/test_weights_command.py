@@ -55,6 +55,7 @@ def test_weights_of_a_plugins_backbone_are_listed_shown_and_fetched(
     assert code == 0
     (entry,) = (e for e in json.loads(text)["weights"] if e["name"] == "mine")
     assert (entry["origin"], entry["sha256"], entry["trained_on"], entry["path"]) == (url, digest, "Flowers", None)
+    assert "state not here; a run fetches it" in weights("show", "mine", "--plugin", plugin)[1]
     code, text = weights("fetch", "mine", "--plugin", plugin)
     assert code == 0, text
     path = folder / f"flowers-{digest[:8]}.pth"

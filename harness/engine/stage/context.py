@@ -125,7 +125,12 @@ class StageContext:
         """
         if name not in self._inputs:
             names = ", ".join(self._inputs) or "none"
-            raise PluginError(f"{self._spec.name} has no input {name!r} (inputs: {names}); add it to the record's uses")
+            advice = (
+                "set fits=True in its record"
+                if name == "fit" and self._spec.kind == "generate"
+                else "add it to the record's uses"
+            )
+            raise PluginError(f"{self._spec.name} has no input {name!r} (inputs: {names}); {advice}")
         return self._inputs[name]
 
     @cached_property

@@ -34,6 +34,12 @@ def test_only_declared_inputs_are_handed_out(specs, tmp_path):
         _ = context(specs["learn"], tmp_path).previous
 
 
+def test_a_generator_that_asks_for_a_fit_is_told_what_its_record_lacks(specs, tmp_path):
+    spec = next(spec for spec in specs.values() if spec.kind == "generate")
+    with pytest.raises(PluginError, match=r"has no input 'fit' .*; set fits=True in its record"):
+        context(spec, tmp_path).input("fit")
+
+
 def test_seeds_are_alike_for_every_stage_of_a_run(specs, tmp_path):
     one = context(specs["learn"], tmp_path).seed("init")
     assert context(specs["r1/segmenter toy"], tmp_path).seed("init") == one
