@@ -107,17 +107,29 @@ def test_the_benchmark_file_of_the_guide_is_planned(tmp_path):
     from harness.engine.plan.layout import build_plan
 
     (text,) = [text for name, text in blocks(ROOT / "docs/benchmark-files.md", "yaml") if name == "comparison.yaml"]
-    for folder in ("datasets", "segmenters"):
-        (tmp_path / folder).symlink_to(ROOT / "configs" / folder)
-    (tmp_path / "benchmarks").mkdir()
-    path = tmp_path / "benchmarks" / "comparison.yaml"
+    assert CliRunner().invoke(app, ["configs", "copy", "demo", "--to", str(tmp_path / "my")]).exit_code == 0
+    path = tmp_path / "comparison.yaml"
     path.write_text(text)
     small = ["dataset.params.train=4", "dataset.params.val=2", "dataset.params.size=32"]
     plan = build_plan(load_benchmark(path, small), load_plugins(None))
     cells = {cell.row.label: cell for cell in plan.cells if cell.seed == 0}
-    assert list(cells) == ["full", "pixel_subset", "cam_30", "grabcut_bootstrapped", "cvs", "two_rounds"]
+    assert list(cells) == ["full", "pixel_subset", "cam_and_crf", "grabcut_bootstrapped", "cvs", "two_rounds"]
     assert cells["cvs"].val is None
     assert len([spec for spec in plan.stages.values() if spec.name == "classifier"]) == 3
+
+
+def test_the_benchmark_file_with_a_frozen_backbone_is_planned(tmp_path):
+    from harness.cli.plugins import load_plugins
+    from harness.engine.plan.config import load_benchmark
+    from harness.engine.plan.layout import build_plan
+
+    (text,) = [text for name, text in blocks(ROOT / "docs/protocol.md", "yaml") if name == "frozen.yaml"]
+    assert CliRunner().invoke(app, ["configs", "copy", "demo", "--to", str(tmp_path / "my")]).exit_code == 0
+    path = tmp_path / "frozen.yaml"
+    path.write_text(text)
+    plan = build_plan(load_benchmark(path, ["dataset.params.train=4", "dataset.params.val=2"]), load_plugins(None))
+    assert len(plan.cells) == 6
+    assert len([spec for spec in plan.stages.values() if spec.name == "features"]) == 1
 
 
 def test_make_knows_the_targets_of_the_readme():

@@ -11,6 +11,8 @@ class _Params(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+_ROOT = "folder of the data set; a relative one begins at the folder in which the command is called"
+
 _BOXES_FROM: Any = Field(
     "people", description="who made the boxes of annotation files; 'masks' = computed from masks, which tables say"
 )
@@ -23,7 +25,7 @@ class VocLayout(_Params):
     """
 
     name: str = Field(description="name of the data set in tables")
-    root: str = Field(description="folder of the data set")
+    root: str = Field(description=_ROOT)
     images: str = Field("JPEGImages", description="folder of images, .jpg, .jpeg, .png, .tif, .tiff, .bmp or .webp")
     masks: str = Field("SegmentationClass", description="folder of masks, palette or grey .png of mask ids")
     annotations: str = Field("Annotations", description="folder of VOC .xml files, read where boxes or tags is 'xml'")
@@ -114,7 +116,7 @@ class CocoLayout(_Params):
     """
 
     name: str = Field(description="name of the data set in tables")
-    root: str = Field(description="folder of the data set")
+    root: str = Field(description=_ROOT)
     train: str = Field(description="instances file of the training images, .json")
     train_images: str = Field(description="folder of the training images")
     train_list: str | None = Field(None, description="list of training ids (file names without suffix), one per line")
@@ -190,7 +192,7 @@ class CityscapesParams(_Params):
     """Cityscapes as distributed: ``leftImg8bit/train/TOWN/..._leftImg8bit.png`` and ``gtFine/train/TOWN/...``."""
 
     name: str = Field("cityscapes", description="name of the data set in tables")
-    root: str = Field(description="folder of the data set")
+    root: str = Field(description=_ROOT)
     images: str = Field("leftImg8bit", description="folder of images, below root")
     labels: str = Field("gtFine", description="folder of label and instance images, below root")
     train_list: str | None = Field(None, description="list of training ids (aachen_000000_000019), one per line")

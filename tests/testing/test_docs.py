@@ -10,6 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from harness.cli.main import app
+from harness.registry import manager
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -53,6 +54,19 @@ def test_the_check_shown_in_the_guide_is_what_the_command_prints(folder):
     result = CliRunner().invoke(app, command.removeprefix("$ wsss ").split())
     assert result.exit_code == 0
     assert result.output == output
+
+
+def test_a_parameter_of_the_guides_reaches_the_generator(folder):
+    guides = (
+        ("add-a-method.md", "scaled_ellipse.py", {"scale": 0.7}),
+        ("more-components.md", "equivariant.py", {"scale": 0.7, "weight": 2.0}),
+    )
+    for page, file, values in guides:
+        (source,) = [text for _, name, text in blocks(ROOT / "docs" / page) if name == file]
+        (folder / file).write_text(source, encoding="utf-8")
+        record = manager(plugin_files=[file]).get("method", file.removesuffix(".py"))
+        (only,) = record.rounds(record.params(**values))
+        assert values.items() <= dict(only.generator.params).items()
 
 
 COMPONENTS = {"equivariant.py": "equivariant", "largest_region.py": "cam_largest", "ce_and_dice.py": "boxes_dice"}

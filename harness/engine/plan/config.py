@@ -119,7 +119,11 @@ class BackboneConfig(_Strict):
     """A backbone of the benchmark; weights that are not given are the record's."""
 
     name: str = Field(description="name of a registered backbone, see `wsss plugins list`")
-    weights: str | None = Field(None, description="path, URL or scheme; not given = the backbone's own, null = random")
+    weights: str | None = Field(
+        None,
+        description="path, URL or scheme; null = random; must be given for a backbone of timm",
+        json_schema_extra={"default": "the backbone's own"},
+    )
     sha256: str | None = Field(
         None,
         pattern=r"^[0-9a-f]{64}$",
