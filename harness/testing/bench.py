@@ -108,12 +108,9 @@ class Bench:
         Raises:
             StageFailed: It ended with an error.
         """
-        needs = tuple(need for part in self.plan.cells[0].row.parts for need in part.needs)
-        dataset = (scenes.NAME, scenes.described(self.poisoned, needs))
-        job = Job(spec, self.folder.resolve(), self.manager.spec, dataset, self.plan.dataset, device="cpu")
         scenes.ALARM.set(interrupt_after)
         try:
-            result = execute(job)
+            result = execute(self.job(spec))
         finally:
             self.ticks[spec.key] = max(self.ticks.get(spec.key, 0), scenes.ALARM.count)
             scenes.ALARM.set(None)
@@ -121,6 +118,12 @@ class Bench:
             kind, text = result.error or (result.status, "no message")
             raise StageFailed(f"{spec.name}: {kind}: {text}")
         return self.digests(spec)
+
+    def job(self, spec: StageSpec) -> Job:
+        """What an executor is given to compute a stage."""
+        needs = tuple(need for part in self.plan.cells[0].row.parts for need in part.needs)
+        dataset = (scenes.NAME, scenes.described(self.poisoned, needs))
+        return Job(spec, self.folder.resolve(), self.manager.spec, dataset, self.plan.dataset, device="cpu")
 
     def digests(self, spec: StageSpec) -> Digests:
         """File -> SHA-256 of a stage's artifact.

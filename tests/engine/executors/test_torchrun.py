@@ -94,7 +94,7 @@ def test_two_processes_publish_one_artifact_of_the_same_layout(tmp_path):
     executor = TorchrunExecutor(TorchrunParams(device="cpu", processes=2))
     labels, segmenter = together.stages
     together.run_stage(labels)
-    result = executor.submit(execute, together._job(segmenter)).result(timeout=600)
+    result = executor.submit(execute, together.job(segmenter)).result(timeout=600)
     executor.shutdown()
     log = "".join(path.read_text() for path in (tmp_path / "together" / "logs").iterdir())
     assert result.status == "done", (result.error, log)
