@@ -18,6 +18,7 @@ from harness.contract import PluginError, WsssError
 from harness.testing import checks
 from harness.testing.bench import Bench, Digests, StageFailed, with_scenes
 from harness.testing.checks import Fault, Finding, NotApplicable
+from harness.testing.method_params import idle_params
 
 if TYPE_CHECKING:
     from harness.registry import PluginManager
@@ -101,6 +102,9 @@ def check_row(row: RowEntry, manager: PluginManager, folder: Path) -> list[Findi
     """
     manager = with_scenes(manager)
     findings = [_guarded("discovery", lambda: checks.light_discovery(manager.spec))]
+    if isinstance(row, str) and row in manager.records("method"):
+        idle = _guarded("params", lambda: idle_params(manager, row))
+        findings += [idle] if idle.status == "fail" else []
     bench = Bench(manager, row, folder / "first")
     here, temporary = folder / "elsewhere", folder / "temporary"
     here.mkdir(parents=True)

@@ -65,6 +65,7 @@ ENDS = {
     "generator exit": lambda: throw(GeneratorExit("early")),
     "segv": lambda: os.kill(os.getpid(), signal.SIGSEGV),
     "term": lambda: os.kill(os.getpid(), signal.SIGTERM),
+    "bug": lambda: undefined,  # noqa: F821  # a mistake on purpose
     "memory": lambda: throw(MemoryError()),
     "cuda": lambda: throw(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")),
     "unprintable": lambda: throw(Unprintable()),

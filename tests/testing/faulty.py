@@ -1,5 +1,6 @@
 """One plugin for each promise that a method can break."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,18 @@ def wsss_generators():
         yield GeneratorRecord(name, factory=factory, **options)
 
 
+@dataclass(frozen=True)
+class Scale:
+    """A parameter of a method."""
+
+    scale: float = 1.0
+
+
 @hookimpl
 def wsss_methods():
+    rounds = (Round(Use("sound"), segmenter=Use("constant")),)
+    yield MethodRecord("deaf", rounds, params=Scale)
+    yield MethodRecord("deaf_function", lambda p: rounds, params=Scale)
+    yield MethodRecord("hears", lambda p: rounds * (2 if p.scale > 1 else 1), params=Scale)
     for name in KINDS:
         yield MethodRecord(name, (Round(Use(name), segmenter=Use("constant")),))

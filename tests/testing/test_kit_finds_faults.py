@@ -10,6 +10,7 @@ from harness.registry import PluginSpec, manager_from_spec
 from harness.testing import check_plugin, check_row
 from harness.testing.checks import Fault, light_discovery, watched_writes
 from harness.testing.conformance import named
+from harness.testing.method_params import idle_params
 
 FAULTY = str(Path(__file__).parent / "faulty.py")
 MANAGER = manager_from_spec(PluginSpec(files=(FAULTY,), env=""))
@@ -43,6 +44,19 @@ def test_a_fault_is_found_and_named(method, check, words, tmp_path, monkeypatch)
     monkeypatch.chdir(elsewhere)  # one of the faulty methods writes beside what it was given
     found = failures(method, tmp_path / "kit")
     assert words in found[check]
+
+
+@pytest.mark.parametrize("method", ["deaf", "deaf_function"])
+def test_a_parameter_that_reaches_no_component_is_found(method):
+    words = f"parameter 'scale' of method '{method}' reaches no component; make rounds a function of the parameters"
+    with pytest.raises(Fault, match=words):
+        idle_params(MANAGER, method)
+
+
+def test_the_check_of_a_method_tells_of_its_idle_parameter_and_only_then(tmp_path):
+    assert set(failures("deaf", tmp_path)) == {"params"}
+    assert "scale" in idle_params(MANAGER, "hears")
+    assert "no parameters" in idle_params(MANAGER, "sound")
 
 
 def test_a_plugin_that_imports_torch_at_registration_is_found(tmp_path):

@@ -167,7 +167,7 @@ def _compute(job: Job, store: Store) -> Result:
                 if not is_worker() and not isinstance(error, Exception | SystemExit):
                     raise  # the user's Ctrl-C; a worker gets none, there a plugin has raised it
                 retire()
-                return Result("failed", error=_failure(error))
+                return Result("failed", error=_failure(error, spec))
     finally:
         with suppress(OSError):
             report.unlink(missing_ok=True)
@@ -277,7 +277,23 @@ def _dataset(plugins: PluginSpec, name: str, params: str) -> Dataset:
     return open_data(manager_from_spec(plugins), name, json.loads(params), where="dataset")
 
 
-def _failure(error: BaseException) -> tuple[str, str]:
+_BUGS = (NameError, AttributeError, TypeError, LookupError, AssertionError, ArithmeticError, ImportError)
+"""What a mistake in code raises, whose message says too little without file and line."""
+
+
+def _place(error: BaseException, spec: StageSpec) -> str:
+    """File and line of the last frame in a plugin's code, where ``error`` is a mistake in code; else nothing."""
+    if not isinstance(error, _BUGS):
+        return ""
+    names = [name for name in spec.key_inputs["code"] if not name.startswith("harness/")]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        for name in names:
+            if f"/{Path(frame.filename).as_posix()}".endswith(f"/{name}"):
+                return f" ({name}, line {frame.lineno})"
+    return ""
+
+
+def _failure(error: BaseException, spec: StageSpec) -> tuple[str, str]:
     """Exception class and one sentence; a full disk and a want of memory are named wherever they occurred."""
     reason = explain(error) if isinstance(error, OSError) else None
     if reason is not None:
@@ -289,7 +305,7 @@ def _failure(error: BaseException) -> tuple[str, str]:
         message = "its message cannot be printed"
     if len(message) > LONGEST:
         message = f"{message[:LONGEST]}..."
-    message = message or "no message"
+    message = (message or "no message") + _place(error, spec)
     return type(error).__name__, f"{message} ({REMEDY})" if wants_memory(error, message) else message
 
 
