@@ -153,7 +153,7 @@ def test_annotation_hours_of_an_unknown_number_of_images_are_none(records):
 def test_mixed_fingerprints_are_refused_and_labelled_when_allowed(records):
     records.add("cam")
     records.add("cam", fingerprint="f" * 16, protocol={"scoring": {"bootstrap": 200}})
-    with pytest.raises(ConfigError, match=r"protocol\.scoring\.bootstrap: 100 != 200"):
+    with pytest.raises(ConfigError, match=r"protocol\.scoring\.bootstrap is 200, not 100"):
         board(records)
     mixed = board(records, allow_mixed=True)
     assert (mixed.mixed, mixed.fingerprint, mixed.protocol, mixed.dataset) == (True, None, None, None)
