@@ -1,5 +1,6 @@
 """What a cell was computed with, when its stages were computed in different environments."""
 
+import mmap
 import sys
 from types import SimpleNamespace
 
@@ -20,12 +21,11 @@ def test_the_environment_names_versions_and_nothing_that_changes_from_run_to_run
 
 
 def test_peak_memory_sees_what_was_freed_again():
+    """Pages of their own: what other tests have left free in the heap would hide a smaller block."""
     with PeakMemory() as small:
         pass
-    with PeakMemory() as large:
-        block = bytearray(64 * 2**20)
+    with PeakMemory() as large, mmap.mmap(-1, 64 * 2**20) as block:
         block[::4096] = b"x" * len(block[::4096])
-        del block
     assert large.mib > small.mib + 32
 
 
