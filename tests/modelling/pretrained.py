@@ -16,6 +16,12 @@ def backbone(name: str = "tiny", output_stride: int = 16, seed: int = 5) -> nn.M
     """The backbone, every norm with a mean, a variance and an affine part of its own."""
     config = backbone_config(find_backbone(name), output_stride)
     network = seeded(lambda: mm.build(config), seed)
+    randomise(network, seed)
+    return network
+
+
+def randomise(network: nn.Module, seed: int = 0) -> None:
+    """Give norms, and biases of linear layers, what they have in a network that was trained on something."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for part in network.modules():
@@ -28,7 +34,8 @@ def backbone(name: str = "tiny", output_stride: int = 16, seed: int = 5) -> nn.M
                 ):
                     assert value is not None
                     value.uniform_(low, high, generator=generator)
-    return network
+            elif isinstance(part, nn.Linear) and part.bias is not None:
+                part.bias.normal_(0, 0.2, generator=generator)
 
 
 def write_weights(path: Path, name: str = "tiny", seed: int = 5) -> Path:

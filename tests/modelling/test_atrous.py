@@ -16,6 +16,7 @@ from harness.modelling.atrous import DilatedAvgPool, dilate
 from harness.modelling.backbones import backbone_config
 from harness.modelling.builtin import wsss_backbones
 from harness.modelling.mm import build
+from tests.modelling.pretrained import randomise
 
 SIDE = 65
 RECORDS = {record.name: record for record in wsss_backbones() if not record.family}
@@ -46,20 +47,6 @@ def network(record: BackboneRecord, output_stride: int, state: dict[str, Tensor]
         made.load_state_dict(state)
     made.eval()  # of an mmseg backbone it returns nothing
     return made
-
-
-def randomise(network: nn.Module) -> None:
-    """Parameters and running statistics of a network that was trained on something."""
-    for part in network.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.weight.data.uniform_(0.5, 1.5)
-            part.bias.data.normal_(0, 0.2)
-            assert part.running_mean is not None
-            assert part.running_var is not None
-            part.running_mean.normal_(0, 0.2)
-            part.running_var.uniform_(0.5, 1.5)
-        elif isinstance(part, nn.Linear) and part.bias is not None:
-            part.bias.data.normal_(0, 0.2)
 
 
 @cache

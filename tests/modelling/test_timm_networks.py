@@ -27,6 +27,7 @@ from harness.modelling.weights import load_weights
 from harness.registry import manager
 from harness.testing.checks import NotApplicable, sound_backbone
 from tests.commands import wsss
+from tests.modelling.pretrained import randomise
 
 LITE = "timm/tf_efficientnet_lite0"
 EXACT = ["resnet18", "resnet26d", "tf_efficientnet_lite0", "mobilenetv2_050", "regnetx_002", "convnext_atto"]
@@ -51,14 +52,7 @@ def network(name: str, output_stride: int) -> nn.Module:
 @cache
 def trained(name: str) -> nn.Module:
     made = network(name, 32)
-    for part in made.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            part.weight.data.uniform_(0.5, 1.5)
-            part.bias.data.normal_(0, 0.2)
-            assert part.running_mean is not None
-            assert part.running_var is not None
-            part.running_mean.normal_(0, 0.2)
-            part.running_var.uniform_(0.5, 1.5)
+    randomise(made)
     return made
 
 

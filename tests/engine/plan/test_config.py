@@ -214,7 +214,8 @@ def test_an_output_stride_that_a_backbone_lacks_is_refused_at_plan_with_those_th
 
 
 def test_an_output_stride_that_no_row_reads_is_left_alone(write_config):
-    make_plan(write_config(methods=["fill"]), ["protocol.classifier.output_stride=4"])
+    plan, _ = make_plan(write_config(methods=["fill"]), ["protocol.classifier.output_stride=4"])
+    assert "classifier" not in {spec.name for spec in plan.stages.values()}
 
 
 def test_a_pipe_in_place_of_a_file_is_refused_and_not_waited_for(write_config, tmp_path):
