@@ -87,11 +87,6 @@ class GeneratedScenes(Dataset):
             for cls, (rows, columns) in zip(classes, extents, strict=True)
         )
 
-    @property
-    def boxes_from_masks(self) -> tuple[str, ...]:
-        """All classes: extents of what was drawn."""
-        return self.classes[1:]
-
     def saliency(self, image_id: str) -> npt.NDArray[np.float32]:
         """(H, W) float32 in [0, 1]; misses some creatures and shows some clutter."""
         return draw_saliency(self._random(image_id, "saliency"), self._scene(image_id))
