@@ -120,13 +120,12 @@ def _print_report(report: CheckReport) -> None:
     for split in report.splits:
         if not split.images:
             continue
-        pixels = max(sum(count.pixels for count in split.classes) + split.ignored_pixels, 1)
-        console().print(
-            f"{report.name} {split.split}: {split.images} images, {split.ignored_pixels / pixels:.1%} ignored"
-        )
-        shares = [f"{count.pixels / pixels:.2%}" for count in split.classes]
+        pixels = max(sum(count.pixels or 0 for count in split.classes) + (split.ignored_pixels or 0), 1)
+        ignored = "no masks" if split.ignored_pixels is None else f"{split.ignored_pixels / pixels:.1%} ignored"
+        console().print(f"{report.name} {split.split}: {split.images} images, {ignored}")
+        shares = ["—" if count.pixels is None else f"{count.pixels / pixels:.2%}" for count in split.classes]
         rows = [
-            (c.name, str(c.images), str(c.tagged), str(c.boxes), share, *map(str, c.marks.values()))
+            (c.name, _number(c.images), str(c.tagged), str(c.boxes), share, *map(str, c.marks.values()))
             for c, share in zip(split.classes, shares, strict=True)
         ]
         print_table(("class", "in masks of", "tagged", "boxes", "pixels", *split.classes[0].marks), rows)
@@ -135,6 +134,10 @@ def _print_report(report: CheckReport) -> None:
     number = len(report.defects)
     total = f"{number} defect{'s' if number != 1 else ''}" + (f" of {kinds} kinds" if kinds < number else "")
     console().print("no defects" if report.clean else total)
+
+
+def _number(count: int | None) -> str:
+    return "—" if count is None else str(count)
 
 
 def _print_list(word: str, items: Sequence[Defect]) -> int:

@@ -76,6 +76,14 @@ class Dataset(ABC):
         return ()
 
     @property
+    def unmasked(self) -> tuple[str, ...]:
+        """Splits that have no masks because whoever described the data set says so; nothing is scored on them.
+
+        ``mask`` raises ``NoSupervision`` for their images, and ``digests`` leaves ``masks`` out.
+        """
+        return ()
+
+    @property
     def auxiliary(self) -> Dataset | None:
         """The auxiliary data set (other classes, pixel masks), or ``None``."""
         return None

@@ -30,6 +30,8 @@ Count = Annotated[int, Field(ge=0, lt=2**53)]
 Amount = Annotated[float, Field(ge=0, le=1e12)]
 """Seconds or MiB: sums of them stay finite."""
 
+SplitName = Annotated[str, Field(pattern=r"^(train|val)$")]
+
 _NEED = r"[A-Z][a-z]*(\d{1,3}(\.\d{1,6})?(e-\d\d)?%)?(\(aux\))?"
 Supervised = Annotated[str, Field(pattern=rf"^(none|{_NEED}(\+{_NEED})*)$")]
 """As ``harness.contract.letters`` writes it."""
@@ -163,6 +165,7 @@ class DatasetInfo(_Model):
     Attributes:
         show_images: Whether the licence allows pictures of it in a published page.
         boxes_from_masks: Classes whose boxes nobody drew.
+        unmasked: Splits without masks, on which nothing could be scored.
     """
 
     name: str
@@ -171,6 +174,7 @@ class DatasetInfo(_Model):
     digests: dict[str, str]
     show_images: bool = False
     boxes_from_masks: list[str] = Field(default=[], exclude_if=lambda value: not value)
+    unmasked: list[SplitName] = Field(default=[], exclude_if=lambda value: not value)
 
     def identity(self) -> dict[str, Any]:
         """What tells it from other data, as JSON values: all but what is only said of it to readers."""
@@ -226,15 +230,18 @@ class RunRecord(_Model):
     def _scores_of_its_rounds(self) -> RunRecord:
         for name in self.scores:
             try:
-                ScoreName.parse(name, len(self.rounds))
+                split = ScoreName.parse(name, len(self.rounds)).split
             except ValueError as error:
                 raise ValueError(f"scores.{name}: {error}") from None
+            if split in self.dataset.unmasked:
+                raise ValueError(f"scores.{name}: dataset.unmasked says that the {split} images have no masks")
         return self
 
     @property
     def called_for(self) -> list[ScoreName]:
-        """The scores that its rounds call for."""
-        return score_names(len(self.rounds), segmenter=self.rounds[-1].segmenter is not None)
+        """The scores that its rounds call for, as far as its data set has masks."""
+        names = score_names(len(self.rounds), segmenter=self.rounds[-1].segmenter is not None)
+        return [name for name in names if name.split not in self.dataset.unmasked]
 
     @property
     def trainings(self) -> int:

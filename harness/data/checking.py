@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.contract import IGNORE, DataError, Dataset, NoSupervision, Supervision
 from harness.data.boxes import mask_tags
-from harness.data.files import Defect, NoMask
+from harness.data.files import Defect
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -27,18 +27,18 @@ class ClassCount:
 
     Attributes:
         name: Class name.
-        images: Images whose mask shows it.
+        images: Images whose mask shows it; ``None`` where the split has no masks.
         tagged: Images that are tagged with it.
         boxes: Boxes of it.
-        pixels: Pixels of it.
+        pixels: Pixels of it; ``None`` where the split has no masks.
         marks: Labels of it of each further kind that the data set has: points, or pixels of a map of classes.
     """
 
     name: str
-    images: int
+    images: int | None
     tagged: int
     boxes: int
-    pixels: int
+    pixels: int | None
     marks: dict[str, int] = field(default_factory=dict)
 
 
@@ -50,13 +50,13 @@ class SplitReport:
         split: ``train``, ``val`` or ``auxiliary train``.
         images: Images whose files are all there.
         classes: Counts by class index.
-        ignored_pixels: Pixels that are neither trained on nor scored.
+        ignored_pixels: Pixels that are neither trained on nor scored; ``None`` where the split has no masks.
     """
 
     split: str
     images: int
     classes: tuple[ClassCount, ...]
-    ignored_pixels: int
+    ignored_pixels: int | None
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def refuse_blank(dataset: Dataset) -> None:
                 shown = shown or split == "val" or bool(mask_tags(mask))
                 if scored and shown:
                     break
-        except NoMask:
+        except NoSupervision:
             continue
         if part.ids(split) and not scored:
             raise DataError(_all_ignored(part, label, split))
@@ -174,7 +174,7 @@ class _SplitReader:
         self._images, self._tagged, self._boxes = (np.zeros(count, dtype=np.int64) for _ in range(3))
         self._pixels = np.zeros(IGNORE + 1, dtype=np.int64)
         self._marks: dict[Supervision, npt.NDArray[np.int64]] = {}
-        self._unmasked = False
+        self._lacking: dict[str, None] = {}
         self.defects: list[Defect] = []
         self.notices: list[Defect] = []
 
@@ -268,8 +268,8 @@ class _SplitReader:
     def _try(self, kind: str, image_id: str, read: Callable[[str], T]) -> T | None:
         try:
             return read(image_id)
-        except NoMask:
-            self._unmasked = True
+        except NoSupervision:
+            self._lacking[kind] = None
             return None
         except DataError as error:
             self.defects.append(Defect(kind, self._split, image_id, str(error)))
@@ -282,21 +282,40 @@ class _SplitReader:
     def report(self, images: int, *, complete: bool) -> SplitReport:
         """The counts of the split; notes what they show to be wrong with it as a whole.
 
-        A split without a scored pixel is a defect. So is a class that no training mask shows, where all files could be
-        read and the configuration can declare it ``absent``; elsewhere that is a notice.
+        A split without a scored pixel is a defect, and so is one that lacks masks although nobody says so. So is a
+        class that no training mask shows, where all files could be read and the configuration can declare it
+        ``absent``; elsewhere that is a notice.
         """
+        masked = self._listed not in self._dataset.unmasked
         counts = []
         for cls, name in enumerate(self._dataset.classes):
             arrays = self._images, self._tagged, self._boxes, self._pixels
             shown, tagged, boxes, pixels = (int(array[cls]) for array in arrays)
             marks = {kind.value: int(array[cls]) for kind, array in self._marks.items()}
-            counts.append(ClassCount(name, shown, tagged, boxes, pixels, marks))
-        name, split = self._dataset.name, self._listed
-        if self._unmasked:
-            text = f"data set {name!r} has no masks for its {split} images; {self._dataset.lacking(split, 'masks')}"
-            notes = self.defects if self._split == "val" else self.notices  # nothing scores without masks
-            notes.append(Defect("mask", self._split, None, text))
-        elif self._pixels.sum() == self._pixels[IGNORE] > 0:
+            counts.append(ClassCount(name, shown if masked else None, tagged, boxes, pixels if masked else None, marks))
+        self._note_lacking(masked=masked)
+        if masked and "mask" not in self._lacking:
+            self._note_masks(counts, complete=complete)
+        ignored = int(self._pixels[IGNORE]) if masked else None
+        return SplitReport(self._split, images, tuple(counts), ignored)
+
+    def _note_lacking(self, *, masked: bool) -> None:
+        """Note the kinds that the split has nothing of; masks are needed wherever nobody says that there are none."""
+        where = f"for its {self._listed} images"
+        for kind in self._lacking:
+            noun = "masks" if kind == "mask" else kind
+            text = f"data set {self._dataset.name!r} has no {noun} {where}; {self._dataset.lacking(self._listed, noun)}"
+            notes = self.notices
+            if kind == "mask" and not masked:
+                text = f"data set {self._dataset.name!r} has no masks {where}, as it says: nothing is measured on them"
+            elif kind == "mask" and self._split in ("train", "val"):
+                notes = self.defects  # a run scores these images
+            notes.append(Defect(kind, self._split, None, text))
+
+    def _note_masks(self, counts: Sequence[ClassCount], *, complete: bool) -> None:
+        """Note masks that score nothing, and classes that none of them shows."""
+        split = self._listed
+        if self._pixels.sum() == self._pixels[IGNORE] > 0:
             self.defects.append(Defect("mask", self._split, None, _all_ignored(self._dataset, self._split, split)))
         elif self._pixels.any():
             absent = [count.name for count in counts if not count.images]
@@ -310,4 +329,3 @@ class _SplitReader:
             if absent:
                 text = f"no mask of {self._split} shows {', '.join(absent)}"
                 self.notices.append(Defect("mask", self._split, None, text))
-        return SplitReport(self._split, images, tuple(counts), int(self._pixels[IGNORE]))

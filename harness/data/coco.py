@@ -20,7 +20,7 @@ import numpy as np
 from harness.common.files import file_problem
 from harness.contract import BACKGROUND, IGNORE, Box, ConfigError, DataError, Dataset
 from harness.data import digests
-from harness.data.files import Defect, Folder, NoMask, misread_lines, read_ids
+from harness.data.files import STATED, Defect, Folder, NoMask, misread_lines, no_mask, read_ids
 from harness.data.images import Header, read_header, read_image, read_plane, turned_problem
 from harness.data.instances import Instance, InstancesFile, Photograph, read_instances
 from harness.data.params import CocoLayout, CocoParams
@@ -57,7 +57,8 @@ class CocoDataset(Dataset):
         if isinstance(params, CocoParams):
             sources["val"] = (params.val, params.val_images, params.val_list)
             masks["val"] = params.val_masks
-        self._folders = {split: Folder(self._root / name, (".png",)) for split, name in masks.items() if name}
+        named = {split: name for split, name in masks.items() if name and split not in params.unmasked}
+        self._folders = {split: Folder(self._root / name, (".png",)) for split, name in named.items()}
         files = {split: read_instances(self._root / source[0], split) for split, source in sources.items()}
         categories = files["train"].categories
         if "val" in files and files["val"].categories != categories:
@@ -69,6 +70,7 @@ class CocoDataset(Dataset):
         self._photographs: dict[str, Photograph] = {}
         self._paths: dict[str, Path] = {}
         self._masks: dict[str, Path] = {}
+        self._unmasked_ids: set[str] = set()
         self._ids: dict[str, tuple[str, ...]] = {"train": (), "val": ()}
         defects: list[Defect] = []
         for split, (_, images, chosen) in sources.items():
@@ -123,6 +125,8 @@ class CocoDataset(Dataset):
                 self._photographs[image_id], self._paths[image_id] = photograph, path
                 if split in self._folders:
                     self._masks[image_id] = self._folders[split].path(image_id)
+                if split in self.unmasked:
+                    self._unmasked_ids.add(image_id)
         if not kept and len(defects) == before:
             text = "no image has an annotation of one of the classes, see the fields classes and unlabelled"
             where = self._root / getattr(self._params, split)
@@ -169,11 +173,14 @@ class CocoDataset(Dataset):
         """(H, W) uint8 class indices, 255 = ignore.
 
         Raises:
-            NoMask: An annotation is a box alone, and no folder of masks is given.
+            NoMask: Its split has no masks, as ``params`` say; or an annotation is a box alone, and no folder of masks
+                is given.
             DataError: The PNG mask is damaged, differs in size from the image, or holds an id that is no category.
         """
         if image_id in self._masks:
             return self._stored_mask(image_id)
+        if image_id in self._unmasked_ids:
+            raise no_mask(self.name, "train" if image_id in self._ids["train"] else "val")
         if self._lacks_mask(image_id):
             raise NoMask(f"data set {self.name!r}: image {image_id!r} has a box without segmentation, thus no mask")
         photograph = self._photographs[image_id]
@@ -197,14 +204,21 @@ class CocoDataset(Dataset):
 
     def lacking(self, split: str, kind: str) -> str:
         """Which boxes have no outline, and which field gives masks."""
+        if kind == "masks" and split in self.unmasked:
+            return STATED
         unmasked = [image_id for image_id in self.ids(split) if self._lacks_mask(image_id)]
         if kind != "masks" or not unmasked:
             return super().lacking(split, kind)
         share = f"{len(unmasked)} of {len(self.ids(split))} images"
         return (
             f"in {self._root / getattr(self._params, split)} {share} have a box without segmentation, for example "
-            f"{unmasked[0]!r}; see the field {split}_masks"
+            f"{unmasked[0]!r}; set the field {split}_masks to their folder, or to none"
         )
+
+    @property
+    def unmasked(self) -> tuple[str, ...]:
+        """The splits that ``params`` describe as having no masks."""
+        return self._params.unmasked
 
     def _stored_mask(self, image_id: str) -> Mask:
         """Category ids of a PNG as class indices."""
@@ -272,6 +286,8 @@ class CocoDataset(Dataset):
             texts["tags"] += [image_id, json.dumps(self.tags(image_id))]
             texts["boxes"] += [image_id, json.dumps(self.boxes(image_id))]
             instances = self._photographs[image_id].instances
+            if image_id in self._unmasked_ids:
+                continue
             if image_id in self._masks:
                 mask = [digests.file_digest(self._masks[image_id])]
             else:
@@ -279,7 +295,7 @@ class CocoDataset(Dataset):
                 mask = [json.dumps([self.size(image_id), outlines]), *(instance.digest() for instance in instances)]
             texts["masks"] += [image_id, *mask]
         digests.save_cache()
-        if any(map(self._lacks_mask, ids)):
+        if split in self.unmasked or any(map(self._lacks_mask, ids)):
             del texts["masks"]
         return {kind: digests.combine(parts) for kind, parts in texts.items()}
 

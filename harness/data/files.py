@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from harness.common.files import folder_problem, read_text
 from harness.common.text import printable
-from harness.contract import DataError
+from harness.contract import DataError, NoSupervision
 from harness.data.images import IMAGE_SUFFIXES
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -35,8 +35,17 @@ class Defect:
     message: str
 
 
-class NoMask(DataError):
+class NoMask(NoSupervision):
     """An image that has no mask by design, such as one whose annotations are boxes alone; no defect."""
+
+
+def no_mask(name: str, split: str) -> NoMask:
+    """What is raised for a mask of a split of data set ``name`` that is described as one without masks."""
+    return NoMask(f"data set {name!r} has no masks for its {split} images; {STATED}")
+
+
+STATED = "its file says so (none in a field of masks), so leave out what needs them"
+"""Why such a split has no masks, as the end of a sentence."""
 
 
 def same_name(text: str) -> str:

@@ -176,7 +176,7 @@ def _orientation(image: PIL.Image) -> int:
     return value if value in _TURNS else 1
 
 
-def turned_problem(path: Path, header: Header, drawn: tuple[int, int]) -> str | None:
+def turned_problem(path: Path, header: Header, drawn: tuple[int, int] | None) -> str | None:
     """Why a photograph cannot be told upright, as a sentence, or ``None``.
 
     It matters where labels could have been drawn on the picture as it is shown: not when the stored sides differ, the
@@ -185,7 +185,7 @@ def turned_problem(path: Path, header: Header, drawn: tuple[int, int]) -> str | 
     Args:
         path: The photograph.
         header: What its header says.
-        drawn: (H, W) of its labels.
+        drawn: (H, W) of its labels, ``None`` where it is not known.
     """
     if header.orientation == 1:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     from harness.contract.arrays import Mask
     from harness.data.params import VocLayout
+
+_BINARY_SHARE = 0.01
+"""Share of 255 above which masks of 0 and 255 are binary, not background with an ignored outline."""
 
 
 def lookup(params: VocLayout) -> tuple[Mask, npt.NDArray[np.bool_]]:
@@ -34,6 +38,25 @@ def unknown_ids(ids: npt.NDArray[np.integer]) -> str:
     shown = ", ".join(map(str, ids[:8])) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
     blurred = "; so many ids come of smoothing or of JPEG, a mask needs whole ids" if len(ids) > 32 else ""
     return f"mask id {shown} is in no class, see fields classes and other{blurred}"
+
+
+def explained(held: Mapping[int, int], folder: Path, params: VocLayout, classes: Sequence[str]) -> str:
+    """What masks hold in place of ``classes``, and what to do; the end of a sentence.
+
+    Args:
+        held: Stored mask id -> pixels.
+        folder: Where the masks lie.
+        params: How mask ids become classes.
+        classes: Names that no mask shows.
+    """
+    if classes and set(held) == {0, IGNORE} and held[IGNORE] >= _BINARY_SHARE * sum(held.values()):
+        example = f"classes: {{background: 0, {classes[0]}: 255}}"
+        return f"the masks in {folder} are binary, 0 and 255; write {example}, which ignores nothing"
+    wanted = params.class_ids()
+    meant = "".join(f", {name} is {'/'.join(map(str, wanted[name]))}" for name in classes[:3])
+    shown = ", ".join(map(str, list(held)[:20])) + (", ..." if len(held) > 20 else "")
+    ignored = ", ".join(map(str, params.ignore_ids)) or "none"
+    return f"the masks in {folder} hold the ids {shown} (ignored: {ignored}{meant}); see classes, other and ignore_ids"
 
 
 def narrowed(stored: npt.NDArray[np.integer], path: Path) -> npt.NDArray[np.uint8]:

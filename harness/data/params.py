@@ -11,6 +11,11 @@ class _Params(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+NO_MASKS = "none"
+"""What a field of masks says of a split whose images have none."""
+
+_UNMASKED = "'none' = they have no masks, so that nothing is scored on them"
+
 _ROOT = "folder of the data set; a relative one begins at the folder in which the command is called"
 
 _BOXES_FROM: Any = Field(
@@ -27,7 +32,16 @@ class VocLayout(_Params):
     name: str = Field(description="name of the data set in tables")
     root: str = Field(description=_ROOT)
     images: str = Field("JPEGImages", description="folder of images, .jpg, .jpeg, .png, .tif, .tiff, .bmp or .webp")
-    masks: str = Field("SegmentationClass", description="folder of masks, palette or grey .png of mask ids")
+    masks: str | None = Field(
+        "SegmentationClass",
+        description="folder of masks, palette or grey .png of mask ids; 'none' (or null) = no image has a mask",
+    )
+    train_masks: str | None = Field(
+        None, description=f"folder of masks of the training images where it is not 'masks'; {_UNMASKED}"
+    )
+    val_masks: str | None = Field(
+        None, description=f"folder of masks of the validation images where it is not 'masks'; {_UNMASKED}"
+    )
     annotations: str = Field("Annotations", description="folder of VOC .xml files, read where boxes or tags is 'xml'")
     train: str = Field(description="list of training ids, one per line")
     val: str | None = Field(None, description="list of validation ids, one per line")
@@ -104,6 +118,22 @@ class VocLayout(_Params):
             raise ValueError("select: 'pure' goes by annotated tags, set tags to 'xml' or to a JSON file")
         return self
 
+    @model_validator(mode="after")
+    def _boxes_fall_back_on_masks(self) -> VocLayout:
+        if self.fallback_boxes == "masks" and self.unmasked:
+            raise ValueError(f"fallback_boxes: the {self.unmasked[0]} images have no masks to make boxes of, say none")
+        return self
+
+    def mask_folder(self, split: str) -> str | None:
+        """Folder of the masks of ``train`` or ``val``; ``None`` for images without masks."""
+        folder = (self.train_masks if split == "train" else self.val_masks) or self.masks
+        return None if folder == NO_MASKS else folder
+
+    @property
+    def unmasked(self) -> tuple[str, ...]:
+        """The splits whose images have no masks."""
+        return tuple(split for split in ("train", "val") if self.mask_folder(split) is None)
+
     def class_ids(self) -> dict[str, tuple[int, ...]]:
         """Class name -> mask ids, in class index order."""
         return {name: (ids,) if isinstance(ids, int) else tuple(ids) for name, ids in self.classes.items()}
@@ -123,7 +153,7 @@ class CocoLayout(_Params):
     train_masks: str | None = Field(
         None,
         description="folder of masks of the training images, NAME.png of category ids, 0 = background, 255 = ignored; "
-        "they replace the outlines of the instances file, which may then hold boxes alone",
+        "they replace the outlines of the instances file, which may then hold boxes alone; " + _UNMASKED,
     )
     classes: Literal["all", "voc", "not_voc"] | list[str] = Field(
         "all", description="category names, or a group; classes are numbered 1, 2, ... in ascending category id"
@@ -148,6 +178,12 @@ class CocoLayout(_Params):
         "leave_out", description="what becomes of images without an annotation of a class"
     )
 
+    @property
+    def unmasked(self) -> tuple[str, ...]:
+        """The splits whose images have no masks, as the fields say."""
+        fields = {"train": self.train_masks, "val": getattr(self, "val_masks", None)}
+        return tuple(split for split, folder in fields.items() if folder == NO_MASKS)
+
 
 class VocParams(VocLayout):
     """A benchmark data set in VOC layout, perhaps with an auxiliary one of other classes."""
@@ -166,7 +202,8 @@ class VocParams(VocLayout):
         shared = [name for name in list(self.auxiliary.classes)[1:] if name.casefold() in classes]
         if shared:
             raise ValueError(f"auxiliary.classes must differ from classes, both hold {', '.join(shared)}")
-        if (self.auxiliary.root, self.auxiliary.masks) == (self.root, self.masks):
+        masks = self.auxiliary.mask_folder("train")
+        if self.auxiliary.root == self.root and masks in map(self.mask_folder, ("train", "val")):
             ids = _foreground_ids(self) & _foreground_ids(self.auxiliary)
             if ids:
                 raise ValueError(f"auxiliary.classes must differ from classes, both hold mask id {min(ids)}")
@@ -183,7 +220,9 @@ class CocoParams(CocoLayout):
     val: str = Field(description="instances file of the validation images, .json")
     val_images: str = Field(description="folder of the validation images")
     val_list: str | None = Field(None, description="list of validation ids, one per line")
-    val_masks: str | None = Field(None, description="folder of masks of the validation images, as train_masks")
+    val_masks: str | None = Field(
+        None, description="folder of masks of the validation images, or 'none', as train_masks"
+    )
     show_images: bool = Field(False, description="the licence allows its pictures in a published page")
     auxiliary: CocoLayout | None = Field(None, description="pixel-labelled data set of other classes")
 
@@ -222,6 +261,8 @@ class SyntheticParams(_Params):
     classes: int = Field(5, ge=1, le=20, description="kinds of creature, without the background")
     seed: int = Field(0, ge=0, description="another seed, another data set")
     points: int = Field(0, ge=0, description="points on each creature, 0 = the data set has no points")
+    train_masks: Literal["exact", "none"] = Field("exact", description=f"of the training images; {_UNMASKED}")
+    val_masks: Literal["exact", "none"] = Field("exact", description=f"of the validation images; {_UNMASKED}")
     auxiliary_classes: int = Field(0, ge=0, le=20, description="kinds of the auxiliary data set, 0 = there is none")
     auxiliary_train: int = Field(64, ge=1, description="images of the auxiliary data set")
 
@@ -230,6 +271,12 @@ class SyntheticParams(_Params):
         if min(self.shape) < 32:
             raise ValueError(f"size must be at least 32 pixels, got {min(self.shape)}")
         return self
+
+    @property
+    def unmasked(self) -> tuple[str, ...]:
+        """The splits whose images have no masks."""
+        fields = {"train": self.train_masks, "val": self.val_masks}
+        return tuple(split for split, masks in fields.items() if masks == NO_MASKS)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from scipy import ndimage
 from harness.contract import Box, DataError, Dataset, Point, Supervision
 from harness.data.boxes import mask_tags
 from harness.data.digests import combine
+from harness.data.files import STATED, no_mask
 from harness.data.params import SyntheticParams
 from harness.data.scenes import VERSION, Kind, Scene, draw_saliency, draw_scene
 
@@ -75,7 +76,7 @@ class GeneratedScenes(Dataset):
 
     def tags(self, image_id: str) -> tuple[int, ...]:
         """Ascending foreground class indices of what is visible."""
-        return mask_tags(self.mask(image_id))
+        return mask_tags(GeneratedScenes.mask(self, image_id))
 
     def boxes(self, image_id: str) -> tuple[Box, ...]:
         """One box for the visible part of each creature."""
@@ -147,11 +148,33 @@ class SyntheticDataset(GeneratedScenes):
         alike: dict[str, Any] = {"shape": params.shape, "seed": params.seed, "points": params.points}
         counts = {"train": params.train, "val": params.val}
         super().__init__("synthetic", kinds=range(params.classes), counts=counts, **alike)
+        self._unmasked = params.unmasked
         self._auxiliary = None
         others = range(params.classes, params.classes + params.auxiliary_classes)
         if others:
             counts = {"train": params.auxiliary_train, "val": 0}
             self._auxiliary = GeneratedScenes("synthetic_auxiliary", kinds=others, counts=counts, **alike)
+
+    def mask(self, image_id: str) -> Mask:
+        """(H, W) uint8 class indices; ``NoMask`` where ``params`` say that the split has none."""
+        split = image_id.partition("_")[0]
+        if split in self._unmasked:
+            raise no_mask(self.name, split)
+        return super().mask(image_id)
+
+    @property
+    def unmasked(self) -> tuple[str, ...]:
+        """The splits that ``params`` describe as having no masks."""
+        return self._unmasked
+
+    def digests(self, split: str) -> Mapping[str, str]:
+        """Hashes by kind; without masks where ``params`` say so."""
+        hashes = super().digests(split)
+        return {kind: value for kind, value in hashes.items() if kind != "masks" or split not in self._unmasked}
+
+    def lacking(self, split: str, kind: str) -> str:
+        """Which parameter would give ``kind``."""
+        return STATED if kind == Supervision.MASKS and split in self._unmasked else super().lacking(split, kind)
 
     @property
     def auxiliary(self) -> GeneratedScenes | None:

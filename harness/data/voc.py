@@ -17,12 +17,12 @@ import numpy as np
 
 from harness.common.files import folder_problem
 from harness.common.text import printable
-from harness.contract import IGNORE, Box, DataError, Dataset, Supervision
+from harness.contract import IGNORE, Box, DataError, Dataset, NoSupervision, Supervision
 from harness.data import digests
 from harness.data.annotations import Annotations, JsonAnnotations, XmlAnnotations, pixel_box
 from harness.data.boxes import mask_boxes, mask_tags
 from harness.data.coco import CocoDataset, refuse_auxiliary
-from harness.data.files import Defect, Folder, misread_lines, read_ids
+from harness.data.files import STATED, Defect, Folder, misread_lines, no_mask, read_ids
 from harness.data.images import (
     IMAGE_SUFFIXES,
     Header,
@@ -33,7 +33,7 @@ from harness.data.images import (
     turned_problem,
 )
 from harness.data.marks import Marks, field_of, marks_of
-from harness.data.mask_ids import lookup, narrowed, unknown_ids
+from harness.data.mask_ids import explained, lookup, narrowed, unknown_ids
 from harness.data.params import CocoLayout, VocLayout, VocParams
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ class VocDataset(Dataset):
         self._lookup, self._is_unknown = lookup(params)
         self._tag_source = self._annotations(params.tags)
         self._box_source = self._tag_source if params.boxes == params.tags else self._annotations(params.boxes)
-        self._folders = {
-            "image": Folder(self._root / params.images, IMAGE_SUFFIXES),
-            "mask": Folder(self._root / params.masks, (".png",)),
-        }
+        self._images = Folder(self._root / params.images, IMAGE_SUFFIXES)
+        folders = {split: params.mask_folder(split) for split in ("train", "val")}
+        self._masks = {split: Folder(self._root / folder, (".png",)) for split, folder in folders.items() if folder}
+        self._split: dict[str, str] = {}
         self._marks = marks_of(params, self._root, self)
         self._headers: dict[str, Header] = {}
         self._derived: dict[str, tuple[tuple[int, ...], tuple[Box, ...]]] = {}
@@ -96,7 +96,7 @@ class VocDataset(Dataset):
         lists: dict[str, tuple[str, ...]] = {"train": (), "val": ()}
         failures = list(self._failures())
         defects = [Defect(kind, "train", None, text) for kind, text in failures]
-        images = self._folders["image"]
+        images = self._images
         for split, name in (("train", self._params.train), ("val", self._params.val)):
             if name is None or failures:
                 continue
@@ -106,7 +106,8 @@ class VocDataset(Dataset):
             defects += [*wrong_lines, *misread]
             complete = []
             for image_id in listed:
-                problems = [Defect(kind, split, image_id, text) for kind, text in self._problems(image_id)]
+                self._split.setdefault(image_id, split)
+                problems = [Defect(kind, split, image_id, text) for kind, text in self._problems(image_id, split)]
                 if split == "val" and image_id in lists["train"]:
                     problems.append(Defect("list", split, image_id, f"{path}: {image_id} is in the training list too"))
                 defects += problems
@@ -116,9 +117,10 @@ class VocDataset(Dataset):
                 raise DataError(f"{path}: select: no image is tagged with {', '.join(self.classes[1:])} alone")
         return lists, tuple(defects)
 
-    def _sources(self) -> dict[str, Folder | Annotations | Marks | None]:
+    def _sources(self, split: str) -> dict[str, Folder | Annotations | Marks | None]:
         marks = {kind.value: marks for kind, marks in self._marks.items()}
-        return {**self._folders, **marks, "tags": self._tag_source, "boxes": self._box_source}
+        folders = {"image": self._images, "mask": self._masks.get(split)}
+        return {**folders, **marks, "tags": self._tag_source, "boxes": self._box_source}
 
     def _failures(self) -> Iterator[tuple[str, str]]:
         """What is wrong with a whole folder or annotation file; each is told once, not once for each image."""
@@ -127,15 +129,16 @@ class VocDataset(Dataset):
             yield "list", f"{printable(self._root)}: {missing}, see the field root"
             return
         told = set()
-        for kind, source in self._sources().items():
+        splits = ("train", "val") if self._params.val else ("train",)
+        for kind, source in (item for split in splits for item in self._sources(split).items()):
             failure = source and source.failure()
             if failure and failure not in told:
                 told.add(failure)
-                yield kind, f"{failure} (field {_PLURAL.get(kind, kind)})"
+                yield kind, f"{failure} (field {_FIELDS.get(kind, kind)})"
 
-    def _problems(self, image_id: str) -> Iterator[tuple[str, str]]:
+    def _problems(self, image_id: str, split: str) -> Iterator[tuple[str, str]]:
         """What is missing of one image; annotations that decide whether it is selected are read as well."""
-        for kind, source in self._sources().items():
+        for kind, source in self._sources(split).items():
             problem = source and source.problem(image_id)
             if not problem and kind == "tags" and self._params.select == "pure" and self._tag_source is not None:
                 try:
@@ -158,7 +161,7 @@ class VocDataset(Dataset):
             return coco
         voc = VocDataset(params, strict=strict)
         # Masks of an image, even of other classes, must not be learned from when the image is scored.
-        if voc._folders["image"].root == self._folders["image"].root:
+        if voc._images.root == self._images.root:
             scored = sorted(set(voc.ids("train")) & set(self._ids["val"]))
             if scored:
                 raise DataError(f"data set {self.name!r}: auxiliary.train: image {scored[0]!r} is a validation image")
@@ -175,7 +178,7 @@ class VocDataset(Dataset):
             DataError: The file is damaged or no 8-bit photograph, or EXIF turns it and its labels may be turned or not.
         """
         self._refuse_turned(image_id)
-        return read_image(self._folders["image"].path(image_id))
+        return read_image(self._images.path(image_id))
 
     def size(self, image_id: str) -> tuple[int, int]:
         """(H, W) from the header of the image, as stored."""
@@ -183,25 +186,32 @@ class VocDataset(Dataset):
 
     def _header(self, image_id: str) -> Header:
         if image_id not in self._headers:
-            self._headers[image_id] = read_header(self._folders["image"].path(image_id))
+            self._headers[image_id] = read_header(self._images.path(image_id))
         return self._headers[image_id]
 
     def _refuse_turned(self, image_id: str) -> None:
         header = self._header(image_id)
         if header.orientation == 1 or self._params.exif == "stored":
             return
-        drawn = read_plane_size(self._folders["mask"].path(image_id))
-        problem = turned_problem(self._folders["image"].path(image_id), header, drawn)
+        drawn = None if self._split[image_id] in self.unmasked else read_plane_size(self._mask_path(image_id))
+        problem = turned_problem(self._images.path(image_id), header, drawn)
         if problem:
             raise DataError(f"{problem}, or say exif: stored where they were drawn on the stored pixels")
+
+    def _mask_path(self, image_id: str) -> Path:
+        split = self._split[image_id]
+        if split not in self._masks:
+            raise no_mask(self.name, split)
+        return self._masks[split].path(image_id)
 
     def mask(self, image_id: str) -> Mask:
         """(H, W) uint8 class indices, 255 = ignore.
 
         Raises:
+            NoMask: The images of this split have no masks, as ``params`` say.
             DataError: The file is damaged, differs in size from the image, or holds an id that no class lists.
         """
-        path = self._folders["mask"].path(image_id)
+        path = self._mask_path(image_id)
         stored = read_plane(path)
         self.check_size(image_id, path, stored.shape)
         if stored.dtype != np.uint8:
@@ -216,7 +226,7 @@ class VocDataset(Dataset):
         """Raise ``DataError`` where a map of ``shape``, stored in ``path``, does not cover the image."""
         size = self.size(image_id)
         if shape != size:
-            image = self._folders["image"].path(image_id)
+            image = self._images.path(image_id)
             turned = turned_problem(image, self._header(image_id), size[::-1]) if shape == size[::-1] else None
             why = f": {turned}" if turned else ""
             raise DataError(f"{path}: {shape[1]}x{shape[0]} pixels, but the image {image} has {size[1]}x{size[0]}{why}")
@@ -225,24 +235,13 @@ class VocDataset(Dataset):
         """Stored mask id -> pixels, over the masks of ``split``, before ids become classes."""
         counts = np.zeros(IGNORE + 1, dtype=np.int64)
         for image_id in self.ids(split):
-            path = self._folders["mask"].path(image_id)
+            path = self._mask_path(image_id)
             counts += np.bincount(narrowed(read_plane(path), path).ravel(), minlength=IGNORE + 1)
         return {int(mask_id): int(counts[mask_id]) for mask_id in np.flatnonzero(counts)}
 
     def explain_masks(self, split: str, classes: Sequence[str]) -> str:
         """What the masks of ``split`` hold in place of ``classes``, and what to do; the end of a sentence."""
-        held = self.mask_ids(split)
-        folder = self._folders["mask"].root
-        if classes and set(held) == {0, IGNORE} and held[IGNORE] >= _BINARY_SHARE * sum(held.values()):
-            example = f"classes: {{background: 0, {classes[0]}: 255}}"
-            return f"the masks in {folder} are binary, 0 and 255; write {example}, which ignores nothing"
-        wanted = self._params.class_ids()
-        meant = "".join(f", {name} is {'/'.join(map(str, wanted[name]))}" for name in classes[:3])
-        shown = ", ".join(map(str, list(held)[:20])) + (", ..." if len(held) > 20 else "")
-        ignored = ", ".join(map(str, self._params.ignore_ids)) or "none"
-        return (
-            f"the masks in {folder} hold the ids {shown} (ignored: {ignored}{meant}); see classes, other and ignore_ids"
-        )
+        return explained(self.mask_ids(split), self._masks[split].root, self._params, classes)
 
     def read(self, kind: Supervision, image_id: str) -> Any:
         """The labels of ``kind`` of one image, see ``Dataset.read``."""
@@ -257,7 +256,16 @@ class VocDataset(Dataset):
 
     def lacking(self, split: str, kind: str) -> str:
         """Which field would give ``kind``."""
+        if kind == Supervision.MASKS and split in self.unmasked:
+            return STATED
+        if kind in (Supervision.TAGS, Supervision.BOXES):
+            return f"without masks they come from files, set the field {kind} to 'xml' or to a JSON file"
         return field_of(kind) or super().lacking(split, kind)
+
+    @property
+    def unmasked(self) -> tuple[str, ...]:
+        """The splits that ``params`` describe as having no masks."""
+        return self._params.unmasked
 
     @property
     def auxiliary(self) -> Dataset | None:
@@ -315,6 +323,9 @@ class VocDataset(Dataset):
 
     def _from_mask(self, image_id: str) -> tuple[tuple[int, ...], tuple[Box, ...]]:
         """Tags and boxes of the mask, remembered."""
+        split = self._split[image_id]
+        if split not in self._masks:
+            raise NoSupervision(f"data set {self.name!r}: {split} tags and boxes would come from masks, there are none")
         if image_id not in self._derived:
             mask = self.mask(image_id)
             self._derived[image_id] = mask_tags(mask), mask_boxes(mask, self._params.min_box_pixels)
@@ -331,39 +342,56 @@ class VocDataset(Dataset):
         texts = {"ids": list(ids), "masks": [meaning], "images": [], "tags": [], "boxes": []}
         texts |= {kind.value: [] for kind in self._marks}
         for image_id in ids:
-            image, mask = (folder.path(image_id) for folder in self._folders.values())
+            image = self._images.path(image_id)
             digest, header = digests.described(image, "photograph header", partial(read_header, image))
             self._headers[image_id] = Header(*header)
             texts["images"] += [image_id, digest]
-            digest, size = digests.described(mask, "mask size", partial(read_plane_size, mask))
-            self.check_size(image_id, mask, size)
-            texts["masks"] += [image_id, digest]
+            if split in self._masks:
+                texts["masks"] += [image_id, self._mask_digest(image_id)]
             for kind, marks in self._marks.items():
                 texts[kind] += [image_id, marks.digest(image_id)]
             self._refuse_turned(image_id)
-            tags, boxes = self._tags_and_boxes(image_id, meaning)
-            texts["tags"] += [image_id, tags]
-            texts["boxes"] += [image_id, boxes]
+            for named, text in self._tags_and_boxes(image_id, meaning).items():
+                texts[named] += [image_id, text]
         digests.save_cache()
-        return {kind: digests.combine(parts) for kind, parts in texts.items()}
+        return {kind: digests.combine(parts) for kind, parts in texts.items() if kind not in self._without(split)}
 
-    def _tags_and_boxes(self, image_id: str, meaning: str) -> tuple[str, str]:
+    def _without(self, split: str) -> frozenset[str]:
+        """Masks, and what would come from them, where the images of ``split`` have none."""
+        if split in self._masks:
+            return frozenset()
+        derived = {"tags": self._tag_source, "boxes": self._box_source}
+        return frozenset({"masks", *(kind for kind, source in derived.items() if source is None)})
+
+    def _mask_digest(self, image_id: str) -> str:
+        """SHA-256 of the mask; what its header alone shows to be wrong is refused here."""
+        path = self._mask_path(image_id)
+        digest, size = digests.described(path, "mask size", partial(read_plane_size, path))
+        self.check_size(image_id, path, size)
+        return digest
+
+    def _tags_and_boxes(self, image_id: str, meaning: str) -> dict[str, str]:
         """Tags and boxes of one image as canonical text; what comes from the mask goes through the digest cache."""
         shown: list[int] = []
         components: list[list[int]] = []
-        if self._tag_source is None or self._box_source is None or self._lacking:
-            path = self._folders["mask"].path(image_id)
+        absent = self._without(self._split[image_id])
+        derived = self._tag_source is None or self._box_source is None or self._lacking
+        if derived and not absent:
             kind = f"derived {meaning} {self._params.min_box_pixels}"
-            text = digests.cached(path, kind, lambda: json.dumps(self._from_mask(image_id)))
+            text = digests.cached(self._mask_path(image_id), kind, lambda: json.dumps(self._from_mask(image_id)))
             shown, components = json.loads(text)
-        tags = shown if self._tag_source is None else self.tags(image_id)
-        if self._box_source is None:
-            return json.dumps(tags), json.dumps(components)
-        fallback = [box for box in components if box[0] in self._lacking]
-        return json.dumps(tags), json.dumps([*self._annotated_boxes(image_id), *fallback])
+        texts = {}
+        if "tags" not in absent:
+            texts["tags"] = json.dumps(shown if self._tag_source is None else self.tags(image_id))
+        if "boxes" not in absent:
+            annotated = self._annotated_boxes(image_id) if self._box_source else ()
+            kept = [box for box in components if self._box_source is None or box[0] in self._lacking]
+            texts["boxes"] = json.dumps([*annotated, *kept])
+        return texts
 
 
-_PLURAL = {"image": "images", "mask": "masks"}
-"""The field that names a folder."""
-_BINARY_SHARE = 0.01
-"""Share of 255 above which masks of 0 and 255 are binary, not background with an ignored outline."""
+_FIELDS = {
+    "image": "images",
+    "mask": "masks; 'none' says that there are none, for one split in train_masks or val_masks",
+}
+"""The field that names a folder, and what else it may say."""

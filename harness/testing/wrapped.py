@@ -41,6 +41,11 @@ class WrappedDataset(NamedReads, Dataset):
         return self._dataset.boxes_from_masks
 
     @property
+    def unmasked(self) -> tuple[str, ...]:
+        """The original's."""
+        return self._dataset.unmasked
+
+    @property
     def auxiliary(self) -> Dataset | None:
         """The original's auxiliary data set."""
         return self._dataset.auxiliary

@@ -133,6 +133,7 @@ def dataset_info(dataset: Dataset) -> DatasetInfo:
         digests=digests,
         show_images=dataset.show_images,
         boxes_from_masks=list(dataset.boxes_from_masks),
+        unmasked=list(dataset.unmasked),
     )
 
 
