@@ -10,11 +10,11 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from harness.records.comparison import RowComparison, Statistics
     from harness.records.pairing import RowPair
     from harness.scoring.changes import ImageChange
 
 _RUNS = Path("runs")
-_SCORES = {"val": "val mIoU", "pseudo": "pseudo-label mIoU"}
 _LISTED = 8
 
 
@@ -48,14 +48,14 @@ def compare(
     A and B are rows of one table (--runs), or two folders of records whose common rows are compared. Changes are B
     minus A; several seeds are compared seed by seed on the same images.
     """
-    from harness.cli.console import leaving_out, print_table, say
+    from harness.cli.console import leaving_out
     from harness.contract import ConfigError
-    from harness.records.code_states import mixed_parameters
-    from harness.records.pairing import code_differences, pair_by_name, pair_folders, settings_differences
+    from harness.records.comparison import SCORES, compare_rows
+    from harness.records.pairing import pair_by_name, pair_folders
     from harness.records.reader import load_runs, sound_runs
 
-    if score not in _SCORES:
-        raise ConfigError(f"--score: {score!r} is none of {', '.join(_SCORES)}")
+    if score not in SCORES:
+        raise ConfigError(f"--score: {score!r} is none of {', '.join(SCORES)}")
     with leaving_out() as left_out:
         if Path(before).is_dir() and Path(after).is_dir():
             sides = [sound_runs(load_runs(Path(side), left_out), left_out) for side in (before, after)]
@@ -63,61 +63,37 @@ def compare(
         else:
             pairs = [pair_by_name(sound_runs(load_runs(runs, left_out), left_out), before, after, backbone=backbone)]
         for pair in pairs:
-            say(f"A = {pair.names[0]}, B = {pair.names[1]}")
-            for what, differences in (("settings", settings_differences(pair)), ("code", code_differences(pair))):
-                if differences:
-                    print_table((f"{what} that differ", "A", "B"), differences)
-                else:
-                    say(f"{what}: no difference")
-            for sentence in mixed_parameters(dict(zip(pair.names, (pair.before, pair.after), strict=True))):
-                typer.echo(sentence)
-            changes = _print_statistics(pair, score, images)
-            if changes and out is not None:
-                say(_sheet(pair, score, changes[:images], out=out, config=config, plugins=plugin or ()))
+            _print(compare_rows(pair, score), images, out=out, config=config, plugins=plugin or ())
 
 
-def _print_statistics(pair: RowPair, score: str, images: int) -> list[ImageChange]:
-    """Print what changed; returns the images, the largest change first, none where nothing can be compared."""
+def _print(
+    compared: RowComparison, images: int, *, out: Path | None, config: Path | None, plugins: Sequence[Path]
+) -> None:
+    """Settings, then statistics, then images, and the contact sheet where ``out`` asks for it."""
     from harness.cli.console import print_table, say
-    from harness.records.seeds import names_of
-    from harness.scoring import paired
-    from harness.scoring.changes import image_changes
 
-    reason = pair.different_images
-    before, after = pair.scores(score)
-    if reason or not before:
-        say(f"no statistics: {reason or f'the rows share no seed with {_SCORES[score]}'}")
-        return []
-    resamples = pair.before[0].record.scoring.bootstrap
-    (test,) = paired.compare({"B": after, "A": before}, resamples=resamples).pairs
-    seeds = names_of(test.seeds)
-    value, low, high = (f"{100 * number:+z.2f}" for number in test.difference)
-    verdict = "real at the 5 % level" if test.p <= paired.ALPHA else "not told apart"
-    say(
-        f"{_SCORES[score]}: B - A = {value} points, 95 % interval [{low}, {high}], p = {test.p:.4f} ({verdict}; "
-        f"{len(before[test.seeds[0]])} images, {seeds} that both rows have; these images resolve about "
-        f"{100 * paired.POWER_FACTOR * test.standard_error:.1f} points)"
-    )
-    _print_classes(pair, score, resamples)
-    changes = image_changes(before, after)
-    better = sum(item.change > 0 for item in changes)
-    worse = sum(item.change < 0 for item in changes)
-    say(f"images: {better} better in B, {worse} worse, {len(changes) - better - worse} equal (mIoU of the image)")
-    print_table(
-        ("changed most", "mIoU of A", "mIoU of B", "change"),
-        [
-            (item.image_id, f"{100 * item.before:.1f}", f"{100 * item.after:.1f}", f"{100 * item.change:+z.1f}")
-            for item in changes[:images]
-        ],
-    )
-    return changes
+    say("A = {}, B = {}".format(*compared.pair.names))
+    for what, differences in (("settings", compared.settings), ("code", compared.code)):
+        if differences:
+            print_table((f"{what} that differ", "A", "B"), differences)
+        else:
+            say(f"{what}: no difference")
+    for sentence in compared.warnings:
+        typer.echo(sentence)
+    say(compared.sentence())
+    if compared.statistics is None:
+        return
+    _print_changes(compared, compared.statistics, images)
+    changes = compared.statistics.changes[:images]
+    if changes and out is not None:
+        say(_sheet(compared.pair, compared.score, changes, out=out, config=config, plugins=plugins))
 
 
-def _print_classes(pair: RowPair, score: str, resamples: int) -> None:
-    from harness.cli.console import print_table
-    from harness.scoring.changes import class_changes
+def _print_changes(compared: RowComparison, found: Statistics, images: int) -> None:
+    """What changed in the classes, and the images that changed most."""
+    from harness.cli.console import print_table, say
 
-    names = pair.before[0].record.dataset.classes
+    names = compared.pair.before[0].record.dataset.classes
     print_table(
         ("class", "IoU of A", "IoU of B", "change [95 %]", "p (Holm)"),
         [
@@ -128,7 +104,18 @@ def _print_classes(pair: RowPair, score: str, resamples: int) -> None:
                 change_text(*(100 * number for number in item.change)),
                 f"{item.p_holm:.4f}{' *' if item.significant else ''}",
             )
-            for item in class_changes(*pair.scores(score), resamples=resamples)
+            for item in found.classes
+        ],
+    )
+    better = sum(item.change > 0 for item in found.changes)
+    worse = sum(item.change < 0 for item in found.changes)
+    equal = len(found.changes) - better - worse
+    say(f"images: {better} better in B, {worse} worse, {equal} equal (mIoU of the image)")
+    print_table(
+        ("changed most", "mIoU of A", "mIoU of B", "change"),
+        [
+            (item.image_id, f"{100 * item.before:.1f}", f"{100 * item.after:.1f}", f"{100 * item.change:+z.1f}")
+            for item in found.changes[:images]
         ],
     )
 
@@ -148,8 +135,8 @@ def _sheet(
     plugins: Sequence[Path],
 ) -> str:
     """Write the contact sheet; returns the line that says where it is, or why there is none."""
+    from harness.api.runs import open_recorded, runs_folder
     from harness.cli.contact_sheet import Entry, contact_sheet
-    from harness.cli.runs import open_recorded, runs_folder
     from harness.common.atomic import write_atomically
     from harness.common.files import file_stem
     from harness.engine.recorded_labels import stored_labels

@@ -26,7 +26,7 @@ _PIPE_WIDTH = 200
 
 def console(*, stderr: bool = False) -> Console:
     """A console that takes every text literally: no markup, no control characters."""
-    from harness.cli.literal import LiteralConsole
+    from harness.common.literal import LiteralConsole
 
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _PIPE_WIDTH

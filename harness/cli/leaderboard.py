@@ -12,7 +12,7 @@ from harness.common.shipped import benchmark_file
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from harness.cli.runs import OpenedBenchmark
+    from harness.api.runs import OpenedBenchmark
     from harness.contract import RendererRecord
     from harness.leaderboard import Board
     from harness.registry import PluginManager
@@ -90,9 +90,8 @@ def leaderboard(
     from harness.common.atomic import write_atomically, writing
     from harness.contract import ConfigError
     from harness.leaderboard import build_board, load_runs, select_settings, to_rich
-    from harness.leaderboard.chosen import NAMES, column_names
+    from harness.leaderboard.chosen import asked_columns
     from harness.leaderboard.claims import claims_of
-    from harness.leaderboard.metrics import known_metrics, usual_metrics
     from harness.leaderboard.terminal import claims_to_rich
     from harness.records.reader import sound_runs
     from harness.registry import manager
@@ -101,10 +100,7 @@ def leaderboard(
     if override and config is None:
         raise ConfigError("-o: overrides change the settings of a benchmark file; name the file before them")
     plugins = manager(plugin_files=plugin or (), config_dir=config.parent if config else None)
-    metric_columns = known_metrics(plugins) if columns is not None else {}
-    chosen = [] if columns is None else column_names(columns, metric_columns)
-    metrics = [metric_columns[name] for name in chosen if name in metric_columns and name not in NAMES]
-    metrics = usual_metrics(plugins) if columns is None else metrics
+    chosen, metrics = asked_columns(columns, plugins)
     claims = claims or all_claims
     with leaving_out() as left_out:
         selected = load_runs(runs if config else source or runs, left_out)
@@ -142,7 +138,7 @@ def leaderboard(
 
 def _open(config: Path, runs: Path, plugins: PluginManager, overrides: Sequence[str]) -> OpenedBenchmark:
     """The benchmark file as it is now; where its data set is not there, the error says how to do without."""
-    from harness.cli.runs import open_benchmark
+    from harness.api.runs import open_benchmark
     from harness.contract import DataError
 
     try:

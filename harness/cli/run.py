@@ -11,9 +11,7 @@ import typer
 from harness.common.shipped import benchmark_file
 
 if TYPE_CHECKING:
-    from harness.engine.plan.layout import Plan
     from harness.engine.scheduler import Outcome
-    from harness.registry import PluginManager
 
 Config = Annotated[
     Path,
@@ -83,39 +81,30 @@ def run(
 
     Exit code 0 when every cell has numbers, 3 when some failed or timed out, 2 for wrong input.
     """
+    from harness.api.running import check_place, compute, prepare
     from harness.cli.console import console
-    from harness.contract.errors import ConfigError
-    from harness.engine.executors.choice import choose_executor
-    from harness.engine.progress import ProgressDisplay
-    from harness.engine.scheduler import run_plan
 
-    if device not in ("auto", "cpu", "cuda"):
-        raise ConfigError(f"--device: {device!r} is none of auto, cpu, cuda")
-    # Six digits: int() of a very long number raises, and no machine runs a million stages.
-    if jobs != "auto" and (not jobs.isdecimal() or len(jobs) > 6 or int(jobs) < 1):
-        raise ConfigError(f"--jobs: {jobs!r} is neither auto nor a number of at least 1")
-    overrides = [*(override or ()), *([f"timeout={timeout}"] if timeout is not None else ())]
-    prepared, manager = _prepare(
+    check_place(device, jobs)
+    prepared, manager = prepare(
         config,
-        runs,
-        overrides=overrides,
+        runs=runs,
+        overrides=override or (),
         methods=methods,
         backbones=backbones,
         seeds=seeds,
-        plugins=plugin,
-        strict=strict_plugins,
+        plugins=plugin or (),
+        strict_plugins=strict_plugins,
+        timeout=timeout,
     )
-    asked: dict[str, int | str] = {} if jobs == "auto" else {"jobs": int(jobs)}
-    if device != "auto":
-        asked["device"] = device
-    chosen = choose_executor(prepared.benchmark, manager, name=executor, options=executor_option or (), asked=asked)
-    outcome = run_plan(
+    outcome = compute(
         prepared,
+        manager,
         runs=runs,
-        manager=manager,
-        make_executor=chosen.start,
-        progress=ProgressDisplay(prepared, runs, console()),
-        device=chosen.device if device == "auto" else device,
+        device=device,
+        jobs=jobs,
+        executor=executor,
+        executor_options=executor_option or (),
+        progress=console(),
     )
     if table:
         from harness.leaderboard import build_board, load_runs, to_rich
@@ -146,20 +135,21 @@ def plan(
 
     Plans at the scale of an accelerator get an estimate of GPU hours too, from counted operations.
     """
+    from harness.api.running import prepare
     from harness.cli.console import print_table
     from harness.engine.forecast import forecast
     from harness.engine.progress import duration
     from harness.engine.store.store import Store
 
-    prepared, manager = _prepare(
+    prepared, manager = prepare(
         config,
-        runs,
-        overrides=override,
+        runs=runs,
+        overrides=override or (),
         methods=methods,
         backbones=backbones,
         seeds=seeds,
-        plugins=plugin,
-        strict=strict_plugins,
+        plugins=plugin or (),
+        strict_plugins=strict_plugins,
     )
     expected = forecast(prepared, Store(runs), manager, tflops=tflops)
     lines = []
@@ -212,45 +202,6 @@ def status(runs: Runs = _RUNS) -> None:
         else:
             typer.echo(f"running as process {sweep.pid} on {printable(sweep.host)} ({where})")
             console().print(table(sweep))
-
-
-def _prepare(
-    config: Path,
-    runs: Path,
-    *,
-    overrides: list[str] | None,
-    methods: str | None,
-    backbones: str | None,
-    seeds: str | None,
-    plugins: list[Path] | None,
-    strict: bool,
-) -> tuple[Plan, PluginManager]:
-    """The plan of what the user asked for, and the plugins that it names."""
-    from harness.cli.runs import planned
-    from harness.common.text import DIGITS
-    from harness.contract.errors import ConfigError
-    from harness.registry import manager as make_manager
-
-    kept = {"methods": methods, "backbones": backbones, "seeds": seeds}
-    names = {
-        axis: None if text is None else [name.strip() for name in text.split(",") if name.strip()]
-        for axis, text in kept.items()
-    }
-    numbers = names["seeds"]
-    for name in numbers or ():
-        if not name.isdecimal() or len(name) > DIGITS:
-            raise ConfigError(f"--seeds: {name!r} is no number; write them like 0,1,2")
-    manager = make_manager(plugin_files=plugins or (), config_dir=config.parent, strict=strict)
-    prepared = planned(
-        config,
-        runs,
-        manager,
-        overrides=overrides or (),
-        methods=names["methods"],
-        backbones=names["backbones"],
-        seeds=None if numbers is None else [int(name) for name in numbers],
-    )
-    return prepared, manager
 
 
 def _failures(outcome: Outcome, runs: Path) -> Iterator[str]:

@@ -90,7 +90,7 @@ def _existing(runs: Path) -> Path:
 
 def _plans(runs: Path, configs: Iterable[Path] | None, plugin_files: Iterable[Path] | None) -> frozenset[str] | None:
     """Keys of all stages of the named benchmarks; ``None`` when none is named."""
-    from harness.cli.runs import planned
+    from harness.api.runs import planned
     from harness.registry import manager
 
     if not configs:

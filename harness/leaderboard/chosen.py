@@ -8,7 +8,8 @@ from harness.contract.errors import ConfigError
 from harness.leaderboard import columns
 from harness.leaderboard.columns import Column
 from harness.leaderboard.frame import Board
-from harness.registry import did_you_mean
+from harness.leaderboard.metrics import Metric, known_metrics, usual_metrics
+from harness.registry import PluginManager, did_you_mean
 
 NAMES: Mapping[str, Column] = {
     "rank": columns.RANK,
@@ -59,6 +60,19 @@ def column_names(text: str, metrics: Collection[str] = ()) -> list[str]:
     if not names:
         raise ConfigError(f"--columns: names no column; columns are {', '.join(possible)}")
     return names
+
+
+def asked_columns(text: str | None, plugins: PluginManager) -> tuple[list[str], list[Metric]]:
+    """The columns of ``--columns`` and the metrics that they need; without the option no column and the usual metrics.
+
+    Raises:
+        ConfigError: A name is unknown, named twice, or there is none.
+    """
+    if text is None:
+        return [], usual_metrics(plugins)
+    known = known_metrics(plugins)
+    names = column_names(text, known)
+    return names, [known[name] for name in names if name in known and name not in NAMES]
 
 
 def chosen(board: Board) -> list[Column]:

@@ -14,6 +14,7 @@ import pandas as pd
 import tabulate
 
 from harness.common.text import dump_json, one_line
+from harness.leaderboard.board import build_board
 from harness.leaderboard.chosen import chosen, chosen_fields
 from harness.leaderboard.columns import (
     CLAIM_HEADERS,
@@ -24,7 +25,9 @@ from harness.leaderboard.columns import (
     title,
 )
 from harness.leaderboard.frame import Board, Row
+from harness.leaderboard.metrics import Metric
 from harness.leaderboard.reported import closest_reported, reported_protocol
+from harness.records.reader import Run
 
 Render = Callable[[Board], str]
 
@@ -68,6 +71,10 @@ _NESTED = {
 """Lists that a line of a CSV file has no place for."""
 
 
+_OF_SEVERAL = {"rank", "seeds", "val_miou_seed_sd", "percent_of_full", "percent_of_full_seeds", "above_full", "code"}
+"""Columns of a CSV that compare rows, or sum seeds up."""
+
+
 def to_markdown(board: Board) -> str:
     """The table under a title and the notes that explain it, and the validation IoU by class below."""
     parts = [
@@ -104,8 +111,26 @@ def to_latex(board: Board) -> str:
 
 def to_csv(board: Board) -> str:
     """One line per row: the fields of the schema, seeds separated by blanks, one reported number with its settings."""
-    frame = pd.DataFrame([_flat(row, board.metrics) for row in board.rows], dtype=object)
+    lines = [_flat(row, board.metrics) for row in board.rows]
+    safe = [{name: _csv_text(cell) if isinstance(cell, str) else cell for name, cell in line.items()} for line in lines]
+    frame = pd.DataFrame(safe, dtype=object)
     return frame[chosen_fields(board, frame.columns)].to_csv(index=False, lineterminator="\n")
+
+
+def row_frame(board: Board) -> pd.DataFrame:
+    """One line for each row, in the columns of the CSV: numbers as numbers, texts as they are."""
+    frame = pd.DataFrame([_flat(row, board.metrics) for row in board.rows])
+    return frame[chosen_fields(board, frame.columns)]
+
+
+def cell_frame(runs: Iterable[Run], metrics: Sequence[Metric] = ()) -> pd.DataFrame:
+    """One line for each run, in the columns of the CSV that one seed has, after ``benchmark`` and ``seed``."""
+    lines = []
+    for run in runs:
+        board = build_board([run], metrics=metrics)
+        cell = {name: value for name, value in _flat(board.rows[0], board.metrics).items() if name not in _OF_SEVERAL}
+        lines.append({"benchmark": run.record.benchmark, "seed": run.record.seed, **cell})
+    return pd.DataFrame(lines)
 
 
 def to_json(board: Board) -> str:
@@ -127,7 +152,7 @@ def _flat(row: Row, metrics: Iterable[str]) -> dict[str, object]:
     for name in metrics:
         value = row.metrics.get(name)
         cells |= {name: value and value.value, f"{name}_low": value and value.low, f"{name}_high": value and value.high}
-    return {name: _csv_text(cell) if isinstance(cell, str) else cell for name, cell in cells.items()}
+    return cells
 
 
 def _table(board: Board, columns: Sequence[Column], form: str, escape: Callable[[str], str], *, null: str) -> str:

@@ -71,10 +71,15 @@ def pair_by_name(runs: Sequence[Run], before: str, after: str, *, backbone: str 
     Raises:
         ConfigError: A label is no row, or is a row of several settings or backbones.
     """
-    return RowPair(_named(runs, before, backbone), _named(runs, after, backbone))
+    return RowPair(named_row(runs, before, backbone=backbone), named_row(runs, after, backbone=backbone))
 
 
-def _named(runs: Sequence[Run], label: str, backbone: str | None) -> tuple[Run, ...]:
+def named_row(runs: Sequence[Run], label: str, *, backbone: str | None = None) -> tuple[Run, ...]:
+    """The runs of the row ``label``, ascending by seed.
+
+    Raises:
+        ConfigError: The label is no row, or is a row of several settings or backbones.
+    """
     rows = _rows(run for run in runs if run.record.label == label and backbone in (None, run.record.backbone))
     if len(rows) == 1:
         return next(iter(rows.values()))

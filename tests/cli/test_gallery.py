@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from harness.api.runs import open_benchmark
 from harness.cli.gallery import changes, choose
 from harness.cli.main import app
-from harness.cli.runs import open_benchmark
 from harness.contract import PseudoLabel
 from harness.data.params import SyntheticParams
 from harness.data.synthetic import SyntheticDataset

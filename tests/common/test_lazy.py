@@ -10,7 +10,7 @@ import pytest
 from harness.common.lazy import homes, lazy_face
 
 ROOT = Path(__file__).parents[2]
-FACES = ("data", "engine", "leaderboard", "maps", "modelling", "scoring", "testing")
+FACES = ("api", "data", "engine", "leaderboard", "maps", "modelling", "scoring", "testing")
 
 
 @pytest.mark.parametrize("name", FACES)

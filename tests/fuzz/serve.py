@@ -131,7 +131,7 @@ def _small_releases(data: Path) -> None:
 MODULES = (
     "PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.TiffImagePlugin",
     "pandas", "pycocotools.mask", "pydantic.dataclasses", "rich.progress", "rich.table", "scipy.io", "tabulate",
-    MODELLING, "harness.cli.gallery", "harness.cli.literal", "harness.cli.main", "harness.cli.runs",
+    MODELLING, "harness.cli.gallery", "harness.common.literal", "harness.cli.main", "harness.api.runs",
     "harness.data.checking", "harness.data.coco", "harness.data.cityscapes", "harness.data.voc",
     "harness.data.prepare.cityscapes", "harness.data.prepare.coco", "harness.data.prepare.voc2012",
     "harness.engine.estimate", "harness.engine.forecast", "harness.engine.store.gc", "harness.engine.plan.layout",

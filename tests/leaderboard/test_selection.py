@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.cli.runs import open_benchmark
+from harness.api.runs import open_benchmark
 from harness.leaderboard import load_runs
 from harness.registry import manager
 from tests.commands import wsss

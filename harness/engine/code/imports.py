@@ -26,6 +26,8 @@ ALL = "*"
 _NAMES_CODE = re.compile(r"([A-Za-z_]\w*([.:][A-Za-z_]\w*)+[.:]?|[A-Za-z_]\w*[.:])([{%].*)?", re.ASCII | re.DOTALL)
 _UNKNOWN = "{"
 """What stands in a text for a part that is known at run time."""
+_FACE = "harness"
+"""The package of which only the version counts: no stage runs what it offers to programs (``harness.run``)."""
 _SUFFIXES = (*EXTENSION_SUFFIXES, *SOURCE_SUFFIXES, *BYTECODE_SUFFIXES)
 """In the order in which Python takes one of them."""
 _IMPORTERS = frozenset(
@@ -171,6 +173,8 @@ def _read(file: Path, module: str, package: bool, registration: bool, state: tup
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of escapes in strings, which are the file's own business
         tree = ast.parse(content)
+    if module == _FACE:
+        tree.body = [statement for statement in tree.body if _assigned(statement)[0] == "__version__"]
     offers = tuple(
         item.value
         for name, value in map(_assigned, tree.body)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import __version__
 from harness.contract import PluginError
 from harness.engine.code import imports
 from harness.engine.code.closure import Roots, code_of, importable, version_of
@@ -25,6 +26,7 @@ FILES = {
     for path in top.glob("[hw]*/**/*.py")
     if path.relative_to(top).parts[0].startswith(("harness", "wsss_")) and "tests" not in path.parts[-2:]
 }
+FACE = "harness/__init__.py"
 CRF = "harness/maps/crf/dense.py"
 
 
@@ -59,7 +61,9 @@ def keys(plan):
 
 
 def mutated(label):
-    """The file's source with one operator, or one more expression where it has none, changed."""
+    """A changed source: one operator, or one more expression where it has none; of the face the version."""
+    if label == FACE:
+        return FILES[label].read_bytes().replace(__version__.encode(), b"99.0.0")
     tree = ast.parse(FILES[label].read_bytes())
     before, nodes = scan(tree)
     other = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Eq: ast.NotEq, ast.In: ast.NotIn, ast.And: ast.Or, ast.Lt: ast.GtE}
@@ -77,6 +81,14 @@ def mutated(label):
     source = ast.unparse(tree)
     assert scan(ast.parse(source))[0] != before, label
     return source.encode()
+
+
+def test_what_the_package_offers_to_programs_is_in_no_key(plan, edited):
+    (spec, *_) = (spec for spec in plan.stages.values() if spec.name == "segmenter plain")
+    assert FACE in spec.key_inputs["code"]
+    assert "harness/api/running.py" not in spec.key_inputs["code"]
+    edited(FACE, FILES[FACE].read_bytes() + b"\nfrom harness.api import running\nmore = running.run\n")
+    assert code_of(spec.roots, Finder()).files == spec.key_inputs["code"]
 
 
 def test_an_operator_changed_in_a_file_of_the_closure_changes_the_key_and_in_any_other_file_none(plan, edited):

@@ -1,0 +1,193 @@
+"""The records of a folder as one object: what a notebook asks instead of a command.
+
+Unusual here: a record that cannot be used is left out like in every command; ``Runs.left_out`` says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.api.runs import runs_folder
+from harness.contract.errors import ConfigError, DataError
+from harness.records.comparison import RowComparison, compare_rows
+from harness.records.pairing import RowPair, named_row
+from harness.records.reader import Run, load_runs, sound_runs
+from harness.records.seeds import list_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.contract.arrays import Mask, SoftScores
+    from harness.maps.labels import LabelReader
+    from harness.registry import PluginManager
+
+
+def load(runs: str | Path = "runs", *, plugins: Sequence[str | Path] = ()) -> Runs:
+    """Open the records of a runs folder, or of one folder of records.
+
+    Args:
+        runs: The folder.
+        plugins: Plugin files that bring the data set's reader, or a metric.
+
+    Raises:
+        ConfigError: The folder is missing or holds no record.
+        DataError: Not one record can be used.
+    """
+    left_out: list[str] = []
+    sound = sound_runs(load_runs(Path(runs), left_out.append), left_out.append)
+    return Runs(Path(runs), sound, left_out=left_out, plugins=[Path(file) for file in plugins])
+
+
+class Runs:
+    """Rows with their numbers, labels and networks.
+
+    A row is named by its label in the table. Where a folder holds the label on several backbones, ``backbone`` says
+    which one; where it holds several settings, open one of their folders of records.
+
+    Attributes:
+        folder: What was opened.
+        left_out: Why a record is not here, one sentence each.
+    """
+
+    def __init__(
+        self, folder: Path, runs: Sequence[Run], *, left_out: Sequence[str] = (), plugins: Sequence[Path] = ()
+    ) -> None:
+        self.folder = folder
+        self.left_out = tuple(left_out)
+        self._runs = tuple(runs)
+        self._plugin_files = tuple(plugins)
+
+    def __repr__(self) -> str:
+        more = f", {len(self.left_out)} records left out" if self.left_out else ""
+        return f"Runs({str(self.folder)!r}: {len(self._runs)} cells of {', '.join(self.rows)}{more})"
+
+    @cached_property
+    def rows(self) -> tuple[str, ...]:
+        """The labels of all rows, in the order of their names."""
+        return tuple(sorted({run.record.label for run in self._runs}))
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """One line for each cell (row, backbone, seed), in the columns of the CSV that ``wsss leaderboard`` writes.
+
+        Shares are fractions of 1. Columns that only several seeds or rows have, such as the rank, are not here.
+        """
+        from harness.leaderboard.metrics import usual_metrics
+        from harness.leaderboard.render import cell_frame
+
+        return cell_frame(self._runs, usual_metrics(self._plugins))
+
+    @cached_property
+    def _plugins(self) -> PluginManager:
+        from harness.registry import manager
+
+        return manager(plugin_files=self._plugin_files)
+
+    def leaderboard(
+        self, *, columns: str | Sequence[str] | None = None, allow_mixed: bool = False, strict: bool = False
+    ) -> pd.DataFrame:
+        """One line for each row over its seeds, ranked, as ``wsss leaderboard --format csv`` writes them.
+
+        Args:
+            columns: Names of columns or metrics; all columns and the usual metrics by default.
+            allow_mixed: Put records of different settings into one table.
+            strict: Refuse rows that different states of the code or parameters computed.
+
+        Raises:
+            ConfigError: A column is unknown, the records are of different settings, or ``strict``.
+        """
+        from harness.leaderboard import build_board
+        from harness.leaderboard.chosen import asked_columns
+        from harness.leaderboard.render import row_frame
+
+        text = columns if columns is None or isinstance(columns, str) else ",".join(columns)
+        chosen, metrics = asked_columns(text, self._plugins)
+        board = build_board(self._runs, allow_mixed=allow_mixed, strict=strict, metrics=metrics)
+        return row_frame(board.model_copy(update={"columns": chosen}))
+
+    def compare(self, a: str, b: str, *, score: str = "val", backbone: str | None = None) -> RowComparison:
+        """Two rows side by side, as ``wsss compare`` tells them: changes are ``b`` minus ``a``.
+
+        Args:
+            a: A row.
+            b: The row that it is compared with.
+            score: ``val`` (predictions) or ``pseudo`` (pseudo labels).
+            backbone: Only rows with this backbone.
+
+        Raises:
+            ConfigError: A label is no row, or several; or there is no such score.
+        """
+        sides = (named_row(self._runs, label, backbone=backbone) for label in (a, b))
+        return compare_rows(RowPair(*sides), score)
+
+    def labels(
+        self, row: str, *, score: str = "pseudo", seed: int | None = None, backbone: str | None = None
+    ) -> Labels:
+        """The label maps of a row by image.
+
+        Args:
+            row: A row.
+            score: ``pseudo`` for the labels of the training images that the segmenter was trained on, ``pseudo_r1`` for
+                those of an earlier round, ``val`` for the predictions.
+            seed: One of its seeds; by default the first that has numbers.
+            backbone: Only rows with this backbone.
+
+        Raises:
+            ConfigError: There is no such row, seed or score.
+            DataError: The store does not hold them any more.
+        """
+        from harness.engine.recorded_labels import stored_labels
+        from harness.engine.store.store import Store
+
+        run = self._cell(row, seed, backbone)
+        if score not in run.record.scores:
+            names = ", ".join(run.record.scores)
+            raise ConfigError(f"row {row!r} has no score {score!r}; it has {names}")
+        reader = stored_labels(Store(runs_folder(run.path)), run.record, score)
+        if reader is None:
+            raise DataError(
+                f"{runs_folder(run.path)}: the store does not hold the label maps of row {row!r} (seed "
+                f"{run.record.seed}) any more; `wsss run` computes them again"
+            )
+        return Labels(reader)
+
+    def _cell(self, row: str, seed: int | None, backbone: str | None) -> Run:
+        """The run of a row with this seed, by default the first that has numbers."""
+        runs = named_row(self._runs, row, backbone=backbone)
+        done = [run for run in runs if run.record.status == "ok" and seed in (None, run.record.seed)]
+        if done:
+            return done[0]
+        failed = next((run.record for run in runs if seed in (None, run.record.seed)), None)
+        if failed is None:
+            raise ConfigError(f"row {row!r} has no seed {seed}; it has {list_of([run.record.seed for run in runs])}")
+        why = f": {failed.error.stage}: {failed.error.kind}: {failed.error.message}" if failed.error else ""
+        raise ConfigError(f"row {row!r} has no numbers with seed {failed.seed} ({failed.status}{why})")
+
+
+class Labels(Mapping[str, "Mask"]):
+    """Image id -> (H, W) uint8 class indices, 255 = ignore; each is read from disk when it is asked for."""
+
+    def __init__(self, reader: LabelReader) -> None:
+        self._reader = reader
+        self._ids = frozenset(reader.ids)
+
+    def __getitem__(self, image_id: str) -> Mask:
+        if image_id not in self._ids:
+            raise KeyError(image_id)
+        return self._reader.mask(image_id)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._reader.ids)
+
+    def __len__(self) -> int:
+        return len(self._reader.ids)
+
+    def __repr__(self) -> str:
+        return f"Labels({len(self)} images)"
+
+    def scores(self, image_id: str) -> SoftScores | None:
+        """Soft scores of an image, ``None`` where the row has none."""
+        return self._reader.scores(image_id)
