@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,6 +17,7 @@ from harness.common.text import printable
 from harness.contract import ConfigError
 
 if TYPE_CHECKING:
+    from harness.contract import Dataset
     from harness.data.checking import CheckReport
     from harness.data.files import Defect
     from harness.registry import PluginManager
@@ -68,6 +68,10 @@ def check_dataset(
             help="Change a parameter, as `wsss run` spells it. Repeatable.",
         ),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.html", help="Write a page with counts, images and defects. It holds small pictures."),
+    ] = None,
     plugin: PluginFiles = None,
     json: Json = False,
 ) -> None:
@@ -80,12 +84,25 @@ def check_dataset(
     dataset = build_dataset(reader, params, where=where, plugins=manager, lenient=True)
     with progress_bars() as tell:
         report = check(dataset, progress=partial(tell, "reading"))
+        if html is not None:
+            _write_page(html, report, dataset, partial(tell, "drawing"))
     if json:
         print_json(report.as_dict())
     else:
         _print_report(report)
+        if html is not None:
+            console().print(f"wrote {printable(html)}", soft_wrap=True)
     if not report.clean:
         raise typer.Exit(2)
+
+
+def _write_page(path: Path, report: CheckReport, dataset: Dataset, tell: Callable[[int, int], None]) -> None:
+    """Write the page whole or not at all; a name that is not writable is one sentence."""
+    from harness.cli.data_page.page import to_html
+    from harness.common.atomic import write_atomically, writing
+
+    with writing(path):
+        write_atomically(path, to_html(report, dataset, progress=tell))
 
 
 def _configuration(name: str, manager: PluginManager, overrides: Sequence[str]) -> tuple[str, dict[str, Any], str]:
@@ -146,17 +163,14 @@ def _print_list(word: str, items: Sequence[Defect]) -> int:
     Returns:
         The number of causes.
     """
-    causes: dict[tuple[str, str], list[Defect]] = {}
-    for item in items:
-        # What differs from image to image is no part of the cause: its name, paths and numbers.
-        message = item.message.replace(item.image_id, "") if item.image_id else item.message
-        cause = re.sub(r"\d+(\.\d+)?", "#", re.sub(r"/\S+", "/", message))
-        causes.setdefault((item.split, cause), []).append(item)
-    for (split, _), alike in list(causes.items())[:_SHOWN]:
+    from harness.data.checking import causes
+
+    found = causes(items)
+    for alike in found[:_SHOWN]:
         names = [printable(item.image_id or "a line") for item in alike[1:]]
         shown = ", ".join(names[:_NAMES]) + (f" and {len(names) - _NAMES} others" if len(names) > _NAMES else "")
         more = f" ({len(alike)} like this: also {shown})" if names else ""
-        console().print(f"{word}: {split}: {printable(alike[0].message)}{more}", soft_wrap=True)
-    if len(causes) > _SHOWN:
-        console().print(f"{word}: and {len(causes) - _SHOWN} other causes, see --json")
-    return len(causes)
+        console().print(f"{word}: {alike[0].split}: {printable(alike[0].message)}{more}", soft_wrap=True)
+    if len(found) > _SHOWN:
+        console().print(f"{word}: and {len(found) - _SHOWN} other causes, see --json or --html")
+    return len(found)

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from harness.common.files import folder_problem, read_bytes
 from harness.common.text import parse_json, parse_xml, printable
 from harness.contract import Box, DataError, Point
-from harness.data.files import Folder, same_name
+from harness.data.files import Folder, OutsideImage, same_name
 from harness.data.strangers import folder_in_place_of_file, stranger_folder, stranger_text, stranger_value
 
 _ROUNDING = 1.0
@@ -45,7 +45,7 @@ def pixel_box(cls: int, box: NamedBox, size: tuple[int, int], where: str) -> Box
     if not all(map(math.isfinite, box[1:])):
         raise DataError(f"{described} needs four finite numbers")
     if min(box.x0, box.y0) < -_ROUNDING or box.x1 > width + _ROUNDING or box.y1 > height + _ROUNDING:
-        raise DataError(f"{described} reaches out of the {width}x{height} image")
+        raise OutsideImage(f"{described} reaches out of the {width}x{height} image", box[1:])
     x0, y0 = max(math.floor(box.x0), 0), max(math.floor(box.y0), 0)
     x1, y1 = min(math.ceil(box.x1), width), min(math.ceil(box.y1), height)
     if box.x0 >= box.x1 or box.y0 >= box.y1 or x0 >= x1 or y0 >= y1:
@@ -71,9 +71,10 @@ def pixel_point(cls: int, point: NamedPoint, size: tuple[int, int], where: str) 
     """
     height, width = size
     if not (0 <= point.x < width and 0 <= point.y < height):
-        raise DataError(
+        raise OutsideImage(
             f"{where}: point {printable(point.name)} {list(point[1:])} lies outside the {width}x{height} image; "
-            "x is the column and y the row, both from 0"
+            "x is the column and y the row, both from 0",
+            (point.x, point.y, point.x, point.y),
         )
     return Point(cls, int(point.x), int(point.y))
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,7 +13,7 @@ import numpy as np
 
 from harness.contract import IGNORE, DataError, Dataset, NoSupervision, Supervision
 from harness.data.boxes import mask_tags
-from harness.data.files import Defect
+from harness.data.files import Defect, OutsideImage
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -43,6 +46,21 @@ class ClassCount:
 
 
 @dataclass(frozen=True)
+class SizeCount:
+    """How many images have one size.
+
+    Attributes:
+        height: In pixels.
+        width: In pixels.
+        images: Images of this size.
+    """
+
+    height: int
+    width: int
+    images: int
+
+
+@dataclass(frozen=True)
 class SplitReport:
     """One split.
 
@@ -51,12 +69,16 @@ class SplitReport:
         images: Images whose files are all there.
         classes: Counts by class index.
         ignored_pixels: Pixels that are neither trained on nor scored; ``None`` where the split has no masks.
+        sizes: Sizes of the images that could be read, the most frequent first.
+        examples: An image that is tagged with it for each class that has one, chosen by a hash of the names.
     """
 
     split: str
     images: int
     classes: tuple[ClassCount, ...]
     ignored_pixels: int | None
+    sizes: tuple[SizeCount, ...] = ()
+    examples: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,6 +139,22 @@ def check(dataset: Dataset, *, progress: Callable[[int, int], None] | None = Non
     return CheckReport(dataset.name, tuple(reports), tuple(reversed(unique.values())), tuple(notices))
 
 
+def causes(items: Iterable[Defect]) -> list[list[Defect]]:
+    """Defects or notices by what caused them: those of one split whose messages differ in names and numbers alone."""
+    alike: dict[tuple[str, str], list[Defect]] = {}
+    for item in items:
+        name = rf"(?<!\w){re.escape(item.image_id)}(?!\w)" if item.image_id else "$"
+        message = re.sub(name, "", item.message)
+        cause = re.sub(r"\d+(\.\d+)?", "#", re.sub(r"/\S+", "/", message))
+        alike.setdefault((item.split, cause), []).append(item)
+    return list(alike.values())
+
+
+def by_hash(image_id: str) -> bytes:
+    """Images in this order are a sample that nobody picked."""
+    return hashlib.sha256(f"sample:{image_id}".encode("utf-8", "surrogateescape")).digest()
+
+
 def refuse_blank(dataset: Dataset) -> None:
     """Refuse a data set whose masks leave nothing to score or nothing to learn, before anything is computed.
 
@@ -175,6 +213,8 @@ class _SplitReader:
         self._pixels = np.zeros(IGNORE + 1, dtype=np.int64)
         self._marks: dict[Supervision, npt.NDArray[np.int64]] = {}
         self._lacking: dict[str, None] = {}
+        self._sizes: Counter[tuple[int, int]] = Counter()
+        self._examples: dict[int, str] = {}
         self.defects: list[Defect] = []
         self.notices: list[Defect] = []
 
@@ -184,12 +224,15 @@ class _SplitReader:
         image = self._try("image", image_id, self._dataset.image)
         if size is None or image is None:
             return
+        self._sizes[size] += 1
         if image.shape != (*size, 3):
             self._defect("image", image_id, f"has shape {image.shape}, but its size is given as {size}")
         shown = self._mask(image_id, size)
         tags = self._try("tags", image_id, self._dataset.tags)
         if tags is not None and self._in_range("tags", image_id, tags):
             self._tagged[list(tags)] += 1
+            for cls in tags:
+                self._examples[cls] = min(self._examples.get(cls, image_id), image_id, key=by_hash)
             if shown is not None:
                 self._compare(image_id, set(tags), set(shown))
         self._read_boxes(image_id, size)
@@ -230,7 +273,7 @@ class _SplitReader:
         except NoSupervision:
             return
         except DataError as error:
-            self.defects.append(Defect(kind, self._split, image_id, str(error)))
+            self.defects.append(self._of(error, kind, image_id))
             return
         if not isinstance(labels, np.ndarray):
             self._count_marks(kind, image_id, [mark.cls for mark in labels])
@@ -272,8 +315,12 @@ class _SplitReader:
             self._lacking[kind] = None
             return None
         except DataError as error:
-            self.defects.append(Defect(kind, self._split, image_id, str(error)))
+            self.defects.append(self._of(error, kind, image_id))
             return None
+
+    def _of(self, error: DataError, kind: str, image_id: str) -> Defect:
+        region = error.region if isinstance(error, OutsideImage) else None
+        return Defect(kind, self._split, image_id, str(error), region)
 
     def _defect(self, kind: str, image_id: str, text: str) -> None:
         message = f"data set {self._dataset.name!r}: image {image_id!r}: {text}"
@@ -297,7 +344,9 @@ class _SplitReader:
         if masked and "mask" not in self._lacking:
             self._note_masks(counts, complete=complete)
         ignored = int(self._pixels[IGNORE]) if masked else None
-        return SplitReport(self._split, images, tuple(counts), ignored)
+        sizes = tuple(SizeCount(*size, number) for size, number in self._sizes.most_common())
+        examples = tuple(sorted(set(self._examples.values())))
+        return SplitReport(self._split, images, tuple(counts), ignored, sizes, examples)
 
     def _note_lacking(self, *, masked: bool) -> None:
         """Note the kinds that the split has nothing of; masks are needed wherever nobody says that there are none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -27,12 +28,26 @@ class Defect:
         split: ``train``, ``val`` or ``auxiliary train``.
         image_id: Image concerned, ``None`` for a list as a whole.
         message: One sentence that names the file.
+        region: Left, top, right and bottom of what lies outside the image, in its pixels, where that is the defect.
     """
 
     kind: str
     split: str
     image_id: str | None
     message: str
+    region: tuple[float, float, float, float] | None = None
+
+
+class OutsideImage(DataError):
+    """A box or a point that does not lie in its image.
+
+    Attributes:
+        region: Left, top, right and bottom as annotated; ``None`` where they are no finite numbers.
+    """
+
+    def __init__(self, message: str, region: tuple[float, float, float, float] | None = None) -> None:
+        super().__init__(message)
+        self.region = region if region is not None and all(map(math.isfinite, region)) else None
 
 
 class NoMask(NoSupervision):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.contract import Box
-from harness.data.checking import check
+from harness.data.checking import SizeCount, causes, check
 from harness.data.params import SyntheticParams
 from harness.data.synthetic import SyntheticDataset
 from harness.data.voc import VocDataset
@@ -105,3 +105,19 @@ def test_progress_counts_every_image(voc: Any) -> None:
 @pytest.mark.parametrize("kinds", [1, 20])
 def test_the_synthetic_data_set_is_clean(kinds: int) -> None:
     assert check(SyntheticDataset(SyntheticParams(train=4, val=2, size=48, classes=kinds, auxiliary_classes=2))).clean
+
+
+def test_images_with_short_names_have_the_same_cause(voc: Any) -> None:
+    voc.mask("a", np.full((12, 16), 77, dtype=np.uint8))
+    voc.mask("b", np.full((12, 16), 78, dtype=np.uint8))
+    voc.mask("d", np.full((12, 16), 77, dtype=np.uint8))
+    found = causes(check(VocDataset(voc.params())).defects)
+    assert [[defect.image_id for defect in alike] for alike in found] == [["a", "b"], ["d"]]
+
+
+def test_sizes_and_an_image_of_each_class_are_in_the_report(voc: Any) -> None:
+    voc.image("b", size=(20, 30))
+    voc.mask("b", np.full((20, 30), 15, dtype=np.uint8))
+    train = check(VocDataset(voc.params())).splits[0]
+    assert train.sizes == (SizeCount(12, 16, 2), SizeCount(20, 30, 1))
+    assert "b" in train.examples  # the one image of a person

@@ -10,17 +10,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
-from harness.common.text import one_line
 from harness.leaderboard import columns
 from harness.leaderboard.frame import Board
 from harness.leaderboard.page.claims import ClaimView, FailureView, ReportedView, claims_of, failures_of, reported_of
@@ -29,9 +22,8 @@ from harness.leaderboard.page.pairs import PairTable, pairs_of
 from harness.leaderboard.page.plots import Plot, Series, plots_of, series_of
 from harness.leaderboard.page.rows import Column, RowView, table_of
 from harness.leaderboard.page.settings import identity_of, settings_of
+from harness.leaderboard.page.templating import TEMPLATES, environment
 from harness.records.seeds import names_of
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -93,7 +85,7 @@ def to_html(board: Board) -> str:
     """The whole page."""
     style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     digest = base64.b64encode(hashlib.sha256(f"\n{script}".encode()).digest()).decode()
-    template = _environment().get_template("page.html.j2")
+    template = environment().get_template("page.html.j2")
     return template.render(page=page_of(board), css=style, script=script, script_hash=f"sha256-{digest}")
 
 
@@ -148,31 +140,6 @@ def _facts(board: Board) -> list[tuple[str, str]]:
         facts.append(("incomplete rows", str(failed)))
     facts.append(("fingerprint", (board.fingerprint or "several")[:8]))
     return facts
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["breakable"] = _breakable
-    return environment
-
-
-def _shown(value: object) -> object:
-    """A text without control characters; what is laid out already passes."""
-    return one_line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _breakable(name: str) -> Markup:
-    """A name that may go on in the next line between its words (``a_b``, ``a+b``, ``a.b``), and nowhere inside one."""
-    return Markup("<wbr>").join(re.split(r"(?<=[_+])(?=[^_+])|(?<=\.)(?=[A-Za-z])", one_line(name)))
 
 
 def html(params: object) -> Callable[[Board], str]:
