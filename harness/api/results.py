@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.api.runs import runs_folder
+from harness.api.showing import cell_of
 from harness.contract.errors import ConfigError, DataError
 from harness.records.comparison import RowComparison, compare_rows
 from harness.records.pairing import RowPair, named_row
 from harness.records.reader import Run, load_runs, sound_runs
-from harness.records.seeds import list_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.api.row_text import RowSheet
     from harness.contract.arrays import Mask, SoftScores
     from harness.maps.labels import LabelReader
     from harness.registry import PluginManager
@@ -154,15 +155,28 @@ class Runs:
             )
         return Labels(reader)
 
+    def show(self, row: str, *, seed: int | None = None, backbone: str | None = None) -> RowSheet:
+        """One row on one screen, as ``wsss show`` prints it: the value's text, and in a notebook what the cell shows.
+
+        Args:
+            row: A row.
+            seed: The seed whose losses, stages and files are told; by default the first that has numbers.
+            backbone: Only rows with this backbone.
+
+        Raises:
+            ConfigError: There is no such row or seed, or the row is there several times.
+        """
+        from harness.api.showing import show_row
+
+        ignored: list[str] = []  # the same records were read before, and what was left out is known
+        return show_row(self._runs, row, seed=seed, backbone=backbone, manager=self._plugins, left_out=ignored.append)
+
     def _cell(self, row: str, seed: int | None, backbone: str | None) -> Run:
         """The run of a row with this seed, by default the first that has numbers."""
-        runs = named_row(self._runs, row, backbone=backbone)
-        done = [run for run in runs if run.record.status == "ok" and seed in (None, run.record.seed)]
-        if done:
-            return done[0]
-        failed = next((run.record for run in runs if seed in (None, run.record.seed)), None)
-        if failed is None:
-            raise ConfigError(f"row {row!r} has no seed {seed}; it has {list_of([run.record.seed for run in runs])}")
+        run = cell_of(named_row(self._runs, row, backbone=backbone), seed)
+        failed = run.record
+        if failed.status == "ok":
+            return run
         why = f": {failed.error.stage}: {failed.error.kind}: {failed.error.message}" if failed.error else ""
         raise ConfigError(f"row {row!r} has no numbers with seed {failed.seed} ({failed.status}{why})")
 

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from harness import __version__
-from harness.cli import compare, configs, datasets, doctor, leaderboard, plugins, run, store, verify, weights
+from harness.cli import compare, configs, datasets, doctor, leaderboard, plugins, run, show, store, verify, weights
 from harness.cli.console import print_error
 from harness.contract import WsssError
 
@@ -87,6 +87,7 @@ def _frame(
 
 run.register(app)
 leaderboard.register(app)
+show.register(app)
 compare.register(app)
 verify.register(app)
 app.add_typer(plugins.app, name="plugins")

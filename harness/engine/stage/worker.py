@@ -106,7 +106,12 @@ class Result:
 
 def log_path(spec: StageSpec) -> Path:
     """Log file of a stage, relative to the runs folder."""
-    return Path("logs", f"{re.sub('[^A-Za-z0-9_.-]+', '-', spec.name)}-{spec.key[:12]}.log")
+    return log_of(spec.name, spec.key)
+
+
+def log_of(name: str, key: str) -> Path:
+    """Log file of the stage of that name and key, relative to the runs folder."""
+    return Path("logs", f"{re.sub('[^A-Za-z0-9_.-]+', '-', name)}-{key[:12]}.log")
 
 
 def report_path(runs: Path, key: str) -> Path:
