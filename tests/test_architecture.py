@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "modelling": {"contract", "data", "maps", "registry"},
     "engine": {"contract", "registry", "data", "maps", "modelling", "scoring", "records"},
     "leaderboard": {"contract", "registry", "scoring", "records"},
+    "export": {"contract", "registry", "data", "maps", "modelling", "scoring", "records", "engine"},
     "testing": {"contract", "data", "engine", "maps", "modelling", "scoring", "registry"},
     "api": {
         "contract",
@@ -48,6 +49,7 @@ MAY_IMPORT = {
         "records",
         "engine",
         "leaderboard",
+        "export",
         "testing",
     },
 }

@@ -10,10 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.api.runs import runs_folder
 from harness.api.showing import cell_of
 from harness.contract.errors import ConfigError, DataError
 from harness.records.comparison import RowComparison, compare_rows
+from harness.records.files import runs_folder
 from harness.records.pairing import RowPair, named_row
 from harness.records.reader import Run, load_runs, sound_runs
 

@@ -1,4 +1,4 @@
-"""From a benchmark file to its plan, and from a record to the runs folder that it lies in and to its data set."""
+"""From a benchmark file to its plan, and to its settings and data set as they are now."""
 
 from __future__ import annotations
 
@@ -11,15 +11,8 @@ if TYPE_CHECKING:
     from harness.contract.interfaces import Dataset
     from harness.contract.run_record import DatasetInfo
     from harness.engine.plan.layout import Plan
-    from harness.leaderboard import Run
     from harness.leaderboard.selection import Settings
     from harness.registry import PluginManager
-
-
-def runs_folder(record: Path) -> Path:
-    """The folder whose ``store`` belongs to a record: the one above ``records``, else the one of the record."""
-    above = [parent.parent for parent in record.parents if parent.name == "records"]
-    return above[0] if above else record.parent
 
 
 def planned(
@@ -92,25 +85,3 @@ def open_benchmark(config: Path, runs: Path, manager: PluginManager, overrides: 
         rows={row.label: computed_as(row) for row in resolve_rows(benchmark, manager)},
     )
     return OpenedBenchmark(settings, dataset, described)
-
-
-def open_recorded(run: Run, config: Path | None, plugin_files: Sequence[Path] = ()) -> Dataset:
-    """The data set of a record; ``config`` is a benchmark file that says how to open it.
-
-    Raises:
-        ConfigError: Nothing says how to open it.
-        DataError: It is missing, or not the one that the record was made with.
-    """
-    from harness.data.digests import save_cache, set_cache
-    from harness.engine.plan.config import load_benchmark
-    from harness.engine.recorded_data import recorded_dataset
-    from harness.engine.store.store import Store
-    from harness.registry import manager
-
-    folder = runs_folder(run.path)
-    plugins = manager(plugin_files=plugin_files, config_dir=config.parent if config is not None else None)
-    chosen = load_benchmark(config).dataset if config is not None else None
-    set_cache(folder / "digests.json")
-    dataset = recorded_dataset(run.record, Store(folder), plugins, chosen)
-    save_cache()
-    return dataset

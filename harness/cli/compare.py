@@ -135,12 +135,13 @@ def _sheet(
     plugins: Sequence[Path],
 ) -> str:
     """Write the contact sheet; returns the line that says where it is, or why there is none."""
-    from harness.api.runs import open_recorded, runs_folder
     from harness.cli.contact_sheet import Entry, contact_sheet
     from harness.common.atomic import write_atomically
     from harness.common.files import file_stem
+    from harness.engine.recorded_data import open_recorded
     from harness.engine.recorded_labels import stored_labels
     from harness.engine.store.store import Store
+    from harness.records.files import runs_folder
 
     sides = [next(run for run in runs if run.record.status == "ok") for runs in (pair.before, pair.after)]
     forbidden = "no contact sheet: the licence flag of the data set (show_images) does not allow pictures"

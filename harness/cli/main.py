@@ -12,7 +12,20 @@ import typer
 from typer.core import TyperGroup
 
 from harness import __version__
-from harness.cli import compare, configs, datasets, doctor, leaderboard, plugins, run, show, store, verify, weights
+from harness.cli import (
+    compare,
+    configs,
+    datasets,
+    doctor,
+    export,
+    leaderboard,
+    plugins,
+    run,
+    show,
+    store,
+    verify,
+    weights,
+)
 from harness.cli.console import print_error
 from harness.contract import WsssError
 
@@ -90,6 +103,7 @@ leaderboard.register(app)
 show.register(app)
 compare.register(app)
 verify.register(app)
+export.register(app)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(store.app, name="store")

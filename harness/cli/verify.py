@@ -32,13 +32,14 @@ def verify(
     A confirmed record gets a mark that tables show as verified; an edit of the record loses it. Exit code 0 when every
     number was confirmed, 3 on any difference or where the store lacks label maps, 2 for wrong input.
     """
-    from harness.api.runs import open_recorded, runs_folder
     from harness.cli.console import say
     from harness.contract.errors import StoreError
+    from harness.engine.recorded_data import open_recorded
     from harness.engine.store.store import Store
     from harness.engine.verify import settle
     from harness.engine.verify import verify as recompute
     from harness.leaderboard import load_runs
+    from harness.records.files import runs_folder
 
     datasets: dict[tuple[Path, str], Dataset] = {}
     different = 0

@@ -96,6 +96,11 @@ class Dataset(ABC):
         repairing a mask recomputes only what read masks.
         """
 
+    @property
+    def class_ids(self) -> tuple[int, ...]:
+        """The id that the masks of the data set itself have for each class, by class index."""
+        return tuple(range(len(self.classes)))
+
     def lacking(self, split: str, kind: str) -> str:
         """Why ``digests`` leaves ``kind`` out, and what the user can set, as the end of a sentence; perhaps empty."""
         return ""

@@ -141,6 +141,12 @@ class CityscapesDataset(Dataset):
         name = f"{image_id}_{self._ending(kind)}.png"
         return self._root / self._folder(kind) / self._splits[image_id] / town / name
 
+    @property
+    def class_ids(self) -> tuple[int, ...]:
+        """The smallest id of a label of each class."""
+        class_of = self._class_of_stored()
+        return tuple(int(np.flatnonzero(class_of == cls)[0]) for cls in range(len(self.classes)))
+
     def ids(self, split: str) -> tuple[str, ...]:
         """Image ids of ``train`` or ``val`` in the order of the list, else of their names."""
         return self._ids[split]
@@ -174,12 +180,16 @@ class CityscapesDataset(Dataset):
             raise DataError(
                 f"{path}: id {wrong} is none of {kind}; set the field label_ids to {other} if it holds those"
             )
-        class_of = self._class_of_id
-        if trains:
-            class_of = np.full(256, class_of[0], np.uint8)
-            class_of[: len(EVALUATED)] = self._class_of_id[list(EVALUATED.values())]
-        mask: Mask = class_of[stored]
+        mask: Mask = self._class_of_stored()[stored]
         return mask
+
+    def _class_of_stored(self) -> npt.NDArray[np.uint8]:
+        """(256,) class index of each id that a label image may hold."""
+        if self._params.label_ids != "labelTrainIds":
+            return self._class_of_id
+        class_of = np.full(256, self._class_of_id[0], np.uint8)
+        class_of[: len(EVALUATED)] = self._class_of_id[list(EVALUATED.values())]
+        return class_of
 
     def _plane(self, image_id: str, kind: str) -> tuple[Path, npt.NDArray[np.integer]]:
         path = self._path(image_id, kind)

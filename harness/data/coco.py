@@ -139,6 +139,11 @@ class CocoDataset(Dataset):
         of_classes = (instance for instance in photograph.instances if instance.category in self._class_of)
         return [instance for instance in of_classes if crowds or not instance.crowd]
 
+    @property
+    def class_ids(self) -> tuple[int, ...]:
+        """0, and the category of each class."""
+        return (BACKGROUND, *self._class_of)
+
     def ids(self, split: str) -> tuple[str, ...]:
         """Image ids of ``train`` or ``val`` in the order of the list, else of the instances file."""
         return self._ids[split]

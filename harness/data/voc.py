@@ -167,6 +167,11 @@ class VocDataset(Dataset):
                 raise DataError(f"data set {self.name!r}: auxiliary.train: image {scored[0]!r} is a validation image")
         return voc
 
+    @property
+    def class_ids(self) -> tuple[int, ...]:
+        """The first id that ``params`` lists for each class."""
+        return tuple(ids[0] for ids in self._params.class_ids().values())
+
     def ids(self, split: str) -> tuple[str, ...]:
         """Image ids of ``train`` or ``val`` in list order."""
         return self._ids[split]

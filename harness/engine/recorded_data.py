@@ -11,11 +11,15 @@ from harness.common.files import read_json, read_text
 from harness.contract.errors import ConfigError, DataError, StoreError
 from harness.engine.plan.keys import SPLITS, dataset_info, digest
 from harness.engine.store.store import Store
+from harness.records.files import runs_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from harness.contract.interfaces import Dataset
     from harness.contract.run_record import DatasetInfo, RunRecord
     from harness.engine.plan.config import DatasetConfig
+    from harness.records.reader import Run
     from harness.registry import PluginManager
 
 FOLDER = "datasets"
@@ -53,6 +57,18 @@ def recorded_dataset(
         ConfigError: The run left no note, or the reader is unknown.
         DataError: The data are missing or damaged, or are not those of the record.
     """
+    dataset, where = _opened(record, store, manager, config)
+    digests = dataset_info(dataset).digests
+    changed = [kind for kind, digest in record.dataset.digests.items() if digests.get(kind) != digest]
+    if changed:
+        raise DataError(f"{where}: the content of {', '.join(changed)} is not what the record was made with")
+    return dataset
+
+
+def _opened(
+    record: RunRecord, store: Store, manager: PluginManager, config: DatasetConfig | None
+) -> tuple[Dataset, str]:
+    """The data set with the classes and the numbers of images of a record, and what says how it is opened."""
     from harness.engine.plan.rows import open_data
 
     name: Any
@@ -71,10 +87,36 @@ def recorded_dataset(
             raise ConfigError(f"{where}: no note of the data set; name the benchmark's file with --config")
     dataset = open_data(manager, name, params, where=where)
     check_dataset(dataset, record.dataset, where=where, other="the record")
-    digests = dataset_info(dataset).digests
-    changed = [kind for kind, digest in record.dataset.digests.items() if digests.get(kind) != digest]
-    if changed:
-        raise DataError(f"{where}: the content of {', '.join(changed)} is not what the record was made with")
+    return dataset, where
+
+
+def open_recorded(
+    run: Run, config: Path | None = None, plugin_files: Sequence[Path] = (), *, content: bool = True
+) -> Dataset:
+    """The data set of a record.
+
+    Args:
+        run: A record and its file.
+        config: A benchmark file that says how to open it; by default as the run noted.
+        plugin_files: Plugins that bring its reader.
+        content: Whether its content is compared with the record too, and not only its classes and numbers of images.
+
+    Raises:
+        ConfigError: Nothing says how to open it.
+        DataError: It is missing, or not the one that the record was made with.
+    """
+    from harness.data.digests import save_cache, set_cache
+    from harness.engine.plan.config import load_benchmark
+    from harness.registry import manager
+
+    folder = runs_folder(run.path)
+    plugins = manager(plugin_files=plugin_files, config_dir=config.parent if config is not None else None)
+    chosen = load_benchmark(config).dataset if config is not None else None
+    if not content:
+        return _opened(run.record, Store(folder), plugins, chosen)[0]
+    set_cache(folder / "digests.json")
+    dataset = recorded_dataset(run.record, Store(folder), plugins, chosen)
+    save_cache()
     return dataset
 
 

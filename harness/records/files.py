@@ -46,6 +46,12 @@ def read_record(path: Path) -> RunRecord:
         raise DataError(f"{where}: {fault} (not a readable run record)") from None
 
 
+def runs_folder(record: Path) -> Path:
+    """The folder whose ``store`` belongs to a record: the one above ``records``, else the one of the record."""
+    above = [parent.parent for parent in record.parents if parent.name == "records"]
+    return above[0] if above else record.parent
+
+
 def _short(value: object) -> str:
     text = one_line(repr(value))
     return text if len(text) <= 60 else f"{text[:60]}..."

@@ -54,6 +54,11 @@ class WrappedDataset(NamedReads, Dataset):
         """The original's."""
         return self._dataset.digests(split)
 
+    @property
+    def class_ids(self) -> tuple[int, ...]:
+        """The original's."""
+        return self._dataset.class_ids
+
     def lacking(self, split: str, kind: str) -> str:
         """The original's."""
         return self._dataset.lacking(split, kind)
