@@ -37,6 +37,7 @@ MAY_IMPORT = {
         "records",
         "engine",
         "leaderboard",
+        "export",
     },
     "cli": {
         "api",
