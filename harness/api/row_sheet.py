@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.api.runs import runs_folder
 from harness.common.files import file_problem, read_json
 from harness.contract.errors import StoreError
 from harness.contract.protocol import Protocol
@@ -16,6 +15,7 @@ from harness.contract.scores import ScoreName
 from harness.engine.stage.worker import log_of
 from harness.engine.store.store import Store
 from harness.leaderboard import build_board
+from harness.records.files import runs_folder
 from harness.records.groups import FULL, by_seed, settings_key
 from harness.records.reader import Run
 from harness.scoring.metrics import miou

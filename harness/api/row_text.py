@@ -94,7 +94,7 @@ _STYLE = {"ok": "", "partial": "yellow", "failed": "red", "timeout": "red"}
 
 
 def _log_of_failure(facts: RowFacts) -> Iterator[tuple[str, str]]:
-    from harness.api.runs import runs_folder
+    from harness.records.files import runs_folder
 
     error = facts.row.error
     if error is not None and error.log is not None:

@@ -69,10 +69,10 @@ def show(
 
 def _page(facts: RowFacts, *, out: Path | None, config: Path | None, plugins: Sequence[Path]) -> Path:
     """Write the page of the row beside the row ``full``, with pictures where the licence allows them."""
-    from harness.api.runs import runs_folder
     from harness.common.atomic import write_atomically
     from harness.common.files import file_stem
     from harness.leaderboard.page.page import to_html
+    from harness.records.files import runs_folder
 
     folder = runs_folder(facts.cell.path)
     path = (out or folder / "pages") / f"{file_stem(facts.cell.path.stem.rpartition('--')[0])}.html"
@@ -83,10 +83,10 @@ def _page(facts: RowFacts, *, out: Path | None, config: Path | None, plugins: Se
 
 def _pictures(facts: RowFacts, folder: Path, config: Path | None, plugins: Sequence[Path]) -> Gallery | None:
     """The pictures of the row; where there are none, says why."""
-    from harness.api.runs import open_recorded
     from harness.cli.console import say
     from harness.cli.gallery import collect
     from harness.contract import WsssError
+    from harness.engine.recorded_data import open_recorded
 
     if not all(run.record.dataset.show_images for run in facts.compared):
         say("no pictures: the licence flag of the data set (show_images) does not allow them")

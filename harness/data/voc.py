@@ -395,8 +395,5 @@ class VocDataset(Dataset):
         return texts
 
 
-_FIELDS = {
-    "image": "images",
-    "mask": "masks; 'none' says that there are none, for one split in train_masks or val_masks",
-}
+_FIELDS = {"image": "images", "mask": "masks; 'none' says that there are none, of one split in train_masks, val_masks"}
 """The field that names a folder, and what else it may say."""

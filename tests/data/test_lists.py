@@ -113,7 +113,7 @@ def test_a_file_of_another_format_is_pointed_at(voc: Any) -> None:
 @pytest.mark.parametrize("field", ["images", "masks", "saliency"])
 def test_a_missing_folder_is_told_once_with_its_field(voc: Any, field: str) -> None:
     (defect,) = VocDataset.lenient(voc.params(**{field: "nowhere"})).defects
-    more = "; 'none' says that there are none, for one split in train_masks or val_masks" if field == "masks" else ""
+    more = "; 'none' says that there are none, of one split in train_masks, val_masks" if field == "masks" else ""
     assert defect.message == f"{voc.root}/nowhere: no such folder (field {field}{more})"
 
 
