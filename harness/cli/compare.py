@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import completion
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,13 +26,29 @@ def register(app: typer.Typer) -> None:
 
 
 def compare(
-    before: Annotated[str, typer.Argument(metavar="A", help="Row of the table, or a folder of records.")],
-    after: Annotated[str, typer.Argument(metavar="B", help="Row to compare it with, or another folder of records.")],
+    before: Annotated[
+        str,
+        typer.Argument(metavar="A", help="Row of the table, or a folder of records.", autocompletion=completion.rows),
+    ],
+    after: Annotated[
+        str,
+        typer.Argument(
+            metavar="B", help="Row to compare it with, or another folder of records.", autocompletion=completion.rows
+        ),
+    ],
     *,
     runs: Annotated[
-        Path, typer.Option("--runs", help="Folder of store and records, or one folder of records.")
+        Path,
+        typer.Option(
+            "--runs",
+            help="Folder of store and records, or one folder of records.",
+            autocompletion=completion.runs_folders,
+        ),
     ] = _RUNS,
-    backbone: Annotated[str | None, typer.Option("--backbone", help="Only rows with this backbone.")] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option("--backbone", help="Only rows with this backbone.", autocompletion=completion.row_backbones),
+    ] = None,
     score: Annotated[str, typer.Option("--score", help="val (predictions) or pseudo (pseudo labels).")] = "val",
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for a contact sheet (PNG) of the images that changed most.")

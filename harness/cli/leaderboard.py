@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import completion
 from harness.common.shipped import benchmark_file
 
 if TYPE_CHECKING:
@@ -22,9 +23,13 @@ Source = Annotated[
     typer.Argument(
         metavar="[CONFIG|RUNS]",
         help="Benchmark file or shipped name (records of its settings; opens its data), or a folder of records.",
+        autocompletion=completion.benchmarks,
     ),
 ]
-Runs = Annotated[Path, typer.Option("--runs", help="Folder of store and records.")]
+Runs = Annotated[
+    Path,
+    typer.Option("--runs", help="Folder of store and records.", autocompletion=completion.runs_folders),
+]
 Formats = Annotated[
     str | None, typer.Option("--format", help="Comma-separated: md, csv, json, tex, html, or a plugin's renderer.")
 ]

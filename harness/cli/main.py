@@ -84,7 +84,6 @@ app = typer.Typer(
     help="Compare weakly-supervised segmentation methods under identical settings.",
     epilog=_EPILOG,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -114,4 +113,4 @@ doctor.register(app)
 
 def main() -> None:
     """Entry point of the command ``wsss``."""
-    app()
+    app(prog_name="wsss")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import completion
 from harness.common.shipped import benchmark_file
 
 if TYPE_CHECKING:
@@ -18,20 +19,32 @@ Config = Annotated[
     typer.Argument(
         help="Benchmark file (YAML), or the name of a shipped one such as demo.",
         callback=benchmark_file,
+        autocompletion=completion.benchmarks,
         show_default=False,
     ),
 ]
 Methods = Annotated[
-    str | None, typer.Option("--methods", help="Rows to keep, comma-separated, * and ? allowed; or registered methods.")
+    str | None,
+    typer.Option(
+        "--methods",
+        help="Rows to keep, comma-separated, * and ? allowed; or registered methods.",
+        autocompletion=completion.methods,
+    ),
 ]
-Backbones = Annotated[str | None, typer.Option("--backbones", help="Backbones to keep, likewise.")]
+Backbones = Annotated[
+    str | None,
+    typer.Option("--backbones", help="Backbones to keep, likewise.", autocompletion=completion.backbones),
+]
 Seeds = Annotated[str | None, typer.Option("--seeds", help="Seeds in place of the file's, for example 0,1,2.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("-o", "--override", help="key=value, for example protocol.segmenter.optim.lr=0.01. Repeatable."),
 ]
 PluginFiles = Annotated[list[Path] | None, typer.Option("--plugin", help="Plugin file to load as well. Repeatable.")]
-Runs = Annotated[Path, typer.Option("--runs", help="Folder of store and records.")]
+Runs = Annotated[
+    Path,
+    typer.Option("--runs", help="Folder of store and records.", autocompletion=completion.runs_folders),
+]
 Strict = Annotated[bool, typer.Option("--strict-plugins", help="A faulty plugin is an error.")]
 Jobs = Annotated[
     str, typer.Option("--jobs", help="Stages at a time, or auto: one per device, else by cores and memory.")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import completion
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,15 +24,23 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
-    row: Annotated[str, typer.Argument(metavar="ROW", help="Row of the table.")],
+    row: Annotated[str, typer.Argument(metavar="ROW", help="Row of the table.", autocompletion=completion.rows)],
     *,
     runs: Annotated[
-        Path, typer.Option("--runs", help="Folder of store and records, or one folder of records.")
+        Path,
+        typer.Option(
+            "--runs",
+            help="Folder of store and records, or one folder of records.",
+            autocompletion=completion.runs_folders,
+        ),
     ] = _RUNS,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Seed whose losses, stages and files are shown; default: the first.")
     ] = None,
-    backbone: Annotated[str | None, typer.Option("--backbone", help="Only rows with this backbone.")] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option("--backbone", help="Only rows with this backbone.", autocompletion=completion.row_backbones),
+    ] = None,
     open_: Annotated[
         bool, typer.Option("--open", help="Write a page with pictures of the row beside the row full, and open it.")
     ] = False,

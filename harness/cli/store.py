@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from harness.cli import completion
+
 if TYPE_CHECKING:
     from harness.engine.store.gc import Item
 
 app = typer.Typer(name="store", help="Look at the artifacts of a runs folder and prune them.", no_args_is_help=True)
 
-Runs = Annotated[Path, typer.Option("--runs", help="Folder of store and records.")]
+Runs = Annotated[
+    Path,
+    typer.Option("--runs", help="Folder of store and records.", autocompletion=completion.runs_folders),
+]
 Keep = Annotated[
     list[Path] | None,
     typer.Option("--keep", help="Benchmark file whose stages all stay, finished or not. Repeatable."),
