@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from harness.contract import Card, DatasetRecord, hookimpl
+from harness.data.folder_params import FolderParams
 from harness.data.params import CityscapesParams, CocoParams, SyntheticParams, VocParams
 
 
@@ -21,6 +22,12 @@ def wsss_datasets() -> Iterator[DatasetRecord]:
             year=2015,
         ),
         summary="images, palette masks, id lists; boxes and tags from masks, VOC XML or JSON",
+    )
+    yield DatasetRecord(
+        "folder",
+        factory="harness.data.folder:FolderDataset",
+        params=FolderParams,
+        summary="folders of images; labels as tools write them: CSV, JSON, VOC, YOLO, COCO, labelme, CVAT, PNG",
     )
     yield DatasetRecord(
         "coco",

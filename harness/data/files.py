@@ -184,6 +184,10 @@ class Folder:
         """The file of ``image_id``; ask ``problem`` first."""
         return self.root / self._names(image_id)[0]
 
+    def holds(self, image_id: str) -> bool:
+        """Whether ``image_id`` has a file here, or several."""
+        return bool(self._names(image_id))
+
     def failure(self) -> str | None:
         """Why nothing can be found here, in one sentence, or ``None``."""
         problem = folder_problem(self.root)

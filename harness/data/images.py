@@ -69,7 +69,8 @@ class Header(NamedTuple):
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[PIL.Image]:
+def opened(path: Path) -> Iterator[PIL.Image]:
+    """A picture of a known format whose pixels are not decoded yet; what fails inside is one ``DataError``."""
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     with open_file(path, error=DataError) as file:
         try:
@@ -97,7 +98,7 @@ def read_header(path: Path) -> Header:
     Raises:
         DataError: The file is missing, no image, or one that ``read_image`` would refuse by its header.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         _refuse_odd(image, path)
         return Header(image.height, image.width, _orientation(image))
 
@@ -117,7 +118,7 @@ def read_image(path: Path) -> Image:
     Raises:
         DataError: The file is missing, damaged, no image, has several pages or more than 8 bits per channel.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         _refuse_odd(image, path)
         early = "exif" in image.info
         image.load()
@@ -146,7 +147,7 @@ def _refuse_odd(image: PIL.Image, path: Path) -> None:
             f"{printable(path)}: a photograph has 8 bits per channel, this one holds {held}; "
             "scale its values to 0..255 and save it as 8-bit grey or RGB"
         )
-    _refuse_frames(image, path)
+    refuse_frames(image, path)
     if image.format == "TIFF" and _orientation(image) != 1:
         raise DataError(
             f"{printable(path)}: its orientation tag says {_TURNS[_orientation(image)]}; {_bake(path)}, "
@@ -160,7 +161,7 @@ def _stored_as(image: PIL.Image) -> str:
     return str(tiles[0][3]) if tiles else ""
 
 
-def _refuse_frames(image: PIL.Image, path: Path) -> None:
+def refuse_frames(image: PIL.Image, path: Path) -> None:
     """Of the pictures in one file none is meant; a camera's MPO holds the photograph first, previews after it."""
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":
@@ -208,7 +209,7 @@ def read_plane_size(path: Path) -> tuple[int, int]:
     Raises:
         DataError: The file is missing, no PNG, or in colour.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         _refuse_no_plane(image, path)
         return image.height, image.width
 
@@ -219,7 +220,7 @@ def read_plane(path: Path) -> npt.NDArray[np.integer]:
     Raises:
         DataError: The file is missing, damaged, no PNG, or in colour.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         _refuse_no_plane(image, path)
         step = _STRETCHED.get(_stored_as(image))
         stored = np.array(image, dtype=np.uint8) if image.mode == "1" else np.array(image)
@@ -232,7 +233,7 @@ def _refuse_no_plane(image: PIL.Image, path: Path) -> None:
             f"{printable(path)}: is {image.format} inside, whatever its name says; a mask must be PNG, which keeps "
             "every id as it was drawn"
         )
-    _refuse_frames(image, path)
+    refuse_frames(image, path)
     if image.mode in _MASK_MODES:
         return
     equal = image.mode in ("RGB", "RGBA", "LA") and _is_grey(image)
@@ -255,7 +256,7 @@ def read_fraction(path: Path) -> npt.NDArray[np.float32]:
     Raises:
         DataError: The file is missing, damaged, no image, in colour, or has more than 8 bits.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         _refuse_colours(image, path)
         return np.array(image.convert("L")).astype(np.float32) / np.float32(255)
 
@@ -266,7 +267,7 @@ def read_fraction_size(path: Path) -> tuple[int, int]:
     Raises:
         DataError: As ``read_fraction``, as far as the header shows it.
     """
-    with _opened(path) as image:
+    with opened(path) as image:
         _refuse_colours(image, path)
         return image.height, image.width
 

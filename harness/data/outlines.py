@@ -34,6 +34,29 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]}..."
 
 
+def read_polygon(listed: Any, size: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """One polygon, (2 * n,) float64, n of 3 or more.
+
+    Args:
+        listed: x, y, x, y, ... as a file has them.
+        size: (H, W) of the image.
+
+    Raises:
+        ValueError: It is no list of numbers, has an odd number of them or under three points, or leaves the image.
+    """
+    if not isinstance(listed, list) or not set(map(type, listed)) <= {int, float}:
+        raise ValueError(f"a polygon is a list of numbers x, y, x, y, ..., got {shown(listed)}")
+    if len(listed) < 6 or len(listed) % 2:
+        raise ValueError(f"a polygon has three or more points x, y, got {len(listed)} numbers")
+    polygon = np.array(listed, np.float64)
+    for values, end in ((polygon[1::2], size[0]), (polygon[0::2], size[1])):
+        low, high = values.min(), values.max()
+        if not (low >= -TOLERANCE and high <= end + TOLERANCE):  # nor where one is no number
+            wrong = float(high if low >= -TOLERANCE else low)
+            raise ValueError(f"coordinate {wrong} lies outside the {size[1]}x{size[0]} image")
+    return polygon
+
+
 def read_polygons(outline: list[Any], size: tuple[int, int]) -> tuple[npt.NDArray[np.float64], ...]:
     """Polygons of an annotation.
 
@@ -49,18 +72,10 @@ def read_polygons(outline: list[Any], size: tuple[int, int]) -> tuple[npt.NDArra
     """
     polygons = []
     for number, listed in enumerate(outline):
-        where = f"segmentation.{number}"
-        if not isinstance(listed, list) or not set(map(type, listed)) <= {int, float}:
-            raise ValueError(f"{where}: a polygon is a list of numbers x, y, x, y, ..., got {shown(listed)}")
-        if len(listed) < 6 or len(listed) % 2:
-            raise ValueError(f"{where}: a polygon has three or more points x, y, got {len(listed)} numbers")
-        polygon = np.array(listed, np.float64)
-        for values, end in ((polygon[1::2], size[0]), (polygon[0::2], size[1])):
-            low, high = values.min(), values.max()
-            if not (low >= -TOLERANCE and high <= end + TOLERANCE):  # nor where one is no number
-                wrong = float(high if low >= -TOLERANCE else low)
-                raise ValueError(f"{where}: coordinate {wrong} lies outside the {size[1]}x{size[0]} image")
-        polygons.append(polygon)
+        try:
+            polygons.append(read_polygon(listed, size))
+        except ValueError as error:
+            raise ValueError(f"segmentation.{number}: {error}") from None
     return tuple(polygons)
 
 
@@ -126,7 +141,7 @@ def paint_polygons(polygons: tuple[npt.NDArray[np.float64], ...], size: tuple[in
     try:
         from pycocotools import mask
     except ImportError as error:
-        text = f"data set coco: pycocotools cannot be imported ({error}); install wsss-harness[coco]"
+        text = f"outlines need pycocotools, which cannot be imported ({error}); install wsss-harness[coco]"
         raise ConfigError(text) from None
     encoded = mask.merge(mask.frPyObjects([polygon.tolist() for polygon in polygons], *size))
     with warnings.catch_warnings():  # numpy 2 deprecates an array conversion inside pycocotools
