@@ -20,13 +20,14 @@ from harness.contract import Box, DataError, Dataset, NoSupervision, Supervision
 from harness.data import digests
 from harness.data.annotations import pixel_box
 from harness.data.boxes import mask_boxes, mask_tags
-from harness.data.files import Defect, NoMask
+from harness.data.files import STATED, Defect, no_mask
 from harness.data.folder_params import FolderParams, SourceParams
 from harness.data.folder_splits import Split, find_images, read_splits
 from harness.data.formats import Asked, ImageNames, Masks, Source, open_masks, open_source
 from harness.data.formats.folder_names import FolderNames
 from harness.data.formats.names import class_list
 from harness.data.formats.rules import rules_of
+from harness.data.formats.source import Record
 from harness.data.images import Header, read_header, read_image, turned_problem
 from harness.data.marks import field_of, marks_of
 from harness.data.reads import NamedReads
@@ -75,7 +76,7 @@ class FolderDataset(NamedReads, Dataset):
 
     def _open(self) -> Iterator[Defect]:
         """Find images, open sources, keep the images whose labels are there; yields what is wrong."""
-        self._origins: dict[str, dict[str, Origin]] = {"train": {}, "val": {}}
+        self._origins: dict[str, dict[str, Origin]] = {s: {"boxes": None, "tags": None} for s in ("train", "val")}
         self._masks: dict[str, Masks | None] = {"train": None, "val": None}
         if problem := folder_problem(self._root):
             yield Defect("list", "train", None, f"{printable(self._root)}: {problem}, see the field root")
@@ -202,8 +203,7 @@ class FolderDataset(NamedReads, Dataset):
         header = self._header(image_id)
         if header.orientation == 1 or self._params.exif == "stored":
             return
-        drawn = self._stated_size(image_id) or header.size[::-1]
-        if problem := turned_problem(self._paths[image_id], header, drawn):
+        if problem := turned_problem(self._paths[image_id], header, self._stated_size(image_id)):
             raise DataError(f"{problem}, or say exif: stored where they were drawn on the stored pixels")
 
     def _stated_size(self, image_id: str) -> tuple[int, int] | None:
@@ -214,14 +214,14 @@ class FolderDataset(NamedReads, Dataset):
         sizes += [origin.read(image_id).size for origin in self._origins[split].values() if isinstance(origin, Source)]
         return next((size for size in sizes if size is not None), None)
 
-    def check_size(self, image_id: str, path: Path, shape: tuple[int, ...]) -> None:
-        """Raise ``DataError`` where a map of ``shape``, stored in ``path``, does not cover the image."""
+    def check_size(self, image_id: str, path: Path | str, shape: tuple[int, ...]) -> None:
+        """Raise ``DataError`` where labels of ``shape``, that ``path`` tells, are not of the size of the image."""
         size = self.size(image_id)
         if shape != size:
             image = self._paths[image_id]
             turned = turned_problem(image, self._header(image_id), size[::-1]) if shape == size[::-1] else None
             why = f": {turned}" if turned else ""
-            sizes = f"{shape[1]}x{shape[0]} pixels, but the image {image} has {size[1]}x{size[0]}"
+            sizes = f"{shape[1]}x{shape[0]} pixels, but the image {printable(image)} has {size[1]}x{size[0]}"
             raise DataError(f"{printable(path)}: {sizes}{why}")
 
     def class_of(self, name: str, where: str) -> int | None:
@@ -240,18 +240,17 @@ class FolderDataset(NamedReads, Dataset):
     def _mask(self, image_id: str) -> Mask:
         masks = self._masks[self._split_of[image_id]]
         if masks is None:
-            raise NoMask(f"data set {self.name!r} has no mask of image {image_id!r}")
-        self._check_stated_size(image_id)
+            raise no_mask(self.name, self._split_of[image_id])
+        if (stated := masks.size(image_id)) is not None:
+            self.check_size(image_id, masks.source.read(image_id).where, stated)
         return masks.mask(image_id, self.size(image_id))
 
-    def _check_stated_size(self, image_id: str) -> None:
-        """Refuse labels that are of an image of another size."""
-        if stated := self._stated_size(image_id):
-            self.check_size(image_id, self._label_path(image_id), stated)
-
-    def _label_path(self, image_id: str) -> Path:
-        sources = self._sources(self._split_of[image_id]).values()
-        return next((Path(source.read(image_id).where) for source in sources), self._root)
+    def _record(self, source: Source, image_id: str) -> Record:
+        """What a source says of an image, if it is of an image of this size."""
+        record = source.read(image_id)
+        if record.size is not None:
+            self.check_size(image_id, record.where, record.size)
+        return record
 
     def _tags(self, image_id: str) -> tuple[int, ...]:
         split = self._split_of[image_id]
@@ -262,7 +261,7 @@ class FolderDataset(NamedReads, Dataset):
             raise NoSupervision(f"data set {self.name!r} has no tags of image {image_id!r}")
         if isinstance(origin, str):
             return self._from_mask(image_id)[0]
-        record = origin.read(image_id)
+        record = self._record(origin, image_id)
         return tuple(sorted({cls for name in record.tags if (cls := self.class_of(name, record.where))}))
 
     def _boxes(self, image_id: str) -> tuple[Box, ...]:
@@ -271,7 +270,7 @@ class FolderDataset(NamedReads, Dataset):
             raise NoSupervision(f"data set {self.name!r} has no boxes of image {image_id!r}")
         if isinstance(origin, str):
             return self._from_mask(image_id)[1]
-        record = origin.read(image_id)
+        record = self._record(origin, image_id)
         named = ((self.class_of(box.name, record.where), box) for box in record.boxes)
         return tuple(pixel_box(cls, box, self.size(image_id), record.where) for cls, box in named if cls)
 
@@ -294,8 +293,15 @@ class FolderDataset(NamedReads, Dataset):
         computed = {self.class_of(name, record.where) for record in records for name in record.computed}
         return tuple(self.classes[cls] for cls in sorted(filter(None, computed)))
 
+    @property
+    def unmasked(self) -> tuple[str, ...]:
+        """The splits whose field of masks is empty."""
+        return tuple(split for split, masks in self._masks.items() if masks is None)
+
     def lacking(self, split: str, kind: str) -> str:
         """Which field would give ``kind``."""
+        if kind == "masks":
+            return STATED
         return field_of(kind) or f"name their file or folder in the field {kind}, of {split} or of both splits"
 
     def digests(self, split: str) -> Mapping[str, str]:
@@ -313,9 +319,10 @@ class FolderDataset(NamedReads, Dataset):
             digest, header = digests.described(image, "photograph header", partial(read_header, image))
             self._headers[image_id] = Header(*header)
             texts["images"] += [image_id, digest]
-            self._check_stated_size(image_id)
             self._refuse_turned(image_id)
             if masks is not None:
+                if (stated := masks.size(image_id)) is not None:
+                    self.check_size(image_id, masks.source.read(image_id).where, stated)
                 texts["masks"] += [image_id, masks.digest(image_id)]
             for kind, marks in self._marks.items():
                 texts[kind] += [image_id, marks.digest(image_id)]

@@ -56,8 +56,8 @@ def _source_or_word(value: object) -> object:
     return value if value in WORDS else _source(value)
 
 
-Source = Annotated[SourceParams, BeforeValidator(_source)]
 Tags = Annotated[Literal["boxes", "masks", "folders"] | SourceParams, BeforeValidator(_source_or_word)]
+Masks = Annotated[Literal["none"] | SourceParams, BeforeValidator(lambda v: v if v == "none" else _source(v))]
 Boxes = Annotated[Literal["masks"] | SourceParams, BeforeValidator(lambda v: v if v == "masks" else _source(v))]
 
 
@@ -75,7 +75,9 @@ class LabelParams(_Params):
     boxes: Boxes | None = Field(
         None, description="a source, or 'masks' (connected components); null = 'masks' where there are some, else none"
     )
-    masks: Source | None = Field(None, description="a source; null = the images have no masks")
+    masks: Masks | None = Field(
+        None, description="a source; null or none = there are no masks, and nothing is measured on these images"
+    )
 
 
 class SplitParams(LabelParams):

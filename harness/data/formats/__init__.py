@@ -24,6 +24,7 @@ from harness.data.formats.records import JsonRecords
 from harness.data.formats.rules import Rules
 from harness.data.formats.source import Asked, ImageNames, Source
 from harness.data.formats.tables import Table
+from harness.data.formats.vectors import Vectors
 from harness.data.formats.voc import VocXml
 from harness.data.formats.yolo import Yolo
 from harness.data.picture_masks import LOSSLESS_SUFFIXES, is_coloured
@@ -60,6 +61,7 @@ _NAMED, _DRAWN, _OUTLINED = frozenset({"tags"}), frozenset({"tags", "boxes"}), f
 FORMATS: Mapping[str, Format] = {
     "csv": Format(_DRAWN, Table),
     "json": Format(_DRAWN, JsonRecords),
+    "npy": Format(_NAMED, Vectors),
     "voc": Format(_DRAWN, VocXml),
     "yolo": Format(_OUTLINED, Yolo),
     "coco": Format(_OUTLINED, CocoFile),

@@ -73,12 +73,12 @@ def _number(item: Element, name: str) -> float:
 def _object(item: Element, label: str, size: tuple[int, int]) -> tuple[Region | None, NamedBox]:
     if item.tag == "box":
         if _number(item, "rotation") if item.get("rotation") else 0:
-            raise ValueError(f"box {printable(label)}: is rotated, only upright boxes are read")
+            raise ValueError(f"box {printable(label)!r}: is rotated, only upright boxes are read")
         return None, NamedBox(label, *(_number(item, name) for name in ("xtl", "ytl", "xbr", "ybr")))
     if item.tag != "polygon":
-        raise ValueError(f"{printable(item.tag)} {printable(label)}: is not read, only tag, box and polygon are")
+        raise ValueError(f"{printable(item.tag)} {printable(label)!r}: is not read, only tag, box and polygon are")
     try:
         numbers = [float(number) for point in (item.get("points") or "").split(";") for number in point.split(",")]
         return polygon(label, numbers, size)
     except ValueError as error:
-        raise ValueError(f"polygon {printable(label)}: {error}") from None
+        raise ValueError(f"polygon {printable(label)!r}: {error}") from None
