@@ -96,21 +96,21 @@ def choose(ids: Iterable[str], count: int = IMAGES) -> list[str]:
 
 def _panel(dataset: Dataset, split: Literal["train", "val"], maps: Maps, name: str) -> Panel:
     """One image with the label maps of all rows; those of ``val`` stand beside the maps of the row ``full``."""
-    truth = dataset.mask(name)
+    truth = None if split in dataset.unmasked else dataset.mask(name)
     full = {backbone: reader.mask(name) for (label, backbone), reader in maps.items() if label == FULL}
     if split == "train":
         full = {}
     row_maps = []
     for (label, backbone), reader in maps.items():
         mask = reader.mask(name)
-        change, share = changes(mask, truth, full.get(backbone))
+        change, share = (None, {}) if truth is None else changes(mask, truth, full.get(backbone))
         picture = _label_png(mask, len(dataset.classes))
         row_maps.append(RowMap(method=label, backbone=backbone, label=picture, change=change, share=share))
     return Panel(
         split=split,
         name=name,
         image=_png(Image.fromarray(dataset.image(name)), Image.Resampling.LANCZOS),
-        truth=_label_png(truth, len(dataset.classes)),
+        truth=None if truth is None else _label_png(truth, len(dataset.classes)),
         maps=row_maps,
         against=FULL if full else "truth",
     )

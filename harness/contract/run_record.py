@@ -235,13 +235,23 @@ class RunRecord(_Model):
                 raise ValueError(f"scores.{name}: {error}") from None
             if split in self.dataset.unmasked:
                 raise ValueError(f"scores.{name}: dataset.unmasked says that the {split} images have no masks")
+        if self.oracle is not None and "train" in self.dataset.unmasked:
+            raise ValueError("oracle: dataset.unmasked says that the train images have no masks")
         return self
 
     @property
     def called_for(self) -> list[ScoreName]:
         """The scores that its rounds call for, as far as its data set has masks."""
-        names = score_names(len(self.rounds), segmenter=self.rounds[-1].segmenter is not None)
-        return [name for name in names if name.split not in self.dataset.unmasked]
+        return [name for name in self._score_names if name.split not in self.dataset.unmasked]
+
+    @property
+    def unscored(self) -> list[ScoreName]:
+        """The others: label maps that are there, and that nothing could be measured of."""
+        return [name for name in self._score_names if name.split in self.dataset.unmasked]
+
+    @property
+    def _score_names(self) -> list[ScoreName]:
+        return score_names(len(self.rounds), segmenter=self.rounds[-1].segmenter is not None)
 
     @property
     def trainings(self) -> int:

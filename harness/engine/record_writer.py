@@ -77,9 +77,12 @@ class Records:
         """
         scores, summaries = {}, {}
         names = score_names(len(cell.pseudo), segmenter=cell.val is not None)
-        for name, key in zip(map(str, names), cell.targets, strict=True):
-            folder = self._store.folder(key)
+        for score, key in zip(names, cell.targets, strict=True):
+            name, folder = str(score), self._store.folder(key)
             summary, stem = read_json(folder / SUMMARY, error=StoreError), f"{cell.stem}.{name}"
+            summaries[name] = summary
+            if score.split in self._plan.dataset.unmasked:
+                continue
             counts: dict[Any, CountsFile] = {}
             for kind in self._plan.benchmark.protocol.scoring.counts:
                 file = f"{stem}.{kind}.npz"
@@ -91,7 +94,6 @@ class Records:
                 images=summary["images"],
                 counts=counts,
             )
-            summaries[name] = summary
         last = summaries[PSEUDO]
         self._write(cell, "ok", scores=scores, oracle=last.get("oracle"), label_coverage=last.get("label_coverage"))
 

@@ -74,6 +74,11 @@ def verify(path: Path, record: RunRecord, store: Store, dataset: Dataset) -> lis
             differences += _score(path, record, name, store, dataset)
         except DataError as error:
             differences.append(f"scores.{name}: {error}")
+    for unscored in record.unscored:
+        try:
+            differences += _unscored(record, unscored, store, dataset)
+        except DataError as error:
+            differences.append(f"{unscored.stage}: {error}")
     return [*differences, *_measured(record, store)]
 
 
@@ -92,16 +97,30 @@ def settle(path: Path, *, verified: bool) -> None:
         mark_path(path).unlink(missing_ok=True)
 
 
-def _score(path: Path, record: RunRecord, name: str, store: Store, dataset: Dataset) -> Iterator[str]:
+def _unscored(record: RunRecord, name: ScoreName, store: Store, dataset: Dataset) -> Iterator[str]:
+    """What differs in label maps that no mask scores: only their coverage can be counted again."""
+    from harness.engine.stage.kinds.unscored import coverage
+
+    counted = coverage(_labels(store, record, str(name)), _ids(record, dataset, name.split))
+    if str(name) == PSEUDO and record.label_coverage != counted:
+        yield f"label_coverage: the record says {record.label_coverage}, the label maps give {counted}"
+
+
+def _ids(record: RunRecord, dataset: Dataset, split: str) -> tuple[str, ...]:
+    """The images of a split that are scored."""
     from harness.data.views import dev_split
+
+    ids = dataset.ids(split)
+    return dev_split(ids, record.scoring.dev_fraction)[1] if split == "val" else ids
+
+
+def _score(path: Path, record: RunRecord, name: str, store: Store, dataset: Dataset) -> Iterator[str]:
     from harness.scoring.confusion import Confusions
 
     score, split = record.scores[name], ScoreName.parse(name, len(record.rounds)).split
     if score.split != split:
         yield f"scores.{name}.split: the record says {score.split}, it is {split}"
-    labels, ids = _labels(store, record, name), dataset.ids(split)
-    if split == "val":
-        ids = dev_split(ids, record.scoring.dev_fraction)[1]
+    labels, ids = _labels(store, record, name), _ids(record, dataset, split)
     counted = _recount(labels, dataset, ids, record.scoring.counts)
     if score.images != len(counted.confusions):
         yield f"scores.{name}.images: the record says {score.images}, scored are {len(counted.confusions)}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.contract.errors import ConfigError
 from harness.contract.run_record import RunRecord
 from harness.contract.scores import PREDICTIONS, VAL
-from harness.leaderboard import annotation, ceiling
+from harness.leaderboard import annotation, ceiling, truth
 from harness.leaderboard.claims import answer_claims
 from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
 from harness.leaderboard.initial_weights import with_initial_weights
@@ -125,7 +125,7 @@ def build_board(
 
 
 def _notes(
-    rows: Sequence[Row], records: Iterable[RunRecord], comparisons: Sequence[Comparison], *, mixed: bool
+    rows: Sequence[Row], records: Sequence[RunRecord], comparisons: Sequence[Comparison], *, mixed: bool
 ) -> list[str]:
     """The sentences under the table, in the order of a reader, each where something in the table calls for it."""
     resamples = " or ".join(map(str, sorted({record.scoring.bootstrap for record in records})))
@@ -135,6 +135,7 @@ def _notes(
         points = [f"{value} ({backbone})" for value, backbone in zip(points, resolvable, strict=True)]
     conditional = {
         _MIXED: mixed,
+        **dict.fromkeys(truth.notes_of(records), True),
         _INTERVALS.format(resamples=resamples): True,
         _RANKS: any(row.rank is not None for row in rows),
         SHARED: len({tuple(row.seeds) for row in rows if row.val_miou is not None}) > 1,

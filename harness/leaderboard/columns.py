@@ -214,7 +214,9 @@ def title(board: Board) -> str:
     """Benchmark, data set and fingerprint in one line."""
     if board.dataset is None:
         return f"Benchmark {board.benchmark}, mixed settings"
-    images = ", ".join(f"{split} {count}" for split, count in sorted(board.dataset.images.items()))
+    data = board.dataset
+    masks = {split: " without masks" if split in data.unmasked else "" for split in data.images}
+    images = ", ".join(f"{split} {count}{masks[split]}" for split, count in sorted(data.images.items()))
     return (
         f"Benchmark {board.benchmark}, data set {board.dataset.name} ({len(board.dataset.classes)} classes; images: "
         f"{images}), fingerprint {(board.fingerprint or '')[:8]}"

@@ -144,11 +144,12 @@ class Row(_Model):
 
 
 class DatasetSummary(_Model):
-    """Name, class names in index order, and images by split."""
+    """Name, class names in index order, images by split; the splits without masks, left out where there are none."""
 
     name: str
     classes: list[str]
     images: dict[str, int]
+    unmasked: list[str] = Field([], exclude_if=lambda value: not value)
 
 
 class PairTest(_Model):

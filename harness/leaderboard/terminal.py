@@ -13,6 +13,7 @@ from harness.common.text import one_line
 from harness.leaderboard.chosen import chosen
 from harness.leaderboard.columns import CLAIM_HEADERS, STATUS, Column, claim_cells, terminal_columns, title
 from harness.leaderboard.frame import Board, Row
+from harness.leaderboard.truth import told
 from harness.records.seeds import APART, SHARED
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class BoardTable:
         shown = fitting(columns, self.board.rows, options.max_width)
         shown = sorted(shown, key=asked.index) if asked else shown
         hidden = [column.header for column in columns if column not in shown]
-        notes = [*self.board.notes[:1], *(note for note in (SHARED, APART) if note in self.board.notes)]
+        found = self.board.notes
+        notes = list(dict.fromkeys([*found[:1], *told(found), *(note for note in (SHARED, APART) if note in found)]))
         notes += [f"Not shown for lack of width: {', '.join(hidden)}."] if hidden else []
         below = Text("\n".join(notes))
         for warning in self.board.warnings:

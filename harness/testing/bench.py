@@ -22,7 +22,7 @@ from harness.testing import scenes
 
 OPTIM = {"iterations": 3, "batch_size": 4, "lr": 0.01}
 AUGMENT = {"crop": 64}
-OURS = ("predict", "score_labels", "score_predictions")
+OURS = ("predict", "score_labels", "score_predictions", "count_labels", "count_predictions")
 """Stages that run no code of a plugin."""
 
 Digests = dict[str, str]

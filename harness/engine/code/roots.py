@@ -31,6 +31,8 @@ WORK = {
     "predict": "harness.engine.stage.kinds.networks:predict",
     "score_labels": "harness.engine.stage.kinds.scores:score_labels",
     "score_predictions": "harness.engine.stage.kinds.scores:score_predictions",
+    "count_labels": "harness.engine.stage.kinds.unscored:count_labels",
+    "count_predictions": "harness.engine.stage.kinds.unscored:count_predictions",
 }
 """What runs a stage of each kind."""
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from harness.contract.errors import PluginError
+from harness.contract.errors import ConfigError, PluginError
 from harness.contract.protocol import SECTIONS, BackboneSettings, Protocol
 from harness.contract.records import SharedStage
 from harness.contract.run_record import DatasetInfo
@@ -58,7 +58,7 @@ class StageSpec:
         key: Content key.
         name: For people and time estimates, for example ``generate cam``.
         kind: ``shared``, ``fit``, ``generate``, ``refine``, ``segmenter``, ``predict``, ``score_labels`` or
-            ``score_predictions``.
+            ``score_predictions``; on images without masks ``count_labels`` or ``count_predictions`` in their place.
         part: The component that runs, if any.
         run: ``module:attribute`` of a shared stage.
         params: Parameters of a shared stage.
@@ -95,7 +95,7 @@ class Cell:
 
     Attributes:
         stages: (role, key) in order of the work; roles of rounds begin with ``r1/``.
-        pseudo: Keys of the stages that score each round's pseudo labels.
+        pseudo: Keys of the stages that score each round's pseudo labels, or count them where there are no masks.
         val: Key of the stage that scores the predictions; ``None`` for a row that ends with its labels.
     """
 
@@ -176,8 +176,10 @@ class _Layout:
     seed: int
     code: StageCode
     roles: dict[str, str] = field(default_factory=dict)
+    label: str = ""
 
     def cell(self, row: ResolvedRow) -> Cell:
+        self.label = row.label
         pseudo: list[str] = []
         previous: dict[str, str] = {}
         for number, item in enumerate(row.rounds, start=1):
@@ -264,6 +266,11 @@ class _Layout:
 
     def _score(self, score: ScoreName, scored: str) -> str:
         scoring = self.protocol.scoring
+        part = {"dev_fraction": scoring.dev_fraction} if score.split == "val" else {}
+        if score.split in self.dataset.unmasked:
+            kind = score.kind.replace("score", "count")
+            name = kind.replace("_", " ")
+            return self._add_stage(score.stage, name, kind, inputs={"scored": scored}, params=part, split=score.split)
         rules = scoring.model_dump(include={"version", "absent_class", "pseudo_ignore"})
         return self._add_stage(
             score.stage,
@@ -273,7 +280,7 @@ class _Layout:
             inputs={"scored": scored},
             params={
                 **rules,
-                **({"dev_fraction": scoring.dev_fraction} if score.split == "val" else {}),
+                **part,
                 **({"counts": list(scoring.counts)} if scoring.counts else {}),
             },
             split=score.split,
@@ -316,7 +323,7 @@ class _Layout:
             "code": code.files,
             "libraries": code.libraries,
             "upstream": dict(inputs),
-            "data": data_for_key(self.dataset, split, needs),
+            "data": self._data(split, needs, part or run),
             "settings": settings_for_key(settings),
             "backbone": self.code.networks[self.backbone.name].facts if "backbone" in settings else None,
             "seed": seed,
@@ -342,6 +349,13 @@ class _Layout:
             )
         self.roles[role] = key
         return key
+
+    def _data(self, split: str, needs: tuple[Need, ...], of_row: object) -> dict[str, Any]:
+        """Digests of what a stage may see; what the data set lacks is told with the row that needs it."""
+        try:
+            return data_for_key(self.dataset, split, needs)
+        except ConfigError as error:
+            raise ConfigError(f"methods.{self.label}: {error}" if of_row else str(error)) from None
 
     def _settings(self, reads: Iterable[str], name: str) -> dict[str, BaseModel]:
         wanted = set(reads)

@@ -15,7 +15,7 @@ _WHAT = {"train": "pseudo label", "val": "prediction"}
 
 @dataclass(frozen=True)
 class MapView:
-    """What one row made of an image."""
+    """What one row made of an image; ``change`` is empty for an image without a mask."""
 
     row: int
     name: str
@@ -26,7 +26,7 @@ class MapView:
 
 @dataclass(frozen=True)
 class ImageView:
-    """One line of a gallery."""
+    """One line of a gallery; ``truth`` is empty for an image without a mask."""
 
     name: str
     image: str
@@ -72,9 +72,11 @@ def images_of(board: Board) -> Images | None:
         if panels:
             against = panels[0].against
             last = "where it is wrong" if against == "truth" else f"where it flipped against {against}"
-            heads = ["image", "truth", _WHAT[split], last]
+            masked = panels[0].truth is not None
+            heads = ["image", "truth", _WHAT[split], last] if masked else ["image", _WHAT[split]]
             images = [_image(panel, index) for panel in panels]
-            views.append(GalleryView(title, _WHAT[split], heads, images, gallery.marks.get(split, [])))
+            marks = gallery.marks.get(split, []) if masked else []
+            views.append(GalleryView(title if masked else f"{title}, no truth", _WHAT[split], heads, images, marks))
     # What a visitor wants to see first is the best row that is no reference.
     first = next((number for number in shown if not board.rows[number].reference), shown[0])
     names = [(number, long_name(board.rows[number])) for number in shown]
@@ -100,5 +102,5 @@ def _key(picture: RowMap) -> tuple[str, str]:
     return picture.method, picture.backbone
 
 
-def _url(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def _url(png: bytes | None) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}" if png else ""

@@ -131,7 +131,9 @@ def _facts(board: Board) -> list[tuple[str, str]]:
     if board.dataset is not None:
         facts.append(("data set", board.dataset.name))
         facts.append(("classes", str(len(board.dataset.classes))))
-        facts += [(f"{split} images", f"{count:,}") for split, count in sorted(board.dataset.images.items())]
+        for split, count in sorted(board.dataset.images.items()):
+            masks = ", no masks" if split in board.dataset.unmasked else ""
+            facts.append((f"{split} images", f"{count:,}{masks}"))
     facts.append(("rows", str(len(rows))))
     same = columns.same_seeds(rows)
     facts.append(("seeds", names_of(rows[0].seeds) if same and rows else "named in each row"))

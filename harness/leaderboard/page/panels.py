@@ -21,14 +21,14 @@ class RowMap(_Model):
     Attributes:
         method: Label of the row; ``backbone`` its backbone.
         label: PNG of the label map: the pseudo label of a training image, the prediction of a validation image.
-        change: PNG of the pixels in which the row differs (``Panel.against``).
+        change: PNG of the pixels in which the row differs (``Panel.against``); ``None`` for an image without a mask.
         share: Share of the image's pixels that ``change`` marks, by name of the mark.
     """
 
     method: str
     backbone: str
     label: bytes
-    change: bytes
+    change: bytes | None
     share: dict[str, float]
 
 
@@ -39,7 +39,7 @@ class Panel(_Model):
         split: ``train`` (the maps are pseudo labels) or ``val`` (the maps are predictions).
         name: Id of the image.
         image: PNG of the image.
-        truth: PNG of the true mask, in the colours of ``palette``.
+        truth: PNG of the true mask, in the colours of ``palette``; ``None`` for an image without one.
         maps: One entry for each row.
         against: What ``change`` compares with: the truth, or the name of a row.
     """
@@ -47,7 +47,7 @@ class Panel(_Model):
     split: Literal["train", "val"]
     name: str
     image: bytes
-    truth: bytes
+    truth: bytes | None
     maps: list[RowMap]
     against: str
 

@@ -1,0 +1,34 @@
+"""What a table says about splits without masks: nothing was measured there, which is no fault of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.contract.run_record import DatasetInfo, RunRecord
+
+_BEGIN = "No truth: "
+_NOTES = {
+    "train": "the training images of {} have no masks, so no pseudo label was measured",
+    "val": "the validation images of {} have no masks, so no prediction was measured and no row has a rank",
+}
+
+
+def notes_of(records: Iterable[RunRecord]) -> list[str]:
+    """One sentence for each data set and split without masks."""
+    return list(dict.fromkeys(sentence for record in records for sentence in _sentences(record.dataset)))
+
+
+def _sentences(dataset: DatasetInfo) -> list[str]:
+    return [f"{_BEGIN}{_NOTES[split].format(dataset.name)}." for split in dataset.unmasked]
+
+
+def told(notes: Iterable[str]) -> list[str]:
+    """Those among the notes of a table that say so."""
+    return [note for note in notes if note.startswith(_BEGIN)]
+
+
+def why_unmeasured(dataset: DatasetInfo, split: str) -> str | None:
+    """Why there is no score of a split, in a few words, or ``None`` where its images have masks."""
+    return f"nothing was measured, the {split} images have no masks" if split in dataset.unmasked else None
