@@ -21,10 +21,10 @@ from scipy import ndimage
 
 from harness.common.files import file_problem
 from harness.common.text import printable
-from harness.contract import IGNORE, Box, ConfigError, DataError, Dataset
+from harness.contract import IGNORE, Box, ConfigError, DataError, Dataset, Supervision
 from harness.data import digests
 from harness.data.boxes import mask_boxes, mask_tags
-from harness.data.files import Defect, misread_lines, read_ids
+from harness.data.files import STATED, Defect, misread_lines, no_mask, read_ids
 from harness.data.images import read_image, read_plane, read_size
 from harness.data.params import CityscapesParams
 
@@ -92,7 +92,8 @@ class CityscapesDataset(Dataset):
     def _complete(self, split: str, chosen: str | None, defects: list[Defect]) -> Iterator[str]:
         """Ids of a split whose files are all there: of the list if there is one, else all in the order of names."""
         present: dict[str, frozenset[str]] = {}
-        for kind, noun in _KINDS.items():
+        kinds = {kind: noun for kind, noun in _KINDS.items() if kind != "mask" or split not in self.unmasked}
+        for kind, noun in kinds.items():
             folder, ending = self._root / self._folder(kind) / split, f"_{self._ending(kind)}.png"
             present[kind] = frozenset(path.name.removesuffix(ending) for path in folder.glob(f"*/*{ending}"))
             if not present[kind]:
@@ -107,7 +108,7 @@ class CityscapesDataset(Dataset):
             ids = self._listed(self._root / chosen, split, present["image"], defects)
         for image_id in ids:
             self._splits.setdefault(image_id, split)
-            files = {kind: self._path(image_id, kind) for kind in _KINDS}
+            files = {kind: self._path(image_id, kind) for kind in kinds}
             problems = {kind: problem for kind, path in files.items() if (problem := file_problem(path))}
             defects += [Defect(kind, split, image_id, f"{files[kind]}: {text}") for kind, text in problems.items()]
             if self._splits[image_id] != split:
@@ -165,8 +166,11 @@ class CityscapesDataset(Dataset):
         """(H, W) uint8 class indices, 255 = ignore.
 
         Raises:
+            NoMask: The images of this split have no masks, as ``params`` say.
             DataError: The file is damaged or in colour, differs in size from the image, or holds ids of another kind.
         """
+        if self._splits[image_id] in self.unmasked:
+            raise no_mask(self.name, self._splits[image_id])
         path, stored = self._plane(image_id, "mask")
         trains = self._params.label_ids == "labelTrainIds"
         legal = (stored < len(EVALUATED)) | (stored == IGNORE) if trains else (stored >= 0) & (stored <= _LARGEST_ID)
@@ -201,11 +205,13 @@ class CityscapesDataset(Dataset):
         return path, stored
 
     def tags(self, image_id: str) -> tuple[int, ...]:
-        """Ascending classes that the mask shows, without the first."""
+        """Ascending classes that the mask shows, or the instance image where there is none, without the first."""
+        if self._splits[image_id] in self.unmasked:
+            return mask_tags(self._class_of_id[self._instances(image_id)[1]])
         return mask_tags(self.mask(image_id))
 
-    def boxes(self, image_id: str) -> tuple[Box, ...]:
-        """Extents of the objects by label and number, then boxes of groups."""
+    def _instances(self, image_id: str) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.integer]]:
+        """(H, W) values of the instance image, and the labels that they stand for."""
         path, stored = self._plane(image_id, "boxes")
         if stored.dtype == np.uint8:
             raise DataError(
@@ -214,6 +220,11 @@ class CityscapesDataset(Dataset):
         labels = np.where(stored >= 1000, stored // 1000, stored)
         if labels.min() < 0 or labels.max() > _LARGEST_ID:
             raise DataError(f"{path}: {int(labels.max())} is the id of no label; instanceIds are needed")
+        return stored, labels
+
+    def boxes(self, image_id: str) -> tuple[Box, ...]:
+        """Extents of the objects by label and number, then boxes of groups."""
+        stored, labels = self._instances(image_id)
         foreground = np.where(self._class_of_id == IGNORE, 0, self._class_of_id)
         numbers, places, pixels = np.unique(stored, return_inverse=True, return_counts=True)
         extents = ndimage.find_objects(places.reshape(stored.shape).astype(np.int32) + 1)
@@ -233,6 +244,15 @@ class CityscapesDataset(Dataset):
         """All classes: the extents of ``instanceIds``."""
         return self.classes[1:]
 
+    @property
+    def unmasked(self) -> tuple[str, ...]:
+        """The splits that ``params`` describe as having no masks."""
+        return self._params.unmasked
+
+    def lacking(self, split: str, kind: str) -> str:
+        """That masks are missing on purpose."""
+        return STATED if kind == Supervision.MASKS and split in self.unmasked else super().lacking(split, kind)
+
     def digests(self, split: str) -> Mapping[str, str]:
         """Content hashes by kind; tags and boxes are hashed as what they say."""
         ids = self.ids(split)
@@ -242,12 +262,16 @@ class CityscapesDataset(Dataset):
         for image_id in ids:
             image, mask, instances = (self._path(image_id, kind) for kind in ("image", "mask", "boxes"))
             texts["images"] += [image_id, digests.file_digest(image)]
-            texts["masks"] += [image_id, digests.file_digest(mask)]
-            tags = digests.cached(mask, f"tags {meaning}", partial(_as_json, self.tags, image_id))
+            if split not in self.unmasked:
+                texts["masks"] += [image_id, digests.file_digest(mask)]
+            shown = instances if split in self.unmasked else mask
+            tags = digests.cached(shown, f"tags {meaning}", partial(_as_json, self.tags, image_id))
             boxes = digests.cached(instances, f"boxes {box_rule}", partial(_as_json, self.boxes, image_id))
             texts["tags"] += [image_id, tags]
             texts["boxes"] += [image_id, boxes]
         digests.save_cache()
+        if split in self.unmasked:
+            del texts["masks"]
         return {kind: digests.combine(parts) for kind, parts in texts.items()}
 
 

@@ -23,6 +23,11 @@ _BOXES_FROM: Any = Field(
 )
 
 
+def _unmasked(train: str | None, val: str | None) -> tuple[str, ...]:
+    """The splits of whose masks the fields ``train_masks`` and ``val_masks`` say that there are none."""
+    return tuple(split for split, masks in (("train", train), ("val", val)) if masks == NO_MASKS)
+
+
 class VocLayout(_Params):
     """Where images, masks and annotations lie, and how mask ids become classes.
 
@@ -132,7 +137,7 @@ class VocLayout(_Params):
     @property
     def unmasked(self) -> tuple[str, ...]:
         """The splits whose images have no masks."""
-        return tuple(split for split in ("train", "val") if self.mask_folder(split) is None)
+        return _unmasked(*(self.mask_folder(split) or NO_MASKS for split in ("train", "val")))
 
     def class_ids(self) -> dict[str, tuple[int, ...]]:
         """Class name -> mask ids, in class index order."""
@@ -181,8 +186,7 @@ class CocoLayout(_Params):
     @property
     def unmasked(self) -> tuple[str, ...]:
         """The splits whose images have no masks, as the fields say."""
-        fields = {"train": self.train_masks, "val": getattr(self, "val_masks", None)}
-        return tuple(split for split, folder in fields.items() if folder == NO_MASKS)
+        return _unmasked(self.train_masks, getattr(self, "val_masks", None))
 
 
 class VocParams(VocLayout):
@@ -234,6 +238,10 @@ class CityscapesParams(_Params):
     root: str = Field(description=_ROOT)
     images: str = Field("leftImg8bit", description="folder of images, below root")
     labels: str = Field("gtFine", description="folder of label and instance images, below root")
+    train_masks: Literal["none"] | None = Field(
+        None, description="'none' = no label images of the training images are read; tags come from instance images"
+    )
+    val_masks: Literal["none"] | None = Field(None, description="of the validation images, as train_masks")
     train_list: str | None = Field(None, description="list of training ids (aachen_000000_000019), one per line")
     val_list: str | None = Field(None, description="list of validation ids, one per line")
     classes: Literal["all", "vehicles_and_persons", "vehicle_person"] | dict[str, list[str]] = Field(
@@ -250,6 +258,11 @@ class CityscapesParams(_Params):
     )
     min_box_pixels: int = Field(1, ge=1, description="smaller objects make no box")
     show_images: bool = Field(False, description="the licence allows its pictures in a published page")
+
+    @property
+    def unmasked(self) -> tuple[str, ...]:
+        """The splits whose images have no masks, as the fields say."""
+        return _unmasked(self.train_masks, self.val_masks)
 
 
 class SyntheticParams(_Params):
@@ -275,8 +288,7 @@ class SyntheticParams(_Params):
     @property
     def unmasked(self) -> tuple[str, ...]:
         """The splits whose images have no masks."""
-        fields = {"train": self.train_masks, "val": self.val_masks}
-        return tuple(split for split, masks in fields.items() if masks == NO_MASKS)
+        return _unmasked(self.train_masks, self.val_masks)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from harness.cli.datasets import app
-from harness.contract import BOXES, MASKS, Box, ConfigError, DataError
+from harness.contract import BOXES, MASKS, Box, ConfigError, DataError, NoSupervision
 from harness.data.checking import check
 from harness.data.cityscapes import EVALUATED, CityscapesDataset
 from harness.data.configuration import build_dataset, expand_env, load_yaml
@@ -277,3 +277,19 @@ def test_the_command_checks_it_and_ends_with_2_where_it_is_defective(town: Citys
     town.path("gtFine", "train", B, "gtFine_labelIds").unlink()
     defective = CliRunner().invoke(app, ["check", str(config)])
     assert (defective.exit_code, "no such file" in defective.output) == (2, True)
+
+
+def test_training_images_without_label_images_have_tags_and_boxes_of_their_instances(city: CityscapesFolder) -> None:
+    whole = CityscapesDataset(city.params())
+    for image_id in (A, B):
+        city.path("gtFine", "train", image_id, "gtFine_labelIds").unlink()
+    dataset = CityscapesDataset(city.params(train_masks="none"))
+    assert (dataset.unmasked, dataset.ids("train")) == (("train",), (A, B))
+    assert [dataset.tags(A), dataset.boxes(A)] == [whole.tags(V), whole.boxes(V)]
+    before = whole.digests("val")
+    assert (dataset.digests("val"), dataset.digests("train").keys()) == (before, before.keys() - {"masks"})
+    with pytest.raises(NoSupervision, match="has no masks for its train images; its file says so"):
+        dataset.mask(A)
+    assert check(dataset).clean
+    with pytest.raises(DataError, match="no label image TOWN"):
+        CityscapesDataset(city.params())

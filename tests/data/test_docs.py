@@ -31,8 +31,14 @@ def block(language: str, holding: str = "") -> str:
 
 def test_the_configuration_for_own_images_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_DATA", "/mine")
-    params = expand_env(yaml.safe_load(block("yaml"))["params"], where="page")
+    params = expand_env(yaml.safe_load(block("yaml", "my_animals"))["params"], where="page")
     assert validate(VocParams, params, where="page").class_ids()["dog"] == (12, 13)
+
+
+def test_the_configuration_without_masks_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_DATA", "/mine")
+    params = expand_env(yaml.safe_load(block("yaml", "masks: none"))["params"], where="page")
+    assert validate(VocParams, params, where="page").unmasked == ("train", "val")
 
 
 def test_the_annotations_without_xml_are_read(tmp_path: Path) -> None:
