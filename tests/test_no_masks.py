@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import harness
 from harness.cli.main import app
 from harness.contract import Claim, ConfigError
 from harness.data.digests import set_cache
@@ -187,6 +188,17 @@ def test_compare_and_claims_say_that_nothing_was_measured(
     assert [answer.reason for answer in answers] == [
         f"nothing was measured, the {split} images have no masks" for split in ("val", "train")
     ]
+
+
+def test_a_program_and_show_reach_the_labels_that_no_mask_scored(
+    person: Person, unmasked: tuple[Plan, dict[str, dict[str, Any]]]
+) -> None:
+    results = harness.load(person.runs / "records" / unmasked[0].folder)
+    assert len(results.labels("cam")) == TRAIN
+    assert len(results.labels("cam", score="val")) == VAL
+    text = " ".join(str(results.show("cam")).split())
+    assert "No truth: the training images of photos have no masks" in text
+    assert "predictions" in text
 
 
 def test_verify_counts_the_labels_again_and_passes(

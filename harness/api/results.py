@@ -144,8 +144,8 @@ class Runs:
         from harness.engine.store.store import Store
 
         run = self._cell(row, seed, backbone)
-        if score not in run.record.scores:
-            names = ", ".join(run.record.scores)
+        if score not in run.record.label_maps:
+            names = ", ".join(run.record.label_maps)
             raise ConfigError(f"row {row!r} has no score {score!r}; it has {names}")
         reader = stored_labels(Store(runs_folder(run.path)), run.record, score)
         if reader is None:

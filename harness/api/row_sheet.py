@@ -254,11 +254,11 @@ def _places(cell: Run, store: Store) -> Iterator[Place]:
     record = cell.record
     yield Place("record", cell.path)
     keys = {stage.name: stage.key for stage in record.stages}
-    for score in record.called_for:
+    for score in (*record.called_for, *record.unscored):
         counted = store.find(keys[score.stage]) if score.stage in keys else None
         maps = counted and counted.scored
         what = "predictions" if score.round is None else _of_round("labels", score.round, score.rounds)
-        if str(score) in record.scores:
+        if str(score) in record.label_maps:
             yield Place(what, store.folder(maps) / "masks" if maps and store.has(maps) else None)
     for name, key in keys.items():
         number, _, job = name.rpartition("/")

@@ -17,6 +17,7 @@ from harness.common.literal import LiteralConsole
 from harness.common.text import one_line
 from harness.leaderboard.columns import HOURS, PEAK, SECONDS, SUPERVISION, interval, method, metric, percent
 from harness.records.seeds import names_of
+from harness.records.truth import notes_of
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -159,6 +160,8 @@ def _numbers(facts: RowFacts) -> Iterator[RenderableType]:
         table.add_row(name, text, *("" for _ in shown), "")
     if table.row_count:
         yield table
+    for sentence in notes_of([facts.record]):
+        yield Text(sentence)
 
 
 def _score_name(score: ScoreOfRow) -> str:

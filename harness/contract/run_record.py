@@ -250,6 +250,11 @@ class RunRecord(_Model):
         return [name for name in self._score_names if name.split in self.dataset.unmasked]
 
     @property
+    def label_maps(self) -> list[str]:
+        """Names of the scores whose label maps the cell made, whether or not there were masks to count them with."""
+        return [*self.scores, *(map(str, self.unscored) if self.status == "ok" else ())]
+
+    @property
     def _score_names(self) -> list[ScoreName]:
         return score_names(len(self.rounds), segmenter=self.rounds[-1].segmenter is not None)
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from harness.contract.errors import ConfigError
 from harness.contract.run_record import RunRecord
 from harness.contract.scores import PREDICTIONS, VAL
-from harness.leaderboard import annotation, ceiling, truth
+from harness.leaderboard import annotation, ceiling
 from harness.leaderboard.claims import answer_claims
 from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
 from harness.leaderboard.initial_weights import with_initial_weights
 from harness.leaderboard.metrics import Metric, abouts, check_counted, estimates
-from harness.records import code_states
+from harness.records import code_states, truth
 from harness.records.groups import by_seed, settings_key
 from harness.records.reader import Run, check_same_settings, group_key, once_a_cell
 from harness.records.seeds import APART, SHARED, comparable

@@ -24,8 +24,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from harness.leaderboard.frame import ClaimAnswer
-from harness.leaderboard.truth import why_unmeasured
 from harness.records.groups import by_seed, settings_key
+from harness.records.truth import why_unmeasured
 from harness.scoring.paired import pair_interval
 from harness.scoring.statistics import Interval
 
@@ -139,7 +139,7 @@ def _answer(claim: Claim, left: Sequence[Run], right: Sequence[Run]) -> ClaimAns
     for name, runs in ((claim.left, left), (claim.right, right)):
         scored = by_seed(runs, score)
         if not scored:
-            if unmeasured := why_unmeasured(runs[0].record.dataset, "val" if score == "val" else "train"):
+            if unmeasured := why_unmeasured(runs[0].record.dataset, score):
                 return _refusal(claim, unmeasured, backbone)
             status = next((run.record.status for run in runs if run.record.status != "ok"), None)
             return _refusal(claim, f"row {name} {status or f'has no {claim.metric}'}", backbone)

@@ -13,8 +13,8 @@ from harness.common.text import one_line
 from harness.leaderboard.chosen import chosen
 from harness.leaderboard.columns import CLAIM_HEADERS, STATUS, Column, claim_cells, terminal_columns, title
 from harness.leaderboard.frame import Board, Row
-from harness.leaderboard.truth import told
 from harness.records.seeds import APART, SHARED
+from harness.records.truth import told
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult

@@ -9,6 +9,7 @@ from harness.contract.errors import ConfigError
 from harness.records.code_states import mixed_parameters
 from harness.records.pairing import Difference, RowPair, code_differences, settings_differences
 from harness.records.seeds import names_of
+from harness.records.truth import why_unmeasured
 from harness.scoring import paired
 from harness.scoring.changes import ClassChange, ImageChange, class_changes, image_changes
 
@@ -111,7 +112,8 @@ def compare_rows(pair: RowPair, score: str = "val") -> RowComparison:
 def _statistics(pair: RowPair, score: str) -> tuple[Statistics | None, str | None]:
     """The statistics, or the reason why there are none."""
     before, after = pair.scores(score)
-    reason = pair.different_images or (None if before else f"the rows share no seed with {SCORES[score]}")
+    reason = pair.different_images or why_unmeasured(pair.before[0].record.dataset, score)
+    reason = reason or (None if before else f"the rows share no seed with {SCORES[score]}")
     if reason:
         return None, reason
     resamples = pair.before[0].record.scoring.bootstrap

@@ -279,11 +279,11 @@ def test_the_command_checks_it_and_ends_with_2_where_it_is_defective(town: Citys
     assert (defective.exit_code, "no such file" in defective.output) == (2, True)
 
 
-def test_training_images_without_label_images_have_tags_and_boxes_of_their_instances(city: CityscapesFolder) -> None:
-    whole = CityscapesDataset(city.params())
+def test_training_images_without_label_images_have_tags_and_boxes_of_their_instances(town: CityscapesFolder) -> None:
+    whole = CityscapesDataset(town.params())
     for image_id in (A, B):
-        city.path("gtFine", "train", image_id, "gtFine_labelIds").unlink()
-    dataset = CityscapesDataset(city.params(train_masks="none"))
+        town.path("gtFine", "train", image_id, "gtFine_labelIds").unlink()
+    dataset = CityscapesDataset(town.params(train_masks="none"))
     assert (dataset.unmasked, dataset.ids("train")) == (("train",), (A, B))
     assert [dataset.tags(A), dataset.boxes(A)] == [whole.tags(V), whole.boxes(V)]
     before = whole.digests("val")
@@ -292,4 +292,4 @@ def test_training_images_without_label_images_have_tags_and_boxes_of_their_insta
         dataset.mask(A)
     assert check(dataset).clean
     with pytest.raises(DataError, match="no label image TOWN"):
-        CityscapesDataset(city.params())
+        CityscapesDataset(town.params())

@@ -1,9 +1,11 @@
-"""What a table says about splits without masks: nothing was measured there, which is no fault of a row."""
+"""What is said of splits without masks: nothing was measured there, which is no fault of a row."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
+
+from harness.contract.scores import VAL
 
 if TYPE_CHECKING:
     from harness.contract.run_record import DatasetInfo, RunRecord
@@ -29,6 +31,7 @@ def told(notes: Iterable[str]) -> list[str]:
     return [note for note in notes if note.startswith(_BEGIN)]
 
 
-def why_unmeasured(dataset: DatasetInfo, split: str) -> str | None:
-    """Why there is no score of a split, in a few words, or ``None`` where its images have masks."""
+def why_unmeasured(dataset: DatasetInfo, score: str) -> str | None:
+    """Why there is no ``val`` or ``pseudo`` score, in a few words; ``None`` where the images have masks."""
+    split = "val" if score == VAL else "train"
     return f"nothing was measured, the {split} images have no masks" if split in dataset.unmasked else None
