@@ -98,15 +98,21 @@ class _Costs:
         if spec.run == CAMS.run:
             cam: Any = spec.settings["cam"]
             return images["train"] * self._pixel("classifier", spec) * view_pixels(cam)
-        if spec.kind == "predict":
-            segmenter = self._plan.stages[spec.inputs["segmenter"]]
+        if spec.kind in ("predict", "predicted_features"):
             test: Any = spec.settings["test"]
             kept = 1.0 - self._plan.benchmark.protocol.scoring.dev_fraction
-            per_pixel = self._pixel("segmenter", segmenter) if self._has_network(segmenter) else 0.0
-            return kept * images["val"] * per_pixel * view_pixels(test)
+            return kept * images["val"] * self._predicted_pixel(spec) * view_pixels(test)
         trains_own = spec.kind in ("shared", "fit") and spec.settings
         infers_own = spec.kind in ("generate", "refine") and spec.inputs.keys() - _ARRAYS
         return None if trains_own or infers_own else 0.0
+
+    def _predicted_pixel(self, spec: StageSpec) -> float:
+        """Operations of a predicted pixel: of the frozen backbone, of the head behind it, or of a whole network."""
+        if spec.kind == "predicted_features":
+            return self._pixel("freeze", spec)
+        segmenter = self._plan.stages[spec.inputs["segmenter"]]
+        stored = self._pixel("freeze", segmenter) if FEATURES.name in spec.inputs else 0.0
+        return self._pixel("segmenter", segmenter) - stored if self._has_network(segmenter) else 0.0
 
     def _pixel(self, section: str, spec: StageSpec) -> float:
         """Operations of a forward pass on the training crop, per pixel."""

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.contract.shared import FEATURES
 from harness.engine.estimate import GpuEstimate, estimate
-from harness.engine.plan.freeze import feature_bytes
+from harness.engine.plan.freeze import feature_bytes, predicted_bytes
 from harness.engine.plan.reasons import reasons, told
 from harness.engine.record_writer import Records
 
 if TYPE_CHECKING:
-    from harness.engine.plan.layout import Plan
+    from harness.engine.plan.layout import Plan, StageSpec
     from harness.engine.store.store import Store
     from harness.registry import PluginManager
 
@@ -109,12 +109,22 @@ def forecast(plan: Plan, store: Store, manager: PluginManager, *, tflops: float)
 
 def _features(plan: Plan, wanted: set[str], manager: PluginManager) -> int:
     """Bytes of the stored features that are missing."""
-    freeze, total = plan.benchmark.protocol.freeze, 0
+    protocol, images, total = plan.benchmark.protocol, plan.dataset.images, 0
     for spec in plan.stages.values():
-        if freeze is not None and spec.key in wanted and spec.run == FEATURES.run:
-            record: Any = manager.records("backbone")[spec.settings["backbone"].name]  # type: ignore[attr-defined]
-            total += feature_bytes(freeze, record.channels, plan.dataset.images["train"])
+        if protocol.freeze is None or spec.key not in wanted:
+            continue
+        if spec.run == FEATURES.run:
+            total += feature_bytes(protocol.freeze, _channels(spec, manager), images["train"])
+        if spec.kind == "predicted_features":
+            scored = round(images["val"] * (1 - protocol.scoring.dev_fraction))
+            total += predicted_bytes(protocol.freeze, protocol.test, _channels(spec, manager), scored)
     return total
+
+
+def _channels(spec: StageSpec, manager: PluginManager) -> tuple[int, ...]:
+    backbone: Any = spec.settings["backbone"]
+    record: Any = manager.records("backbone")[backbone.name]
+    return tuple(record.channels)
 
 
 def _size(folder: Path) -> int:

@@ -24,10 +24,15 @@ SMALLEST = 0.01
 
 
 def predict(
-    folder: Path, items: Iterable[tuple[str, Image]], *, settings: TestSettings, device: str = "cpu"
+    folder: Path,
+    items: Iterable[tuple[str, Image]],
+    *,
+    settings: TestSettings,
+    device: str = "cpu",
+    features: Path | None = None,
 ) -> Iterator[tuple[str, Mask]]:
     """``inference.predict`` with the dense CRF where the settings ask for it."""
-    return inference.predict(folder, items, settings=settings, device=device, refine=refine)
+    return inference.predict(folder, items, settings=settings, device=device, refine=refine, features=features)
 
 
 def predict_probabilities(

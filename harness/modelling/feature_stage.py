@@ -1,6 +1,8 @@
-"""The stage that computes the features of the fixed views of all training images, once for all rows and seeds.
+"""The stages that compute a frozen backbone's features, once for all rows and seeds.
 
-It can be killed at any time: what was written up to the last checkpoint stays, and the result has the same bytes.
+* Of the fixed views of all training images. This one can be killed at any time: what was written up to the last
+  checkpoint stays, and the result has the same bytes.
+* Of the scored validation images, in the views and the batches in which segmenters predict them.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -25,8 +28,9 @@ from harness.contract.arrays import Image
 from harness.modelling import mm
 from harness.modelling.augment import Colour, augment, shrink
 from harness.modelling.backbones import backbone_config, record_of
-from harness.modelling.features import ABOUT, fixed_draw, level_file, read_header
+from harness.modelling.features import ABOUT, PredictionWriter, fixed_draw, level_file, read_header
 from harness.modelling.frozen import digest, freeze
+from harness.modelling.inference import MASK_WINDOW, batches, views_of
 from harness.modelling.preprocess import Uint8Preprocessor
 from harness.modelling.probe import check_backbone
 from harness.modelling.sampler import StreamLoader
@@ -77,6 +81,36 @@ def compute_features(params: Mapping[str, Any], view: View, ctx: Context) -> Non
         )
         writer.publish(ctx.out)
     (ctx.out / ABOUT).write_text(json.dumps(about) + "\n", encoding="utf-8")
+
+
+def compute_predicted(images: Iterable[tuple[str, Image]], ctx: Context, *, total: int) -> None:
+    """Write the features of every test-time view of ``images`` into ``ctx.out``.
+
+    Args:
+        images: (id, (H, W, 3) uint8 RGB), in the order in which they will be predicted.
+        ctx: With the sections ``freeze``, ``backbone`` and ``test``.
+        total: How many there are.
+
+    Raises:
+        ConfigError: The backbone lacks the output stride, or its weights cannot be read.
+        PluginError: The backbone is not what its record says.
+    """
+    torch.set_num_threads(ctx.threads)
+    settings: FreezeSettings = ctx.settings["freeze"]
+    record = record_of(ctx.settings["backbone"])
+    network = _network(record, settings, ctx.settings["backbone"])
+    weights, count = digest(network), len(record.channels)
+    mm.place(network, ctx.device)
+    preprocessor = Uint8Preprocessor(record.inputs.mean, record.inputs.std).to(ctx.device)
+    source, done = iter(images), 0
+    with PredictionWriter(ctx.out, settings.stored(count)) as writer, torch.inference_mode():
+        while window := list(islice(source, MASK_WINDOW)):
+            for chosen, batch in batches([image for _, image in window], on_gpu=ctx.device.startswith("cuda")):
+                for _, view in views_of(preprocessor.normalise(batch), ctx.settings["test"]):
+                    writer.write([window[index][0] for index in chosen], network(view))
+            done += len(window)
+            ctx.progress(done, total)
+        writer.publish(weights=weights, count=count)
 
 
 def _network(record: BackboneRecord, settings: FreezeSettings, backbone: BackboneSettings) -> nn.Module:

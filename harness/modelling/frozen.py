@@ -29,8 +29,9 @@ class Supplied:
 
     Attributes:
         images: (B, 3, h, w) normalised float32.
-        version: How often ``images`` had been written to when its levels were supplied.
-        levels: Level to (B, c, h', w') float16, on the device of ``images``.
+        version: How often ``images`` had been written to when its levels were supplied; -1 in inference mode, where
+            nobody counts.
+        levels: Level to (B, c, h', w') float16 or float32, on the device of ``images``.
         count: Levels of the network.
     """
 
@@ -41,7 +42,7 @@ class Supplied:
 
     def stand_for(self, x: Tensor) -> bool:
         """Whether ``x`` is what the levels were computed from."""
-        return x is self.images and x._version == self.version
+        return x is self.images and _version(x) == self.version
 
 
 class FrozenBackbone(nn.Module):
@@ -115,13 +116,17 @@ def digest(network: nn.Module) -> str:
     return found.hexdigest()
 
 
+def _version(x: Tensor) -> int:
+    return -1 if x.is_inference() else x._version
+
+
 @contextlib.contextmanager
 def supplying(model: nn.Module, batch: Any, images: object) -> Iterator[None]:
     """Let the frozen backbone of ``model`` hand out the stored levels of a batch, if the batch has any.
 
     Args:
         model: With or without a frozen backbone.
-        batch: What a data set collated, for example ``TrainingSet``.
+        batch: What a data set collated, for example ``TrainingSet``, or the levels themselves.
         images: What the model's preprocessor made of the batch's images.
     """
     backbone, levels = getattr(model, "backbone", None), Levels.of(batch)
@@ -132,7 +137,7 @@ def supplying(model: nn.Module, batch: Any, images: object) -> Iterator[None]:
         yield
         return
     stored = {level: value.to(images.device, non_blocking=True) for level, value in levels.values.items()}
-    backbone.supplied = Supplied(images, images._version, stored, levels.count)
+    backbone.supplied = Supplied(images, _version(images), stored, levels.count)
     try:
         yield
     finally:

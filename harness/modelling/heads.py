@@ -1,4 +1,4 @@
-"""Decode heads of DeepLab v1 and v2, which mmseg does not have: class scores straight from the backbone's features."""
+"""Decode heads that mmseg does not have: those of DeepLab v1 and v2, and a light one that sees the whole image."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from harness.modelling.mm import MODELS, decode_head
+from harness.modelling.mm import MODELS, ConvModule, decode_head
 
 
 @MODELS.register_module(force=True)
@@ -37,6 +38,38 @@ class SummedAtrousHead(LinearHead):
     def __init__(self, *, in_channels: int, dilations: Sequence[int] = (6, 12, 18, 24), **kwargs: Any) -> None:
         super().__init__(in_channels=in_channels, **kwargs)
         self.conv_seg = _Summed(in_channels, self.out_channels, dilations)
+
+
+@MODELS.register_module(force=True)
+class ContextHead(decode_head.BaseDecodeHead):
+    """Levels joined at the size of the first, with what the whole image shows added to every cell.
+
+    A 1x1 convolution brings the joined levels to ``channels``, the mean of the deepest level over the image is
+    projected and added (image-level features, arXiv 1506.04579), and behind a ReLU each cell is classified.
+
+    Args:
+        in_channels: Channels of each level.
+        channels: Width of the head.
+        **kwargs: Of mmseg's heads.
+    """
+
+    def __init__(self, *, in_channels: Sequence[int], channels: int = 128, **kwargs: Any) -> None:
+        super().__init__(in_channels=in_channels, channels=channels, input_transform="multiple_select", **kwargs)
+        self.join = ConvModule(
+            sum(in_channels), channels, 1, conv_cfg=self.conv_cfg, norm_cfg=self.norm_cfg, act_cfg=None
+        )
+        self.context = nn.Linear(in_channels[-1], channels)
+
+    def forward(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Levels of the backbone, shallow to deep -> logits (B, C, h, w) at the size of the first that is selected."""
+        levels = self._transform_inputs(inputs)
+        size = levels[0].shape[2:]
+        corners = self.align_corners
+        resized = [functional.interpolate(x, size, mode="bilinear", align_corners=corners) for x in levels]
+        joined = self.join(torch.cat(resized, dim=1))
+        context = self.context(levels[-1].mean(dim=(2, 3)))
+        logits: Tensor = self.cls_seg(functional.relu(joined + context[:, :, None, None]))
+        return logits
 
 
 class _Summed(nn.Module):

@@ -28,7 +28,7 @@ def quiet() -> Iterator[None]:
 
 
 with quiet():
-    from mmcv.cnn import build_norm_layer
+    from mmcv.cnn import ConvModule, build_norm_layer
     from mmcv.cnn import fuse_conv_bn as _fuse_conv_bn
     from mmengine.config import Config
     from mmengine.dist import get_dist_info, get_rank
@@ -50,6 +50,7 @@ __all__ = [
     "BaseModel",
     "BaseModule",
     "Config",
+    "ConvModule",
     "MMLogger",
     "MessageHub",
     "MixVisionTransformer",

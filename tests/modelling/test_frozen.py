@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -23,14 +24,15 @@ from harness.contract.protocol import (
     OptimSettings,
     SegmenterSettings,
 )
+from harness.contract.protocol import TestSettings as TimeOfTest
 from harness.modelling import feature_stage, frozen, training
 from harness.modelling.classification import train_classifier
 from harness.modelling.classifier import build_classifier, load_classifier
 from harness.modelling.dataset import TrainingSet, Views, tagged_images
-from harness.modelling.feature_stage import FeatureWriter, compute_features
-from harness.modelling.features import FeatureReader, Levels
+from harness.modelling.feature_stage import FeatureWriter, compute_features, compute_predicted
+from harness.modelling.features import ABOUT, FeatureReader, Levels
 from harness.modelling.frozen import FrozenBackbone, digest, freeze
-from harness.modelling.inference import load_segmenter
+from harness.modelling.inference import load_segmenter, predict
 from harness.modelling.preprocess import Uint8Preprocessor
 from harness.modelling.tasks import train_segmenter
 from harness.testing import FakeContext, fake_context
@@ -54,9 +56,9 @@ def frozen_settings(weights: Path, config: str = "mlp_stride8.py") -> dict[str, 
     }
 
 
-def frozen_context(folder: Path, name: str, **fields: Any) -> FakeContext:
+def frozen_context(folder: Path, name: str, test: Any = None, **fields: Any) -> FakeContext:
     """The stage ``name``; the weights and the stored features lie beside it."""
-    settings = frozen_settings(folder / "tiny.pth", **fields)
+    settings = frozen_settings(folder / "tiny.pth", **fields) | ({} if test is None else {"test": test})
     return fake_context(folder / name, settings=settings, inputs={"features": folder / "features" / "out"})
 
 
@@ -144,6 +146,44 @@ def test_a_frozen_backbone_keeps_its_weights_names_and_statistics(
         assert not any(isinstance(part, FrozenBackbone) for part in network.modules())
         state = network.get_submodule("backbone").state_dict()
         assert all(torch.equal(state[name], value) for name, value in expected.items())
+
+
+@pytest.mark.parametrize(
+    "test", [TimeOfTest(), TimeOfTest(flip=True, base=48), TimeOfTest(scales=(0.75, 1.5), flip=True, base=41)]
+)
+def test_predictions_from_stored_features_are_those_of_the_network_to_the_bit(
+    test: Any, view: Any, context: Make, features: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(view, context("segmenter"), "segmenter")
+    ctx = context("predicted", test=test)
+    images = [(image_id, view.image(image_id)) for image_id in view.ids]
+    compute_predicted(iter(images), ctx, total=len(images))
+    folder = context("segmenter").out
+    alone = list(predict(folder, images, settings=test))
+    passed: list[int] = []
+    monkeypatch.setattr(FrozenBackbone, "_compute", lambda self, x: passed.append(len(x)) or compute(self, x))
+    stored = list(predict(folder, images, settings=test, features=ctx.out))
+    assert not passed, "the backbone computes nothing"
+    for (one_id, one), (other_id, other) in zip(alone, stored, strict=True):
+        assert one_id == other_id
+        np.testing.assert_array_equal(one, other)
+
+
+def test_predictions_of_a_network_with_other_weights_take_no_stored_features(
+    view: Any, context: Make, features: Path, tmp_path: Path
+) -> None:
+    trained(view, context("segmenter"), "segmenter")
+    ctx, folder = context("predicted", test=TimeOfTest()), context("segmenter").out
+    images = [(image_id, view.image(image_id)) for image_id in view.ids]
+    compute_predicted(iter(images), ctx, total=len(images))
+    about = json.loads((ctx.out / ABOUT).read_text())
+    (ctx.out / ABOUT).write_text(json.dumps(about | {"weights": "of another"}))
+    (ctx.out / "levels.bin").write_bytes(b"")
+    alone = dict(predict(folder, images, settings=TimeOfTest()))
+    assert all((mask == alone[i]).all() for i, mask in predict(folder, images, settings=TimeOfTest(), features=ctx.out))
+    (ctx.out / ABOUT).write_text(json.dumps(about))
+    with pytest.raises(StoreError, match=r"levels\.bin: ends before its last image"):
+        dict(predict(folder, images, settings=TimeOfTest(), features=ctx.out))
 
 
 def test_freezing_lets_a_network_compute_as_in_evaluation_and_learn_nothing() -> None:

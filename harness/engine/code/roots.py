@@ -28,6 +28,7 @@ WORK = {
     "generate": "harness.engine.stage.kinds.labels:generate",
     "refine": "harness.engine.stage.kinds.labels:refine",
     "segmenter": "harness.engine.stage.kinds.networks:segmenter",
+    "predicted_features": "harness.engine.stage.kinds.networks:predicted_features",
     "predict": "harness.engine.stage.kinds.networks:predict",
     "score_labels": "harness.engine.stage.kinds.scores:score_labels",
     "score_predictions": "harness.engine.stage.kinds.scores:score_predictions",
@@ -38,6 +39,9 @@ WORK = {
 
 TRAINS = "harness.modelling.tasks"
 """Module of ``train_segmenter``."""
+
+COMPUTES = "harness.modelling.feature_stage"
+"""Module of ``compute_predicted``."""
 
 PREDICTS, PREDICTS_WITH_CRF = "harness.modelling.inference", "harness.modelling.crf"
 """Modules of ``predict`` and ``predict_probabilities``; no code of the dense CRF counts where the protocol has none."""
@@ -91,6 +95,8 @@ class StageCode:
         """The module that trains or predicts in a stage; ``None`` where no segmenter of the protocol is used."""
         if kind == "segmenter":
             return self.stand_in or TRAINS
+        if kind == "predicted_features":
+            return COMPUTES
         if kind == "predict" or (kind in ("fit", "generate") and part is not None and part.uses_previous):
             return self.stand_in or (PREDICTS_WITH_CRF if self.crf else PREDICTS)
         return None

@@ -13,11 +13,12 @@ from harness.contract.errors import ConfigError
 from harness.engine.plan.segmenter_file import segmenter_files
 
 if TYPE_CHECKING:
-    from harness.contract.protocol import BackboneSettings, FreezeSettings
+    from harness.contract.protocol import BackboneSettings, FreezeSettings, TestSettings
     from harness.contract.records import BackboneRecord
     from harness.engine.plan.config import Benchmark
 
-_FLOAT16 = 2
+_FLOAT16, _FLOAT32 = 2, 4
+_LONG_SIDE = 500
 _DEEPEST = 5
 """The deepest level of a network halves the image so many times, each level above it once less."""
 
@@ -112,8 +113,27 @@ def feature_bytes(freeze: FreezeSettings, channels: Sequence[int], images: int) 
         channels: Of the backbone's levels.
         images: Training images.
     """
+    side = freeze.augment.crop
+    return _FLOAT16 * _numbers_of(freeze, channels, (side, side)) * freeze.views * images
+
+
+def predicted_bytes(freeze: FreezeSettings, test: TestSettings, channels: Sequence[int], images: int) -> int:
+    """About the size on disk of the features of predicted images, which are taken as 4:3.
+
+    Args:
+        freeze: Levels and output stride.
+        test: Scales, flip and base size; without a base size images are taken as 500 pixels long.
+        channels: Of the backbone's levels.
+        images: Scored validation images.
+    """
+    long = test.base or _LONG_SIDE
+    sides = [(long * scale, 0.75 * long * scale) for scale in test.scales]
+    numbers = sum(_numbers_of(freeze, channels, side) for side in sides)
+    return _FLOAT32 * numbers * (2 if test.flip else 1) * images
+
+
+def _numbers_of(freeze: FreezeSettings, channels: Sequence[int], sides: tuple[float, float]) -> int:
+    """Numbers in the stored levels of one view."""
     count = len(channels)
     strides = {level: min(2 ** (_DEEPEST + 1 + level - count), freeze.output_stride) for level in freeze.stored(count)}
-    sides: dict[int, int] = {level: math.ceil(freeze.augment.crop / stride) for level, stride in strides.items()}
-    cells = sum(channels[level] * side * side for level, side in sides.items())
-    return _FLOAT16 * cells * freeze.views * images
+    return sum(channels[k] * math.prod(math.ceil(side / stride) for side in sides) for k, stride in strides.items())

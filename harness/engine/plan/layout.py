@@ -57,8 +57,9 @@ class StageSpec:
     Attributes:
         key: Content key.
         name: For people and time estimates, for example ``generate cam``.
-        kind: ``shared``, ``fit``, ``generate``, ``refine``, ``segmenter``, ``predict``, ``score_labels`` or
-            ``score_predictions``; on images without masks ``count_labels`` or ``count_predictions`` in their place.
+        kind: ``shared``, ``fit``, ``generate``, ``refine``, ``segmenter``, ``predicted_features``, ``predict``,
+            ``score_labels`` or ``score_predictions``; on images without masks ``count_labels`` or
+            ``count_predictions`` in their place.
         part: The component that runs, if any.
         run: ``module:attribute`` of a shared stage.
         params: Parameters of a shared stage.
@@ -195,11 +196,12 @@ class _Layout:
             pseudo.append(self._score(ScoreName(number, len(row.rounds)), labels))
         val = None
         if row.rounds[-1].segmenter is not None:
+            features = {} if self.protocol.freeze is None else {FEATURES.name: self._predicted_features()}
             predictions = self._add_stage(
                 "predict",
                 "predict",
                 "predict",
-                inputs={"segmenter": previous["previous_segmenter"]},
+                inputs={"segmenter": previous["previous_segmenter"], **features},
                 reads=("test",),
                 params={"dev_fraction": self.protocol.scoring.dev_fraction},
                 split="val",
@@ -264,6 +266,18 @@ class _Layout:
             trains=stage is not FEATURES,
         )
 
+    def _predicted_features(self) -> str:
+        """The frozen backbone's features of the scored validation images."""
+        return self._add_stage(
+            "features of predicted images",
+            "features of predicted images",
+            "predicted_features",
+            inputs={},
+            reads=("backbone", "test"),
+            params={"dev_fraction": self.protocol.scoring.dev_fraction},
+            split="val",
+        )
+
     def _score(self, score: ScoreName, scored: str) -> str:
         scoring = self.protocol.scoring
         part = {"dev_fraction": scoring.dev_fraction} if score.split == "val" else {}
@@ -304,7 +318,8 @@ class _Layout:
         split: str = "train",
     ) -> str:
         settings = self._settings(reads, name)
-        if "freeze" in settings and run != FEATURES.run and (part is None or part.trains):
+        computes = run == FEATURES.run or kind == "predicted_features"
+        if "freeze" in settings and not computes and (part is None or part.trains):
             inputs = {FEATURES.name: self._shared(FEATURES, ()), **inputs}
         params = params or {}
         seeded = trains or any(self.stages[key].seed is not None for key in inputs.values())

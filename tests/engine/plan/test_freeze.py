@@ -75,9 +75,13 @@ def test_all_rows_and_seeds_share_one_stage_of_features_that_sees_images_alone(p
     assert shared.needs == ()
     assert set(shared.settings) == {"backbone", "freeze"}
     assert not shared.key_inputs["data"].keys() & {"train/masks", "train/boxes", "train/tags"}
+    (predicted,) = (spec for spec in plan.stages.values() if spec.kind == "predicted_features")
+    assert (predicted.seed, predicted.needs, predicted.inputs) == (None, (), {})
+    assert set(predicted.settings) == {"backbone", "freeze", "test"}
     for spec in plan.stages.values():
-        reads = "backbone" in spec.settings and spec is not shared
+        reads = "backbone" in spec.settings and spec not in (shared, predicted)
         assert (spec.inputs.get("features") == shared.key) == reads
+        assert (spec.inputs.get("features") == predicted.key) == (spec.kind == "predict")
         assert ("freeze" in spec.settings) == ("backbone" in spec.settings)
     assert sum(spec.name == "classifier" for spec in plan.stages.values()) == 2
     assert all(("features", shared.key) in cell.stages for cell in plan.cells)
@@ -150,7 +154,8 @@ def test_the_size_is_told_before_anything_is_computed(planned, tmp_path, manager
     plan = planned(config())
     cells = 32 * 8**2 + 64 * 4**2 + 128 * 4**2
     expected = forecast(plan, Store(tmp_path / "runs"), manager, tflops=40)
-    assert expected.features_mib * 2**20 == 2 * cells * 4 * 8
+    predicted = 32 * 47 * 63 + 64 * 24 * 32 + 128 * 24 * 32  # of 375 x 500 pixels, where the protocol names no size
+    assert expected.features_mib * 2**20 == 2 * cells * 4 * 8 + 4 * predicted * plan.dataset.images["val"]
     assert not (tmp_path / "runs").exists()
 
 
