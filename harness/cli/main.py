@@ -20,6 +20,7 @@ from harness.cli import (
     export,
     leaderboard,
     plugins,
+    ranking,
     run,
     show,
     store,
@@ -101,6 +102,7 @@ run.register(app)
 leaderboard.register(app)
 show.register(app)
 compare.register(app)
+ranking.register(app)
 verify.register(app)
 export.register(app)
 app.add_typer(plugins.app, name="plugins")
