@@ -12,6 +12,7 @@ from harness.contract.errors import (
 )
 from harness.contract.events import RunEvent, StageEvent
 from harness.contract.hookspecs import hookimpl, hookspec
+from harness.contract.input_files import InputFile, InputFolder
 from harness.contract.inputs import IMAGENET, InputRule
 from harness.contract.interfaces import (
     Context,
@@ -85,6 +86,8 @@ __all__ = [
     "Generator",
     "GeneratorRecord",
     "Image",
+    "InputFile",
+    "InputFolder",
     "InputRule",
     "Mask",
     "MethodRecord",

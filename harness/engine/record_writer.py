@@ -17,6 +17,7 @@ from harness.contract.errors import DataError, StoreError, WsssError
 from harness.contract.run_record import Access, CountsFile, Failure, PluginInfo, RunRecord, Score, StageInfo
 from harness.contract.scores import PSEUDO, score_names
 from harness.engine.environment import merged
+from harness.engine.plan.inputs import for_record
 from harness.engine.plan.keys import public_protocol
 from harness.engine.stage.kinds.scores import CONFUSIONS, SUMMARY, counts_file
 from harness.engine.stage.meter import total
@@ -186,5 +187,5 @@ def computed_as(row: ResolvedRow) -> dict[str, Any]:
         }
         for item in row.rounds
     ]
-    plain: dict[str, Any] = json.loads(json.dumps({"params": dict(row.params), "rounds": rounds}))
+    plain: dict[str, Any] = json.loads(json.dumps({"params": for_record(row.params), "rounds": rounds}))
     return plain

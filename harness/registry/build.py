@@ -12,6 +12,7 @@ import importlib
 import math
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.common.text import DEPTH, DIGITS
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from pydantic_core import ErrorDetails
 
+    from harness.contract.input_files import Input
     from harness.contract.records import AnyRecord, Lazy
 
 
@@ -51,13 +53,20 @@ def resolve(lazy: Lazy) -> Callable[..., Any]:
     return target  # type: ignore[no-any-return]
 
 
-def build_params(record: AnyRecord, mapping: Mapping[str, Any], *, where: str) -> Any:
+def build_params(
+    record: AnyRecord,
+    mapping: Mapping[str, Any],
+    *,
+    where: str,
+    find: Callable[[Input, Path], Path] | None = None,
+) -> Any:
     """A validated instance of ``record.params``.
 
     Args:
         record: Whose parameters they are.
         mapping: Parameter name to value, as a YAML or JSON file can hold them; what is left out gets its default.
         where: File and field that the mapping comes from, for messages.
+        find: Finds the files and folders that parameters name; else they stay as they are written.
 
     Raises:
         ConfigError: Unknown parameter, wrong type or a value that the plugin refuses.
@@ -84,7 +93,7 @@ def build_params(record: AnyRecord, mapping: Mapping[str, Any], *, where: str) -
             raise ConfigError(f"{prefix}: parameter {name!r}: {problem}")
     try:
         with watching():
-            return adapter(params).validate_json(to_json(dict(mapping)), strict=True, extra="forbid")
+            return adapter(params).validate_json(to_json(dict(mapping)), strict=True, extra="forbid", context=find)
     except ValidationError as error:
         raise ConfigError(f"{prefix}: {_first_error(error.errors())}") from None
     except PydanticSerializationError as error:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from harness.contract import ConfigError, MethodRecord, Need, PluginError, Round, SharedStage
+from harness.contract.input_files import Input, InputPath
 from harness.contract.records import GeneratorRecord, RefinerRecord, SegmenterRecord
 from harness.registry.build import adapter, owner
 from harness.registry.interrupts import of_user, sentence, watching
@@ -31,7 +33,8 @@ class ParamInfo:
 def params_dict(instance: Any) -> dict[str, Any]:
     """Parameters by name as JSON values, defaults included; the inverse of ``build_params``.
 
-    A parameter that is a mapping keeps its order, which may mean something to the component.
+    A parameter that is a mapping keeps its order, which may mean something to the component. A file or folder stays an
+    ``InputPath``, which is a text.
     """
     from pydantic_core import to_jsonable_python
 
@@ -42,7 +45,7 @@ def params_dict(instance: Any) -> dict[str, Any]:
             return sorted(map(plain, value), key=json.dumps)
         if isinstance(value, list | tuple):
             return [plain(entry) for entry in value]
-        return to_jsonable_python(value)
+        return value if isinstance(value, InputPath) else to_jsonable_python(value)
 
     params: Any = type(instance)
     dumped = adapter(params).dump_python(instance, by_alias=True, warnings=False)
@@ -100,7 +103,7 @@ def describe_params(params: Any) -> tuple[ParamInfo, ...]:
         return tuple(
             ParamInfo(
                 field.alias or name,
-                _type_name(field.annotation),
+                _type_name(Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation),
                 None if field.is_required() else _plain(field.get_default(call_default_factory=True)),
                 field.is_required(),
                 field.description or "",
@@ -108,7 +111,7 @@ def describe_params(params: Any) -> tuple[ParamInfo, ...]:
             for name, field in params.model_fields.items()
         )
     try:
-        hints = get_type_hints(params)
+        hints = get_type_hints(params, include_extras=True)
     except NameError:  # an annotation names what is imported for type checkers alone
         hints = {}
     described = []
@@ -148,6 +151,13 @@ def _evaluated(record: Any, field: str, params: Any, check: Callable[[object], b
 
 
 def _type_name(annotation: Any) -> str:
+    inputs = [mark for mark in getattr(annotation, "__metadata__", ()) if isinstance(mark, Input)]
+    if inputs:
+        return f"Input{inputs[0].kind.capitalize()}"
+    if get_origin(annotation) is Annotated:
+        return _type_name(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return " | ".join("None" if part is NoneType else _type_name(part) for part in get_args(annotation))
     if isinstance(annotation, type) and not getattr(annotation, "__args__", ()):
         return annotation.__name__
     return str(annotation).replace("typing.", "")

@@ -27,6 +27,7 @@ from harness.engine.code.closure import importable
 from harness.engine.code.provided import name_for_key
 from harness.engine.code.roots import WORK, StageCode
 from harness.engine.plan.freeze import check_freeze
+from harness.engine.plan.inputs import digested, for_key
 from harness.engine.plan.keys import (
     data_for_key,
     dataset_info,
@@ -257,7 +258,7 @@ class _Layout:
             stage.name,
             "shared",
             run=run,
-            params=stage.params,
+            params=digested(stage.params, f"shared stage {stage.name!r}"),
             needs=stage.needs,
             inputs=upstream,
             reads=stage.reads,
@@ -334,7 +335,7 @@ class _Layout:
         key_inputs = {
             "stage": kind,
             "component": [part.kind, part.name, part.code.factory] if part else run and name_for_key(run),
-            "params": in_order(part.params if part else params),
+            "params": in_order(for_key(part.params if part else params)),
             "code": code.files,
             "libraries": code.libraries,
             "upstream": dict(inputs),

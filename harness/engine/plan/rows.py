@@ -12,6 +12,7 @@ from harness.contract.records import BackboneRecord, Card, MethodRecord, Round, 
 from harness.contract.supervision import Need, letters
 from harness.engine.code.provided import Provided, provided
 from harness.engine.plan.config import Benchmark, ComponentConfig, RowConfig
+from harness.engine.plan.inputs import Finder, digested, finder, for_record
 from harness.engine.plan.weights import find_weights
 from harness.registry import (
     PluginManager,
@@ -36,7 +37,7 @@ class Part:
 
     Attributes:
         kind: ``generator``, ``refiner`` or ``segmenter``.
-        params: Validated parameters as JSON, defaults included.
+        params: Validated parameters as JSON, defaults included; files are digested paths (``plan/inputs.py``).
         needs: Supervision that the component itself declares.
         uses: Shared stages that it reads.
         reads: Protocol sections that it may read.
@@ -64,7 +65,7 @@ class Part:
     @property
     def use(self) -> dict[str, Any]:
         """``{"name", "params"}``, as records show it."""
-        return {"name": self.name, "params": dict(self.params)}
+        return {"name": self.name, "params": for_record(self.params)}
 
     @property
     def shared(self) -> list[SharedStage]:
@@ -138,7 +139,8 @@ def resolve_rows(benchmark: Benchmark, manager: PluginManager) -> list[ResolvedR
         ConfigError: An unknown name, a wrong parameter, or a backbone without the protocol's output stride or levels;
             names file and field.
     """
-    rows = [_resolve(row, manager, f"{benchmark.path}: methods.{row.name}") for row in benchmark.methods]
+    find = finder(benchmark.path.parent)
+    rows = [_resolve(row, manager, f"{benchmark.path}: methods.{row.name}", find) for row in benchmark.methods]
     for config in benchmark.backbones:
         record: Any = _get(manager, "backbone", config.name, f"{benchmark.path}: backbones")
         _check_backbone(benchmark, record, sections_read(rows), manager)
@@ -156,7 +158,7 @@ def sections_read(rows: Iterable[ResolvedRow]) -> frozenset[str]:
     return frozenset(sections)
 
 
-def _resolve(row: RowConfig, manager: PluginManager, where: str) -> ResolvedRow:
+def _resolve(row: RowConfig, manager: PluginManager, where: str, find: Finder) -> ResolvedRow:
     record: MethodRecord | None = None
     params: dict[str, Any] = {}
     if row.rounds is not None:
@@ -166,8 +168,8 @@ def _resolve(row: RowConfig, manager: PluginManager, where: str) -> ResolvedRow:
         )
     else:
         record = cast("MethodRecord", _get(manager, "method", str(row.method), where))
-        values = build_params(record, row.params, where=where)
-        params = params_dict(values)
+        values = build_params(record, row.params, where=where, find=find)
+        params = digested(params_dict(values), where)
         *earlier, last = method_rounds(record, values)
         segmenter = last.segmenter if row.segmenter is None else _use(row.segmenter)
         refiners = last.refiners if row.refiners is None else tuple(map(_use, row.refiners))
@@ -177,9 +179,9 @@ def _resolve(row: RowConfig, manager: PluginManager, where: str) -> ResolvedRow:
         raise ConfigError(f"{where}: the first round cannot warm-start, there is no segmenter before it")
     resolved = [
         ResolvedRound(
-            _part(manager, "generator", item.generator, where),
-            tuple(_part(manager, "refiner", use, where) for use in item.refiners),
-            _part(manager, "segmenter", item.segmenter, where),
+            _part(manager, "generator", item.generator, where, find),
+            tuple(_part(manager, "refiner", use, where, find) for use in item.refiners),
+            _part(manager, "segmenter", item.segmenter, where, find),
             item.warm_start,
         )
         for item in rounds
@@ -200,14 +202,14 @@ def _use(component: ComponentConfig) -> Use:
     return Use(component.name, component.params)
 
 
-def _part(manager: PluginManager, kind: str, use: Use, where: str) -> Part:
+def _part(manager: PluginManager, kind: str, use: Use, where: str, find: Finder) -> Part:
     record: Any = _get(manager, kind, use.name, where)
-    params = build_params(record, use.params, where=where)
+    params = build_params(record, use.params, where=where, find=find)
     plugin = manager.provider(kind, use.name).name
     return Part(
         kind=kind,
         name=record.name,
-        params=params_dict(params),
+        params=digested(params_dict(params), where),
         needs=component_needs(record, params),
         uses=component_uses(record, params),
         reads=record.reads,

@@ -36,6 +36,7 @@ from harness.engine.executors.processes import is_worker
 from harness.engine.executors.worker import retire
 from harness.engine.memory import REMEDY, wants_memory
 from harness.engine.peak import PeakMemory
+from harness.engine.plan.inputs import check_inputs
 from harness.engine.plan.keys import as_given
 from harness.engine.plan.layout import StageSpec
 from harness.engine.recorded_data import check_dataset
@@ -193,6 +194,7 @@ def _measured(job: Job, store: Store, built: Path) -> Artifact:
         seconds = time.monotonic() - begun
         check_imports(spec, imported)
         check_code(spec)
+        check_inputs(spec.part.params if spec.part else spec.params, spec.name)
     events = job.runs / "tensorboard" / log_path(spec).stem
     for path in sorted(ctx.work.rglob("events.out.tfevents.*")):  # they outlive the work folder
         events.mkdir(parents=True, exist_ok=True)
