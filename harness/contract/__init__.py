@@ -42,6 +42,7 @@ from harness.contract.records import (
     Round,
     SegmenterRecord,
     SharedStage,
+    Stated,
     Use,
 )
 from harness.contract.shared import CAMS, CLASSIFIER, MINIMUM_BARRIER
@@ -55,6 +56,7 @@ from harness.contract.supervision import (
     Supervision,
     letters,
     masks,
+    parse_letters,
     union,
 )
 
@@ -110,6 +112,7 @@ __all__ = [
     "SharedStage",
     "SoftScores",
     "StageEvent",
+    "Stated",
     "StoreError",
     "Supervision",
     "SupervisionError",
@@ -120,5 +123,6 @@ __all__ = [
     "hookspec",
     "letters",
     "masks",
+    "parse_letters",
     "union",
 ]

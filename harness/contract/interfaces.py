@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from harness.contract.errors import NoSupervision, SupervisionError
+from harness.contract.errors import NoSupervision, PluginError, SupervisionError
 from harness.contract.supervision import Supervision
 
 if TYPE_CHECKING:
@@ -248,6 +248,13 @@ class Segmenter:
         model as ``data_sample.<name>.data`` (1, H, W).
         """
         return {}
+
+    def predict(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
+        """Yield one prediction for every image of ``view``, which has the scored validation images; trains nothing.
+
+        Called only where the record says ``predicts``; a prediction of 255 counts as wrong.
+        """
+        raise PluginError(f"{type(self).__name__} says that it predicts, but has no method predict")
 
 
 class Executor(ABC):

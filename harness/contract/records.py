@@ -6,13 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.contract.errors import ConfigError
 from harness.contract.inputs import IMAGENET, InputRule
-from harness.contract.supervision import Need
+from harness.contract.supervision import Need, parse_letters
 
 CONTRACT = 1
 """The contract number that this host speaks."""
 
 SUPPORTED_CONTRACTS = frozenset({1})
+
+MOST_HOURS = 1_000_000_000
+"""Annotation hours that can be stated."""
 
 COUNTS = ("boundary", "size")
 """What a benchmark can count of each image beside the confusion (``protocol.scoring.counts``).
@@ -151,6 +155,32 @@ class SharedStage:
 
 
 @dataclass(frozen=True)
+class Stated:
+    """What the author of a benchmark file says of labels or predictions that were made elsewhere.
+
+    A meter sees that files were read, and nothing of how they were made. Tables therefore show this in place of what
+    the component needs, and say that it was stated.
+
+    Attributes:
+        supervision: As ``letters`` writes it, for example ``I+S``; see ``parse_letters``.
+        hours: Annotation hours of the training images; ``None`` = the published costs of ``supervision``.
+        source: Where the files come from, in the author's words.
+
+    Raises:
+        ConfigError: ``supervision`` names an unknown kind, or ``hours`` is no possible number.
+    """
+
+    supervision: str
+    hours: float | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        parse_letters(self.supervision)
+        if self.hours is not None and not 0 <= self.hours <= MOST_HOURS:
+            raise ConfigError(f"annotation_hours: must lie between 0 and {MOST_HOURS:,}, got {self.hours}")
+
+
+@dataclass(frozen=True)
 class GeneratorRecord(_Record):
     """A pseudo-label generator; the factory returns a ``harness.contract.Generator``.
 
@@ -164,6 +194,12 @@ class GeneratorRecord(_Record):
             supervision alone are otherwise made once for all seeds.
         trains_backbone: Whether it trains a backbone also where the protocol freezes it, or a callable from parameters
             to that; a table then marks the row.
+        stated: What the author of the benchmark says of the labels' supervision, where they come from files, as a
+            callable from parameters to it.
+        check: Checks the files that it reads, when the run is planned: called as ``check(params, view)`` with the view
+            that ``generate`` will get, raises ``DataError`` or ``ConfigError``, and returns what a reader of the table
+            should know of the files, in one clause, or nothing.
+        placeholder: True when its labels say nothing and are not scored, for a segmenter that ``predicts``.
     """
 
     needs: tuple[Need, ...] | Callable[[Any], tuple[Need, ...]] = ()
@@ -173,6 +209,9 @@ class GeneratorRecord(_Record):
     fits: bool = False
     random: bool = False
     trains_backbone: bool | Callable[[Any], bool] = False
+    stated: Callable[[Any], Stated] | None = None
+    check: Lazy | None = None
+    placeholder: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,6 +236,9 @@ class SegmenterRecord(_Record):
 
     Attributes:
         trains: False when it has no network to train, as a reference row; such stages count no GPU hours.
+        predicts: True when it has no training at all: its ``predict`` gives the predictions, for example from files.
+        stated: As in ``GeneratorRecord``, of the predictions.
+        check: As in ``GeneratorRecord``, with the view that ``predict`` will get.
     """
 
     needs: tuple[Need, ...] | Callable[[Any], tuple[Need, ...]] = ()
@@ -204,6 +246,9 @@ class SegmenterRecord(_Record):
     reads: tuple[str, ...] = ()
     trains: bool = True
     trains_backbone: bool | Callable[[Any], bool] = False
+    predicts: bool = False
+    stated: Callable[[Any], Stated] | None = None
+    check: Lazy | None = None
 
 
 @dataclass(frozen=True)

@@ -125,12 +125,33 @@ class ComponentInfo(_Model):
 
 
 class RoundInfo(_Model):
-    """One round as it ran; without a segmenter it ends with its pseudo labels."""
+    """One round as it ran; without a segmenter it ends with its pseudo labels.
+
+    Attributes:
+        labels: False where its generator only stands for one, and its labels are not scored.
+    """
 
     generator: ComponentInfo
     refiners: list[ComponentInfo]
     segmenter: ComponentInfo | None
     warm_start: bool = False
+    labels: bool = Field(default=True, exclude_if=bool)
+
+
+class StatedInfo(_Model):
+    """What the author of the benchmark file states of files that the row is made from; nothing of it was metered.
+
+    Attributes:
+        supervision: Of the labels or predictions in the files.
+        hours: Annotation hours of the training images; ``None`` = the published costs of ``supervision``.
+        source: Where the files come from.
+        notes: What a check of the files found that a reader should know.
+    """
+
+    supervision: Supervised
+    hours: Amount | None = None
+    source: str = ""
+    notes: list[str] = []
 
 
 class ReportedInfo(_Model):
@@ -200,6 +221,7 @@ class RunRecord(_Model):
     year: int | None = Field(None, ge=0, le=9999)
     reported: list[ReportedInfo] = []
     supervision: Supervised
+    stated: StatedInfo | None = Field(default=None, exclude_if=lambda value: value is None)
     backbone: str
     init: str = Field(description="what the initial weights were trained on; 'random' without weights")
     init_sha256: Digest | None = None
@@ -256,7 +278,8 @@ class RunRecord(_Model):
 
     @property
     def _score_names(self) -> list[ScoreName]:
-        return score_names(len(self.rounds), segmenter=self.rounds[-1].segmenter is not None)
+        names = score_names(len(self.rounds), segmenter=self.rounds[-1].segmenter is not None)
+        return [name for name in names if name.round is None or self.rounds[name.round - 1].labels]
 
     @property
     def trainings(self) -> int:

@@ -6,6 +6,7 @@ letters of a row and annotation hours are made from its entry. What reads it is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -144,6 +145,28 @@ def union(needs: Iterable[Need]) -> tuple[Need, ...]:
             merged[need.kind, need.auxiliary] = need
     order = list(Supervision)
     return tuple(sorted(merged.values(), key=lambda n: (n.auxiliary, order.index(n.kind))))
+
+
+_LETTERS = re.compile(r"(?P<letter>[A-Z][a-z]*)(?:(?P<percent>\d{1,3}(?:\.\d{1,6})?)%)?(?P<auxiliary>\(aux\))?")
+
+
+def parse_letters(text: str) -> tuple[Need, ...]:
+    """The needs that ``letters`` writes as ``text``, for example of ``I+S``, ``B+F18%`` or ``none``.
+
+    Raises:
+        ConfigError: It is nothing that ``letters`` writes.
+    """
+    kinds = {kind.letter: kind for kind in Supervision}
+    needs = []
+    for part in [] if text == "none" else text.split("+"):
+        found = _LETTERS.fullmatch(part)
+        if found is None or found["letter"] not in kinds:
+            raise ConfigError(
+                f"supervision: {text!r}: {part!r} is no kind; write none, or letters with + between them: {legend()}"
+            )
+        share = float(found["percent"] or 100) / 100
+        needs.append(Need(kinds[found["letter"]], share, auxiliary=bool(found["auxiliary"])))
+    return union(needs)
 
 
 def letters(needs: Iterable[Need]) -> str:

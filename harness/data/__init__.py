@@ -15,7 +15,16 @@ if TYPE_CHECKING:
     from harness.data.cityscapes import CityscapesDataset
     from harness.data.coco import CocoDataset
     from harness.data.configuration import apply_overrides, build_dataset, expand_env, load_yaml, validate
-    from harness.data.digests import set_cache
+    from harness.data.digests import described, set_cache
+    from harness.data.label_files import (
+        MOST_COLOURS,
+        SUFFIXES,
+        LabelFile,
+        as_label_file,
+        read_label_file,
+        read_lines,
+        read_results,
+    )
     from harness.data.params import CityscapesParams, CocoLayout, CocoParams, SyntheticParams, VocLayout, VocParams
     from harness.data.synthetic import SyntheticDataset
     from harness.data.views import DatasetView, Meter, choose_fraction, dev_split
@@ -23,6 +32,8 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "MOST_COLOURS",
+    "SUFFIXES",
     "CheckReport",
     "CityscapesDataset",
     "CityscapesParams",
@@ -30,6 +41,7 @@ __all__ = [
     "CocoLayout",
     "CocoParams",
     "DatasetView",
+    "LabelFile",
     "Meter",
     "SyntheticDataset",
     "SyntheticParams",
@@ -37,14 +49,19 @@ __all__ = [
     "VocLayout",
     "VocParams",
     "apply_overrides",
+    "as_label_file",
     "build_dataset",
     "check",
     "choose_fraction",
+    "described",
     "dev_split",
     "expand_env",
     "load_yaml",
     "mask_boxes",
     "mask_tags",
+    "read_label_file",
+    "read_lines",
+    "read_results",
     "set_cache",
     "validate",
 ]

@@ -95,7 +95,7 @@ class Records:
                 images=summary["images"],
                 counts=counts,
             )
-        last = summaries[PSEUDO]
+        last = summaries.get(PSEUDO, {})
         self._write(cell, "ok", scores=scores, oracle=last.get("oracle"), label_coverage=last.get("label_coverage"))
 
     def _copy(self, source: Path, name: str) -> str:
@@ -152,6 +152,7 @@ class Records:
             "year": card.year if card else None,
             "reported": row.reported,
             "supervision": row.supervision,
+            **({"stated": row.stated} if row.stated else {}),
             "backbone": cell.backbone.name,
             "init": (cell.backbone.trained_on or "unknown") if cell.backbone.weights else "random",
             "init_sha256": cell.backbone.weights_sha256,
@@ -184,6 +185,7 @@ def computed_as(row: ResolvedRow) -> dict[str, Any]:
             "refiners": [refiner.use for refiner in item.refiners],
             "segmenter": item.segmenter.use if item.segmenter else None,
             "warm_start": item.warm_start,
+            **({"labels": False} if item.generator.placeholder else {}),
         }
         for item in row.rounds
     ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.contract.errors import ConfigError
 from harness.contract.run_record import RunRecord
 from harness.contract.scores import PREDICTIONS, VAL
-from harness.leaderboard import annotation, ceiling
+from harness.leaderboard import annotation, ceiling, stated
 from harness.leaderboard.claims import answer_claims
 from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
 from harness.leaderboard.initial_weights import with_initial_weights
@@ -146,6 +146,7 @@ def _notes(
         _ORACLE: any(row.oracle_pseudo_miou is not None for row in rows),
         annotation.note(): any(row.annotation_hours is not None for row in rows),
         **dict.fromkeys(_boxes_notes(rows, records), True),
+        **dict.fromkeys(stated.notes_of(records), True),
         ceiling.note(rows): any(row.above_full for row in rows),
         ceiling.STEPS: any(row.trainings for row in rows),
         _RECONSTRUCTION: any(row.reconstruction for row in rows),
@@ -169,11 +170,7 @@ def _row(group: Sequence[Run], code: str | None, metrics: Sequence[Metric]) -> R
     done = [run for run in group if run.record.status == "ok"]
     broken = [run.record for run in group if run.record.status != "ok"]
     record = group[0].record
-    images, classes = record.dataset.images.get("train"), len(record.dataset.classes)
-    derived = bool(record.dataset.boxes_from_masks)
-    hours = None
-    if images is not None:
-        hours = annotation.annotation_hours(record.supervision, images=images, classes=classes, drawn=not derived)
+    derived = bool(record.dataset.boxes_from_masks) and record.stated is None
     status, error = "ok", _unscored(done)
     if broken:
         status = "partial" if done else broken[0].status
@@ -190,7 +187,8 @@ def _row(group: Sequence[Run], code: str | None, metrics: Sequence[Metric]) -> R
         dataset=record.dataset.name,
         seeds=[run.record.seed for run in done or group],
         status=status,
-        annotation_hours=hours,
+        annotation_hours=stated.hours_of(record),
+        stated=record.stated is not None,
         reported=[ReportedNumber.model_validate(number.model_dump()) for number in record.reported] or None,
         fingerprint=record.fingerprint,
         init_sha256=record.init_sha256,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import NamedTuple
 
+from harness.leaderboard import stated
 from harness.leaderboard.frame import Board, ClaimAnswer, MetricColumn, Row
 from harness.leaderboard.reported import NAMES, closest_reported, reported_protocol
 from harness.records.seeds import count_of, names_of
@@ -93,12 +94,17 @@ def metric_columns(board: Board) -> list[Column]:
     return [metric(name, about) for name, about in board.metrics.items()]
 
 
+def _hours(row: Row) -> str | None:
+    text = _decimals(row.annotation_hours, 1 if (row.annotation_hours or 0) >= 10 else 2)
+    return text and text + stated.mark(row)
+
+
 RANK = Column("rank", lambda row: None if row.rank is None else str(row.rank))
 METHOD = Column("method", method, number=False)
 YEAR = Column("year", lambda row: None if row.year is None else str(row.year))
 SUPERVISION = Column(
     "supervision",
-    lambda row: f"{row.supervision} (boxes from masks)" if row.boxes_from_masks else row.supervision,
+    lambda row: row.supervision + (" (boxes from masks)" if row.boxes_from_masks else stated.mark(row)),
     number=False,
 )
 BACKBONE = Column("backbone", lambda row: row.backbone, number=False)
@@ -115,9 +121,7 @@ ORACLE = Column("oracle pseudo mIoU (train, diagnosis)", lambda row: percent(row
 VAL = Column("val mIoU", lambda row: interval(row.val_miou, row.val_miou_low, row.val_miou_high))
 SEED_SD = Column("seed sd", lambda row: _decimals(row.val_miou_seed_sd and 100 * row.val_miou_seed_sd, 2))
 OF_FULL = Column("% of full", _of_full)
-HOURS = Column(
-    "annotation h", lambda row: _decimals(row.annotation_hours, 1 if (row.annotation_hours or 0) >= 10 else 2)
-)
+HOURS = Column("annotation h", _hours)
 SECONDS = Column("compute s", lambda row: _decimals(row.seconds, 1))
 PEAK = Column("peak MiB", lambda row: _decimals(row.peak_memory_mib, 0))
 GPU_PEAK = Column("peak GPU MiB", lambda row: _decimals(row.peak_gpu_memory_mib, 0))

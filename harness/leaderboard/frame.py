@@ -83,6 +83,8 @@ class Row(_Model):
         code: What tells the code of this row from that of other rows; left out where all rows are of one state.
         percent_of_full_seeds: These seeds, left out where they are all seeds of both rows.
         above_full: Whether the paired interval of this row minus that row ``full`` lies above 0.
+        stated: Whether the author of the benchmark file states supervision and annotation hours, of labels or
+            predictions in files; left out where the harness knows them.
         boxes_from_masks: Whether boxes are among its supervision that nobody drew; there are no annotation hours then.
         trainings: How many trainings of the protocol's steps its last segmenter has seen, where it is more than one.
         oracle_pseudo_miou: At the threshold that hidden masks would choose; diagnostic only.
@@ -138,6 +140,7 @@ class Row(_Model):
     percent_of_full_seeds: list[int] | None = Field(None, exclude_if=lambda value: value is None)
     above_full: bool = Field(default=False, exclude_if=lambda value: not value)
     boxes_from_masks: bool = Field(default=False, exclude_if=lambda value: not value)
+    stated: bool = Field(default=False, exclude_if=lambda value: not value)
     trainings: int | None = Field(None, exclude_if=lambda value: value is None)
     code: str | None = Field(None, exclude_if=lambda value: value is None)
     metrics: dict[str, Estimate] = Field({}, exclude_if=lambda value: not value)

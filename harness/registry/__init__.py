@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.registry.params import (
         ParamInfo,
         component_needs,
+        component_stated,
         component_uses,
         describe_params,
         method_rounds,
@@ -39,6 +40,7 @@ __all__ = [
     "PluginState",
     "build_params",
     "component_needs",
+    "component_stated",
     "component_uses",
     "describe_params",
     "did_you_mean",

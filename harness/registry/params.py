@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from harness.contract import ConfigError, MethodRecord, Need, PluginError, Round, SharedStage
+from harness.contract import ConfigError, MethodRecord, Need, PluginError, Round, SharedStage, Stated
 from harness.contract.input_files import Input, InputPath
 from harness.contract.records import GeneratorRecord, RefinerRecord, SegmenterRecord
 from harness.registry.build import adapter, owner
@@ -77,6 +77,17 @@ def trains_backbone(record: Component, params: Any) -> bool:
         PluginError: A callable raised or returned anything but a boolean; names the plugin.
     """
     return _evaluated(record, "trains_backbone", params, lambda value: isinstance(value, bool), "a boolean")  # type: ignore[no-any-return]
+
+
+def component_stated(record: Component, params: Any) -> Stated | None:
+    """What the author of the benchmark states of files that the component reads, or ``None`` where it reads none.
+
+    Raises:
+        PluginError: The callable raised or returned anything but ``Stated``; names the plugin.
+    """
+    if not callable(getattr(record, "stated", None)):
+        return None
+    return _evaluated(record, "stated", params, lambda value: isinstance(value, Stated), "Stated")  # type: ignore[no-any-return]
 
 
 def with_upstream(uses: Iterable[SharedStage]) -> Iterator[SharedStage]:

@@ -46,6 +46,7 @@ BUILTINS = (
     "wsss_label_uncertainty",
     "wsss_bilevel_box",
     "wsss_pseudo_mask",
+    "wsss_external",
 )
 
 Source = Literal["builtin", "entry point", "file"]

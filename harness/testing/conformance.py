@@ -18,7 +18,7 @@ from harness.contract import PluginError, WsssError
 from harness.testing import checks
 from harness.testing.bench import Bench, Digests, StageFailed, with_scenes
 from harness.testing.checks import Fault, Finding, NotApplicable
-from harness.testing.method_params import idle_params
+from harness.testing.method_params import idle_params, required_params
 
 if TYPE_CHECKING:
     from harness.registry import PluginManager
@@ -74,9 +74,14 @@ def named(name: str, manager: PluginManager) -> list[tuple[str, str]]:
     used: set[tuple[str, str]] = set()
     for method in state.records.get("method", ()):
         declared: Any = manager.get("method", method)
+        if required_params(declared):
+            continue
         for part in method_rounds(declared, build_params(declared, {}, where=method)):
             used |= {("generator", part.generator.name), ("segmenter", part.segmenter.name)}
             used |= {("refiner", use.name) for use in part.refiners}
+    for generator in state.records.get("generator", ()):
+        stands_in: Any = manager.get("generator", generator)
+        used |= {("generator", generator)} if stands_in.placeholder else set()
     return [(kind, record) for kind in KINDS for record in state.records.get(kind, ()) if (kind, record) not in used]
 
 
@@ -92,6 +97,18 @@ def row_of(kind: str, name: str) -> RowEntry:
     return {"name": f"{kind}-{name}", "rounds": [part]}
 
 
+def _parts(row: RowEntry) -> list[tuple[str, str]]:
+    """(kind, name) of what a row names without parameters."""
+    if isinstance(row, str):
+        return [("method", row)]
+    return [
+        (kind, item[kind])
+        for item in row.get("rounds", ())
+        for kind in ("generator", "segmenter")
+        if isinstance(item.get(kind), str)
+    ]
+
+
 def check_row(row: RowEntry, manager: PluginManager, folder: Path) -> list[Finding]:
     """Run every check on one row of a benchmark.
 
@@ -105,6 +122,9 @@ def check_row(row: RowEntry, manager: PluginManager, folder: Path) -> list[Findi
     if isinstance(row, str) and row in manager.records("method"):
         idle = _guarded("params", lambda: idle_params(manager, row))
         findings += [idle] if idle.status == "fail" else []
+    if missing := [name for part in _parts(row) for name in required_params(manager.get(*part))]:
+        reason = f"parameter {missing[0]!r} has no default, and the kit knows no value for it"
+        return [*findings, Finding("runs", "n/a", reason)]
     bench = Bench(manager, row, folder / "first")
     here, temporary = folder / "elsewhere", folder / "temporary"
     here.mkdir(parents=True)

@@ -13,12 +13,18 @@ if TYPE_CHECKING:
     from harness.registry import PluginManager
 
 
+def required_params(record: Any) -> list[str]:
+    """Names of the parameters of a record that have no default."""
+    from harness.registry import describe_params
+
+    return [item.name for item in describe_params(record.params) if item.required]
+
+
 def idle_params(manager: PluginManager, name: str) -> str:
     """Some parameter of a method changes its rounds, or may: of a text no other value is known to try.
 
     Raises:
         Fault: The rounds are the same whatever the parameters are.
-        ConfigError: The method has a parameter without a default.
         PluginError: The rounds cannot be made.
     """
     from harness.registry import describe_params
@@ -27,6 +33,8 @@ def idle_params(manager: PluginManager, name: str) -> str:
     described = describe_params(record.params)
     if not described:
         return "the method has no parameters"
+    if required_params(record):
+        return "the method has parameters without a default, so no other value of one can be tried"
     reaching = [
         item.name for item in described if callable(record.rounds) and _reaches(record, item.name, item.default)
     ]

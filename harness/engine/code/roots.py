@@ -30,6 +30,7 @@ WORK = {
     "segmenter": "harness.engine.stage.kinds.networks:segmenter",
     "predicted_features": "harness.engine.stage.kinds.networks:predicted_features",
     "predict": "harness.engine.stage.kinds.networks:predict",
+    "foretell": "harness.engine.stage.kinds.labels:foretell",
     "score_labels": "harness.engine.stage.kinds.scores:score_labels",
     "score_predictions": "harness.engine.stage.kinds.scores:score_predictions",
     "count_labels": "harness.engine.stage.kinds.unscored:count_labels",

@@ -26,6 +26,7 @@ from harness.data.checking import refuse_blank
 from harness.engine.code.closure import importable
 from harness.engine.code.provided import name_for_key
 from harness.engine.code.roots import WORK, StageCode
+from harness.engine.plan.foreign import check_files
 from harness.engine.plan.freeze import check_freeze
 from harness.engine.plan.inputs import digested, for_key
 from harness.engine.plan.keys import (
@@ -59,8 +60,8 @@ class StageSpec:
         key: Content key.
         name: For people and time estimates, for example ``generate cam``.
         kind: ``shared``, ``fit``, ``generate``, ``refine``, ``segmenter``, ``predicted_features``, ``predict``,
-            ``score_labels`` or ``score_predictions``; on images without masks ``count_labels`` or
-            ``count_predictions`` in their place.
+            ``foretell`` (a segmenter that predicts without training), ``score_labels`` or ``score_predictions``; on
+            images without masks ``count_labels`` or ``count_predictions`` in their place.
         part: The component that runs, if any.
         run: ``module:attribute`` of a shared stage.
         params: Parameters of a shared stage.
@@ -156,6 +157,8 @@ def build_plan(
     dataset = dataset or build_data(benchmark, manager)
     info = dataset_info(dataset)
     refuse_blank(dataset)
+    fraction = benchmark.protocol.scoring.dev_fraction
+    rows = check_files(rows, dataset, manager, dev_fraction=fraction, path=benchmark.path)
     stages: dict[str, StageSpec] = {}
     chosen = StageCode.of_benchmark(benchmark, manager, modelling)
     cells = [
@@ -187,26 +190,19 @@ class _Layout:
         for number, item in enumerate(row.rounds, start=1):
             prefix = f"r{number}"
             labels = self._labels(item, prefix, previous)
-            if item.segmenter is not None:
+            if item.segmenter is not None and not item.segmenter.predicts:
                 inputs = {"labels": labels}
                 if item.warm_start:
                     inputs["warm_start"] = previous["previous_segmenter"]
                 reads = ("backbone", "segmenter")
                 segmenter = self._component(item.segmenter, "segmenter", prefix, inputs, reads=reads)
                 previous = {"previous_labels": labels, "previous_segmenter": segmenter}
-            pseudo.append(self._score(ScoreName(number, len(row.rounds)), labels))
+            if not item.generator.placeholder:
+                pseudo.append(self._score(ScoreName(number, len(row.rounds)), labels))
         val = None
-        if row.rounds[-1].segmenter is not None:
-            features = {} if self.protocol.freeze is None else {FEATURES.name: self._predicted_features()}
-            predictions = self._add_stage(
-                "predict",
-                "predict",
-                "predict",
-                inputs={"segmenter": previous["previous_segmenter"], **features},
-                reads=("test",),
-                params={"dev_fraction": self.protocol.scoring.dev_fraction},
-                split="val",
-            )
+        last = row.rounds[-1].segmenter
+        if last is not None:
+            predictions = self._predictions(last, previous)
             val = self._score(ScoreName(None, len(row.rounds)), predictions)
         used: set[str] = set()
         pending = [*pseudo, *([val] if val else [])]
@@ -217,6 +213,16 @@ class _Layout:
                 pending.extend(self.stages[key].inputs.values())
         stages = tuple((role, key) for role, key in self.roles.items() if key in used)
         return Cell(row, self.backbone, self.seed, stages, tuple(pseudo), val)
+
+    def _predictions(self, segmenter: Part, previous: Mapping[str, str]) -> str:
+        """Predictions of the last round's segmenter, or of one that needs no training; their key."""
+        more: dict[str, Any] = {"params": {"dev_fraction": self.protocol.scoring.dev_fraction}, "split": "val"}
+        if segmenter.predicts:
+            name, reads = f"predict {segmenter.name}", segmenter.reads
+            return self._add_stage("predict", name, "foretell", part=segmenter, inputs={}, reads=reads, **more)
+        features = {} if self.protocol.freeze is None else {FEATURES.name: self._predicted_features()}
+        inputs = {"segmenter": previous["previous_segmenter"], **features}
+        return self._add_stage("predict", "predict", "predict", inputs=inputs, reads=("test",), **more)
 
     def _labels(self, item: ResolvedRound, prefix: str, previous: Mapping[str, str]) -> str:
         """Generator and refiners of one round; the key of its pseudo labels."""
@@ -335,7 +341,7 @@ class _Layout:
         key_inputs = {
             "stage": kind,
             "component": [part.kind, part.name, part.code.factory] if part else run and name_for_key(run),
-            "params": in_order(for_key(part.params if part else params)),
+            "params": in_order(for_key({**params, **part.params} if part else params)),
             "code": code.files,
             "libraries": code.libraries,
             "upstream": dict(inputs),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from harness.contract.errors import ConfigError, PluginError
 from harness.contract.protocol import BackboneSettings
-from harness.contract.records import BackboneRecord, Card, MethodRecord, Round, SharedStage, Use
-from harness.contract.supervision import Need, letters
+from harness.contract.records import BackboneRecord, Card, MethodRecord, Round, SharedStage, Stated, Use
+from harness.contract.supervision import Need, letters, parse_letters
 from harness.engine.code.provided import Provided, provided
 from harness.engine.plan.config import Benchmark, ComponentConfig, RowConfig
 from harness.engine.plan.inputs import Finder, digested, finder, for_record
@@ -18,6 +18,7 @@ from harness.registry import (
     PluginManager,
     build_params,
     component_needs,
+    component_stated,
     component_uses,
     guarded,
     method_rounds,
@@ -29,6 +30,7 @@ from harness.registry import (
 
 if TYPE_CHECKING:
     from harness.contract.interfaces import Dataset
+    from harness.contract.records import Lazy
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,11 @@ class Part:
         trains_backbone: Whether it trains a backbone also where the protocol freezes it.
         trains: False of a segmenter without a network.
         code: What of its record reaches a stage.
+        placeholder: Whether its labels say nothing and are not scored.
+        predicts: Whether it predicts without any training.
+        stated: What the author of the benchmark states of the files that it reads.
+        check: What checks these files once the data set is open.
+        note: What the check found that a reader of the table should know.
     """
 
     kind: str
@@ -61,6 +68,11 @@ class Part:
     trains_backbone: bool = False
     trains: bool = True
     card: Card | None = None
+    placeholder: bool = False
+    predicts: bool = False
+    stated: Stated | None = None
+    check: Lazy | None = None
+    note: str = ""
 
     @property
     def use(self) -> dict[str, Any]:
@@ -114,10 +126,27 @@ class ResolvedRow:
 
     @property
     def supervision(self) -> str:
-        """Letters of everything that the row's components and their shared stages declare."""
-        needs = [need for part in self.parts for need in part.needs]
-        needs += [need for part in self.parts for stage in part.shared for need in stage.needs]
+        """Letters of all that the row's components and their shared stages declare, or that is stated of them."""
+        needs: list[Need] = []
+        for part in self.parts:
+            needs += part.needs if part.stated is None else parse_letters(part.stated.supervision)
+            needs += [need for stage in part.shared for need in stage.needs]
         return letters(needs)
+
+    @property
+    def stated(self) -> dict[str, Any] | None:
+        """What is stated of files that components read, as records show it; ``None`` for a row without such files."""
+        parts = list({part.name: part for part in self.parts if part.stated}.values())
+        stated = [part.stated for part in parts if part.stated]
+        if not stated:
+            return None
+        needs = [need for item in stated for need in parse_letters(item.supervision)]
+        return {
+            "supervision": letters(needs),
+            "hours": stated[0].hours if len(stated) == 1 else None,
+            "source": "; ".join(dict.fromkeys(item.source for item in stated if item.source)),
+            "notes": list(dict.fromkeys(part.note for part in parts if part.note)),
+        }
 
     @property
     def reconstruction(self) -> bool:
@@ -186,6 +215,16 @@ def _resolve(row: RowConfig, manager: PluginManager, where: str, find: Finder) -
         )
         for item in rounds
     ]
+    for item in resolved if len(resolved) > 1 else ():
+        if item.segmenter and item.segmenter.predicts:
+            raise ConfigError(
+                f"{where}: segmenter {item.segmenter.name!r} trains nothing, so it stands in a row of one round"
+            )
+    for item in resolved:
+        if item.generator.placeholder and not (item.segmenter and item.segmenter.predicts and not row.labels_only):
+            raise ConfigError(
+                f"{where}: generator {item.generator.name!r} makes no labels, use one that predicts without training"
+            )
     if row.labels_only:
         resolved[-1] = replace(resolved[-1], segmenter=None)
     return ResolvedRow(
@@ -220,6 +259,10 @@ def _part(manager: PluginManager, kind: str, use: Use, where: str, find: Finder)
         uses_previous=getattr(record, "uses_previous", False),
         trains_backbone=trains_backbone(record, params),
         trains=getattr(record, "trains", True),
+        placeholder=getattr(record, "placeholder", False),
+        predicts=getattr(record, "predicts", False),
+        stated=component_stated(record, params),
+        check=getattr(record, "check", None),
         card=record.card,
     )
 

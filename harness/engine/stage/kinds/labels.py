@@ -44,6 +44,13 @@ def refine(stage: Stage) -> None:
     _write_labels(stage, stage.component().refine(labels, view, stage.ctx), view)
 
 
+def foretell(stage: Stage) -> None:
+    """Label maps of the scored validation images, of a segmenter that trains nothing."""
+    view = stage.view("val")
+    view.ids = stage.scored_ids("val")
+    _write_labels(stage, stage.component().predict(view, stage.ctx), view)
+
+
 def _write_labels(stage: Stage, labels: Iterable[PseudoLabel], view: View) -> None:
     with LabelWriter(stage.ctx.out) as writer:
         for done, label in enumerate(checked(labels, view, stage.spec), start=1):
