@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.api.showing import cell_of
-from harness.contract.errors import ConfigError, DataError
 from harness.records.comparison import RowComparison, compare_rows
-from harness.records.files import runs_folder
 from harness.records.pairing import RowPair, named_row
 from harness.records.reader import Run, load_runs, sound_runs
 
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
 
     from harness.api.row_text import RowSheet
     from harness.contract.arrays import Mask, SoftScores
+    from harness.export import Row
     from harness.maps.labels import LabelReader
     from harness.registry import PluginManager
 
@@ -125,35 +124,30 @@ class Runs:
         return compare_rows(RowPair(*sides), score)
 
     def labels(
-        self, row: str, *, score: str = "pseudo", seed: int | None = None, backbone: str | None = None
+        self, row: str, *, round: int | None = None, seed: int | None = None, backbone: str | None = None
     ) -> Labels:
-        """The label maps of a row by image.
+        """The pseudo labels of the training images, by image: those that the row's segmenter was trained on.
 
         Args:
             row: A row.
-            score: ``pseudo`` for the labels of the training images that the segmenter was trained on, ``pseudo_r1`` for
-                those of an earlier round, ``val`` for the predictions.
+            round: One of its rounds; by default the last.
             seed: One of its seeds; by default the first that has numbers.
             backbone: Only rows with this backbone.
 
         Raises:
-            ConfigError: There is no such row, seed or score.
-            DataError: The store does not hold them any more.
+            ConfigError: There is no such row, seed or round.
+            StoreError: The store does not hold them any more.
         """
-        from harness.engine.recorded_labels import stored_labels
-        from harness.engine.store.store import Store
+        return Labels(self._cell(row, seed, backbone).labels(round))
 
-        run = self._cell(row, seed, backbone)
-        if score not in run.record.label_maps:
-            names = ", ".join(run.record.label_maps)
-            raise ConfigError(f"row {row!r} has no score {score!r}; it has {names}")
-        reader = stored_labels(Store(runs_folder(run.path)), run.record, score)
-        if reader is None:
-            raise DataError(
-                f"{runs_folder(run.path)}: the store does not hold the label maps of row {row!r} (seed "
-                f"{run.record.seed}) any more; `wsss run` computes them again"
-            )
-        return Labels(reader)
+    def predictions(self, row: str, *, seed: int | None = None, backbone: str | None = None) -> Labels:
+        """The predictions of the validation images, by image; the arguments are those of ``labels``.
+
+        Raises:
+            ConfigError: There is no such row or seed.
+            StoreError: The store does not hold them any more, or the row has none.
+        """
+        return Labels(self._cell(row, seed, backbone).predictions())
 
     def show(self, row: str, *, seed: int | None = None, backbone: str | None = None) -> RowSheet:
         """One row on one screen, as ``wsss show`` prints it: the value's text, and in a notebook what the cell shows.
@@ -171,14 +165,11 @@ class Runs:
         ignored: list[str] = []  # the same records were read before, and what was left out is known
         return show_row(self._runs, row, seed=seed, backbone=backbone, manager=self._plugins, left_out=ignored.append)
 
-    def _cell(self, row: str, seed: int | None, backbone: str | None) -> Run:
-        """The run of a row with this seed, by default the first that has numbers."""
-        run = cell_of(named_row(self._runs, row, backbone=backbone), seed)
-        failed = run.record
-        if failed.status == "ok":
-            return run
-        why = f": {failed.error.stage}: {failed.error.kind}: {failed.error.message}" if failed.error else ""
-        raise ConfigError(f"row {row!r} has no numbers with seed {failed.seed} ({failed.status}{why})")
+    def _cell(self, row: str, seed: int | None, backbone: str | None) -> Row:
+        """The cell of a row with this seed, by default the first that has numbers."""
+        from harness.export import Row
+
+        return Row(cell_of(named_row(self._runs, row, backbone=backbone), seed))
 
 
 class Labels(Mapping[str, "Mask"]):

@@ -34,6 +34,14 @@ CURVE = "train.json"
 
 _ABSENT = object()
 
+_PLACES = {
+    "generate": ("labels", "masks"),
+    "refine": ("labels", "masks"),
+    "segmenter": ("model", ""),
+    "predict": ("predictions", "masks"),
+}
+"""First word of a stage's name to what its folder holds, and where inside."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -254,17 +262,14 @@ def _places(cell: Run, store: Store) -> Iterator[Place]:
     record = cell.record
     yield Place("record", cell.path)
     keys = {stage.name: stage.key for stage in record.stages}
-    for score in (*record.called_for, *record.unscored):
-        counted = store.find(keys[score.stage]) if score.stage in keys else None
-        maps = counted and counted.scored
-        what = "predictions" if score.round is None else _of_round("labels", score.round, score.rounds)
-        if str(score) in record.label_maps:
-            yield Place(what, store.folder(maps) / "masks" if maps and store.has(maps) else None)
+    made: dict[str, tuple[str, str]] = {}
     for name, key in keys.items():
         number, _, job = name.rpartition("/")
-        if job.startswith("segmenter"):
-            what = _of_round("model", int(number.removeprefix("r") or 1), len(record.rounds))
-            yield Place(what, store.folder(key) if store.has(key) else None)
+        kind, inside = _PLACES.get(job.partition(" ")[0], ("", ""))
+        if kind:  # of a round's labels the last stage counts
+            made[_of_round(kind, number, len(record.rounds))] = key, inside
+    for what, (key, inside) in made.items():
+        yield Place(what, store.folder(key) / inside if store.has(key) else None)
     logs = [store.runs / log_of(name.rpartition("/")[2], key) for name, key in keys.items()]
     written = [path for path in dict.fromkeys(logs) if path.is_file() and path.stat().st_size]
     yield from (Place("log", path) for path in written)
@@ -273,5 +278,5 @@ def _places(cell: Run, store: Store) -> Iterator[Place]:
         yield Place("TensorBoard", events)
 
 
-def _of_round(what: str, number: int, rounds: int) -> str:
-    return what if rounds == 1 else f"{what}, round {number}"
+def _of_round(what: str, number: str, rounds: int) -> str:
+    return what if rounds == 1 or not number else f"{what}, round {number.removeprefix('r')}"

@@ -263,7 +263,7 @@ def _interval(found: Interval | None) -> str:
 
 
 def _place(place: Place) -> Text:
-    return _path(place.what, _NONE + " not in the store any more" if place.path is None else str(place.path))
+    return _path(place.what, _NONE + " not in the store" if place.path is None else str(place.path))
 
 
 def _path(what: str, path: str) -> Text:

@@ -70,7 +70,7 @@ def test_a_row_without_numbers_is_compared_with_the_reason(sweep):
             lambda runs: runs.labels("full", score="pseudo_r2"),
             "row 'full' has no score 'pseudo_r2'; it has pseudo, val",
         ),
-        (lambda runs: runs.labels("full"), "the store does not hold the label maps of row 'full' (seed 0) any more"),
+        (lambda runs: runs.labels("full"), "row full--resnet18--s0: pseudo labels: no sound one in the store"),
     ],
 )
 def test_what_cannot_be_answered_is_one_sentence(sweep, ask, sentence):

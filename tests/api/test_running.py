@@ -35,7 +35,7 @@ def test_labels_of_a_row_are_arrays_by_image(tmp_path, write_config):
     assert {image_id: mask.shape for image_id, mask in labels.items()} == dict.fromkeys(labels, (8, 8))
     assert labels["train0"].dtype == np.uint8
     assert labels.scores("train0").classes == (1, 2)
-    assert list(runs.labels("fill", score="val")) == ["val0", "val1", "val2"]
+    assert list(runs.predictions("fill")) == ["val0", "val1", "val2"]
     assert "train9" not in labels
     with pytest.raises(KeyError):
         labels["train9"]
