@@ -195,7 +195,7 @@ def test_a_program_and_show_reach_the_labels_that_no_mask_scored(
 ) -> None:
     results = harness.load(person.runs / "records" / unmasked[0].folder)
     assert len(results.labels("cam")) == TRAIN
-    assert len(results.labels("cam", score="val")) == VAL
+    assert len(results.predictions("cam")) == VAL
     text = " ".join(str(results.show("cam")).split())
     assert "No truth: the training images of photos have no masks" in text
     assert "predictions" in text
