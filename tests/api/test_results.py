@@ -65,11 +65,10 @@ def test_a_row_without_numbers_is_compared_with_the_reason(sweep):
         (lambda runs: runs.compare("cam", "full"), "there is no row 'cam'; rows are: box_fill, broken, cam_new, full"),
         (lambda runs: runs.compare("full", "box_fill", score="test"), "--score: 'test' is none of val, pseudo"),
         (lambda runs: runs.labels("full", seed=7), "row 'full' has no seed 7; it has 0 1"),
-        (lambda runs: runs.labels("broken"), "row 'broken' has no numbers with seed 0 (failed: fit: RuntimeError"),
-        (
-            lambda runs: runs.labels("full", score="pseudo_r2"),
-            "row 'full' has no score 'pseudo_r2'; it has pseudo, val",
-        ),
+        (lambda runs: runs.labels("broken"), "the row is failed, and there is none in the store"),
+        (lambda runs: runs.labels("full", round=2), "row full--resnet18--s0 has no round 2, only 1 to 1"),
+        (lambda runs: runs.predictions("full"), "it has no predictions"),
+        (lambda runs: runs.leaderboard(columns="val_moiu"), "--columns: 'val_moiu' is no column; did you mean"),
         (lambda runs: runs.labels("full"), "row full--resnet18--s0: pseudo labels: no sound one in the store"),
     ],
 )
