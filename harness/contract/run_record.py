@@ -180,6 +180,22 @@ class PluginInfo(_Model):
     source_sha256: str | None = None
 
 
+class TagNoise(_Model):
+    """Mistakes in the tags of training images: each tag, and each class without a tag, is drawn by itself.
+
+    Attributes:
+        drop: Probability that a tag is left out.
+        add: Probability that a class that an image does not show is tagged.
+        seed: Other mistakes for another seed.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    drop: Share = 0.0
+    add: Share = 0.0
+    seed: int = Field(0, ge=0, lt=2**53)
+
+
 class DatasetInfo(_Model):
     """The data set as the protocol sees it: classes, split sizes and content hashes by ``split/kind``.
 
@@ -187,6 +203,7 @@ class DatasetInfo(_Model):
         show_images: Whether the licence allows pictures of it in a published page.
         boxes_from_masks: Classes whose boxes nobody drew.
         unmasked: Splits without masks, on which nothing could be scored.
+        tag_noise: Mistakes that were put into the tags of training images.
     """
 
     name: str
@@ -196,6 +213,7 @@ class DatasetInfo(_Model):
     show_images: bool = False
     boxes_from_masks: list[str] = Field(default=[], exclude_if=lambda value: not value)
     unmasked: list[SplitName] = Field(default=[], exclude_if=lambda value: not value)
+    tag_noise: TagNoise | None = Field(default=None, exclude_if=lambda value: value is None)
 
     def identity(self) -> dict[str, Any]:
         """What tells it from other data, as JSON values: all but what is only said of it to readers."""

@@ -249,13 +249,15 @@ def build_dataset(
         ConfigError: A parameter is wrong.
         DataError: The data are missing or damaged.
     """
+    from harness.data.tag_noise import NoisyTags, without_noise
     from harness.registry import guarded, manager, resolve
 
     record = (plugins or manager()).get("dataset", name)
     factory = resolve(record.factory)
     if lenient:
         factory = getattr(factory, "lenient", factory)
+    params, noise = without_noise(params, record.params, where=f"{where}: params")
     checked = validate(record.params, params, where=f"{where}: params")
     with guarded(f"{where}: reader {name!r}"):
         dataset: Dataset = factory(checked)
-    return dataset
+        return dataset if noise is None else NoisyTags(dataset, noise)

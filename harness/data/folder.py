@@ -298,6 +298,11 @@ class FolderDataset(NamedReads, Dataset):
         """The splits whose field of masks is empty."""
         return tuple(split for split, masks in self._masks.items() if masks is None)
 
+    @property
+    def class_ids(self) -> tuple[int, ...]:
+        """The first id that masks have for each class."""
+        return tuple(ids[0] for ids in self._rules.ids)
+
     def lacking(self, split: str, kind: str) -> str:
         """Which field would give ``kind``."""
         if kind == "masks":

@@ -58,7 +58,7 @@ def _below(folder: Path, masks: tuple[str, ...]) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for parent, folders, names in os.walk(folder, followlinks=True):
         folders.sort()
-        for name in names:
+        for name in sorted(names):
             stem, suffix = os.path.splitext(name)  # noqa: PTH122  # 20,000 paths are slow to make
             if suffix.lower() in IMAGE_SUFFIXES and not (masks and stem.endswith(masks)):
                 path = Path(parent, name)

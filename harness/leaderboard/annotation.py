@@ -13,8 +13,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from harness.contract.supervision import Supervision
+
+if TYPE_CHECKING:
+    from harness.contract.run_record import TagNoise
 
 _NEED = re.compile(r"(?P<letter>[A-Z][a-z]*)(?:(?P<percent>\d[\d.e-]*)%)?(?P<auxiliary>\(aux\))?")
 
@@ -37,10 +41,24 @@ def note() -> str:
     return f"Annotation hours are published costs on PASCAL VOC times training images: {', '.join(parts)}."
 
 
+def uses(kind: Supervision, supervision: str) -> bool:
+    """Whether ``kind`` of the training images is part of ``supervision``."""
+    needs = map(_NEED.fullmatch, supervision.split("+"))
+    return any(need and need["letter"] == kind.letter and not need["auxiliary"] for need in needs)
+
+
 def needs_boxes(supervision: str) -> bool:
     """Whether boxes of the training images are part of ``supervision``."""
-    needs = map(_NEED.fullmatch, supervision.split("+"))
-    return any(need and need["letter"] == Supervision.BOXES.letter and not need["auxiliary"] for need in needs)
+    return uses(Supervision.BOXES, supervision)
+
+
+def noise_note(noise: TagNoise) -> str:
+    """What stands under a table with rows that used tags with mistakes."""
+    return (
+        f"Tags of training images hold mistakes on purpose: each is left out with probability {noise.drop:.3g}, and "
+        f"each class that an image does not show is added with probability {noise.add:.3g} (seed {noise.seed}). Rows "
+        "that use tags are marked (noisy tags). Masks, and thus scores, are as they were."
+    )
 
 
 def boxes_note(classes: Iterable[str], foreground: Iterable[str]) -> str:

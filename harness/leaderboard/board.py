@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.contract.errors import ConfigError
 from harness.contract.run_record import RunRecord
 from harness.contract.scores import PREDICTIONS, VAL
+from harness.contract.supervision import Supervision
 from harness.leaderboard import annotation, ceiling, stated
 from harness.leaderboard.claims import answer_claims
 from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
@@ -147,6 +148,7 @@ def _notes(
         annotation.note(): any(row.annotation_hours is not None for row in rows),
         **dict.fromkeys(_boxes_notes(rows, records), True),
         **dict.fromkeys(stated.notes_of(records), True),
+        **dict.fromkeys(_noise_notes(rows, records), True),
         ceiling.note(rows): any(row.above_full for row in rows),
         ceiling.STEPS: any(row.trainings for row in rows),
         _RECONSTRUCTION: any(row.reconstruction for row in rows),
@@ -163,6 +165,19 @@ def _boxes_notes(rows: Iterable[Row], records: Iterable[RunRecord]) -> list[str]
     said = [record.dataset for record in records if record.dataset.boxes_from_masks]
     data = {info.name: info for info in said if info.name in marked}
     return [annotation.boxes_note(info.boxes_from_masks, info.classes[1:]) for info in data.values()]
+
+
+def _noise_notes(rows: Iterable[Row], records: Iterable[RunRecord]) -> list[str]:
+    """One sentence for each noise of tags that some row used."""
+    marked = {row.dataset for row in rows if row.noisy_tags}
+    noises = (record.dataset.tag_noise for record in records if record.dataset.name in marked)
+    return list(dict.fromkeys(annotation.noise_note(noise) for noise in noises if noise is not None))
+
+
+def _saw_noise(record: RunRecord) -> bool:
+    """Whether a row learned from tags with mistakes; of somebody's files nothing of this data set was seen."""
+    noisy = record.dataset.tag_noise is not None and record.stated is None
+    return noisy and annotation.uses(Supervision.TAGS, record.supervision)
 
 
 def _row(group: Sequence[Run], code: str | None, metrics: Sequence[Metric]) -> Row:
@@ -199,6 +214,7 @@ def _row(group: Sequence[Run], code: str | None, metrics: Sequence[Metric]) -> R
         reconstruction=record.reconstruction,
         trains_backbone=record.trains_backbone,
         boxes_from_masks=derived and annotation.needs_boxes(record.supervision),
+        noisy_tags=_saw_noise(record),
         trainings=record.trainings if record.trainings > 1 else None,
         code=code,
         **(_numbers(done, metrics) if done else {}),

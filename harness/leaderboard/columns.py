@@ -99,12 +99,18 @@ def _hours(row: Row) -> str | None:
     return text and text + stated.mark(row)
 
 
+def supervision_marks(row: Row) -> str:
+    """What is to be known of the labels behind the letters of a row; perhaps empty."""
+    marks = {"boxes from masks": row.boxes_from_masks, "noisy tags": row.noisy_tags, "stated": row.stated}
+    return ", ".join(mark for mark, holds in marks.items() if holds)
+
+
 RANK = Column("rank", lambda row: None if row.rank is None else str(row.rank))
 METHOD = Column("method", method, number=False)
 YEAR = Column("year", lambda row: None if row.year is None else str(row.year))
 SUPERVISION = Column(
     "supervision",
-    lambda row: row.supervision + (" (boxes from masks)" if row.boxes_from_masks else stated.mark(row)),
+    lambda row: f"{row.supervision} ({marks})" if (marks := supervision_marks(row)) else row.supervision,
     number=False,
 )
 BACKBONE = Column("backbone", lambda row: row.backbone, number=False)

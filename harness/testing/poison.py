@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.contract import IGNORE, Dataset, Need, Supervision, union
 from harness.data.views import choose_fraction
-from harness.testing.wrapped import WrappedDataset
+from harness.data.wrapped import WrappedDataset
 
 
 class PoisonedDataset(WrappedDataset):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from harness.contract import Dataset, DatasetRecord, Need, Supervision, hookimpl
-from harness.testing.wrapped import WrappedDataset
+from harness.data.wrapped import WrappedDataset
 
 if TYPE_CHECKING:
     from harness.contract.arrays import Image

@@ -13,7 +13,7 @@ from harness.data.coco import CocoDataset
 from harness.data.configuration import build_dataset
 from harness.data.images import read_plane
 from harness.data.voc import VocDataset
-from harness.testing.wrapped import WrappedDataset
+from harness.data.wrapped import WrappedDataset
 from tests.data.coco_folder import CATEGORIES, CocoFolder
 from tests.data.test_cityscapes import EVALUATED, A, CityscapesFolder
 

@@ -16,7 +16,7 @@ from harness.contract import DataError
 from harness.data import synthetic
 from harness.data.params import SyntheticParams
 from harness.data.synthetic import SyntheticDataset
-from harness.testing.wrapped import WrappedDataset
+from harness.data.wrapped import WrappedDataset
 
 
 def make(**changes: Any) -> SyntheticDataset:

@@ -69,6 +69,21 @@ def test_where_boxes_come_from_is_said_and_is_no_setting():
     assert "boxes_from_masks" not in drawn.model_dump(mode="json")
 
 
+def test_tags_with_mistakes_are_marked_and_told_and_a_table_of_their_own(tmp_path):
+    noisy = DATASET | {"tag_noise": {"drop": 0.1, "add": 0.05, "seed": 0}}
+    fill(Records(tmp_path), noisy)
+    board, rows = board_of(tmp_path)
+    assert {name for name, row in rows.items() if row.noisy_tags} == {"tags", "others"}
+    text = to_markdown(board)
+    assert "| I (noisy tags) " in text
+    assert len([note for note in board.notes if "each is left out with probability 0.1, and each class" in note]) == 1
+    assert {row.name: row.cells[4].sub for row in table_of(board).rows}["tags"] == "noisy tags"
+    plain = DatasetInfo.model_validate(DATASET)
+    assert fingerprint_of({}, plain) != fingerprint_of({}, DatasetInfo.model_validate(noisy))
+    fill(Records(tmp_path / "plain"), DATASET)
+    assert "noisy" not in to_json(board_of(tmp_path / "plain")[0])
+
+
 def test_records_with_and_without_the_word_stand_in_one_table(tmp_path):
     records = Records(tmp_path)
     records.add("old", supervision="I", dataset=DATASET)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from harness.common.files import folder_problem, read_bytes
@@ -72,28 +73,36 @@ MASK_FORMATS: Mapping[str, type[MaskFolder]] = {"png": IdMasks, "binary": Binary
 """Folders of images, which hold masks and nothing else."""
 
 
-def recognise(path: Path) -> str | None:
-    """The format of a file or folder, by its name and content; ``None`` where it is none of the known ones."""
+def recognise(path: Path, suffix: str = "") -> str | None:
+    """The format of a file or folder, by its name and content; ``None`` where it is none of the known ones.
+
+    Args:
+        path: The file or folder.
+        suffix: How the names of files end that count, before the dot.
+    """
     if folder_problem(path) is None:
-        return _of_folder(path)
-    suffix = path.suffix.lower()
-    if suffix == ".json":
-        try:
-            data = read_bytes(path, error=DataError)
-        except DataError:
-            return "json"
-        return "coco" if b'"categories"' in data and b'"annotations"' in data else "json"
-    return {".csv": "csv", ".tsv": "csv", ".npy": "npy", ".xml": "cvat"}.get(suffix)
+        return _of_folder(path, suffix)
+    if path.suffix.lower() != ".json":
+        return {".csv": "csv", ".tsv": "csv", ".npy": "npy", ".xml": "cvat"}.get(path.suffix.lower())
+    try:
+        data = read_bytes(path, error=DataError)
+    except DataError:
+        return "json"
+    return "coco" if b'"categories"' in data and b'"annotations"' in data else "json"
 
 
-def _of_folder(folder: Path) -> str | None:
-    """By the files of the folder and of the first folder below that has some."""
-    names = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in FILES)
-    counts = Counter(path.suffix.lower() for path in names)
-    for suffix, name in ((".xml", "voc"), (".txt", "yolo"), (".json", "labelme")):
-        if counts[suffix]:
+_FEW = 20
+"""A folder with one .txt for over so many files is no folder of .txt: it holds a read-me."""
+
+
+def _of_folder(folder: Path, suffix: str) -> str | None:
+    """By the files of the folder and of those below."""
+    files = sorted(path for path in folder.rglob(f"*{escape(suffix)}.*") if path.name not in FILES and path.is_file())
+    counts = Counter(path.suffix.lower() for path in files)
+    for kind, name in ((".xml", "voc"), (".txt", "yolo"), (".json", "labelme")):
+        if counts[kind] and counts[kind] * _FEW >= len(files):
             return name
-    first = next((path for path in names if path.suffix.lower() in LOSSLESS_SUFFIXES), None)
+    first = next((path for path in files if path.suffix.lower() in LOSSLESS_SUFFIXES), None)
     return None if first is None else "rgb" if is_coloured(first) else "png"
 
 
@@ -103,7 +112,7 @@ def open_source(asked: Asked, kind: str) -> Source:
     Raises:
         DataError: The format is not recognised, or holds nothing of this kind.
     """
-    name = asked.params.format or _recognised(asked.path)
+    name = asked.params.format or _recognised(asked.path, asked.params.suffix)
     format_ = FORMATS.get(name)
     if format_ is None or kind not in format_.kinds:
         able = ", ".join(name for name, other in FORMATS.items() if kind in other.kinds)
@@ -117,14 +126,14 @@ def open_masks(asked: Asked, rules: Rules) -> Masks:
     Raises:
         DataError: As ``open_source``.
     """
-    name = asked.params.format or _recognised(asked.path)
+    name = asked.params.format or _recognised(asked.path, asked.params.suffix)
     if name in MASK_FORMATS:
         return MASK_FORMATS[name](asked, rules)
     return PaintedMasks(open_source(asked, "masks"), rules)
 
 
-def _recognised(path: Path) -> str:
-    name = recognise(path)
+def _recognised(path: Path, suffix: str) -> str:
+    name = recognise(path, suffix)
     if name is None:
         problem = folder_problem(path)
         held = f"holds no labels of a known format ({', '.join([*FORMATS, *MASK_FORMATS])})"

@@ -86,7 +86,7 @@ def rules_of(params: FolderParams, listed: tuple[str, ...] | None) -> Rules:
     for name, numbers in zip(classes, ids, strict=True):
         for number in numbers:
             if number in owner:
-                raise ConfigError(f"{where}: mask id {number} belongs to both {owner[number]} and {name!r}")
+                raise ConfigError(f"{where}: mask id {number} belongs to both {owner[number]} and {name}")
             if not 0 <= number <= IGNORE:
                 raise ConfigError(f"{where}: mask id {number} of {name!r} lies outside 0..255")
             owner[number] = name

@@ -133,6 +133,7 @@ def dataset_info(dataset: Dataset) -> DatasetInfo:
         digests=digests,
         show_images=dataset.show_images,
         boxes_from_masks=list(dataset.boxes_from_masks),
+        tag_noise=getattr(dataset, "tag_noise", None),
         unmasked=list(dataset.unmasked),
     )
 

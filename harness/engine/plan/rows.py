@@ -358,8 +358,11 @@ def open_data(manager: PluginManager, name: str, params: Mapping[str, Any], *, w
         DataError: The data are missing or damaged.
         PluginError: The reader raises anything else.
     """
+    from harness.data.tag_noise import NoisyTags, without_noise
+
     record: Any = _get(manager, "dataset", name, where)
+    params, noise = without_noise(params, record.params, where=f"{where}.params")
     checked = build_params(record, params, where=f"{where}.params")
     with guarded(f"{where}: reader {name!r}"):
         dataset: Dataset = resolve(record.factory)(checked)
-    return dataset
+        return dataset if noise is None else NoisyTags(dataset, noise)

@@ -162,7 +162,7 @@ def _columns(board: Board, ceiling: float | None) -> list[Column]:
             "supervision",
             legend(),
             lambda row: row.supervision,
-            lambda row: "boxes from masks" if row.boxes_from_masks else "stated" if row.stated else "",
+            text.supervision_marks,
         ),
         _words("backbone", BACKBONE_HELP, lambda row: row.backbone, lambda row: row.init),
         *([_words("data set", "Data set", lambda row: row.dataset)] if several else []),
