@@ -84,10 +84,32 @@ def _without_paths(section: dict[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in section.items() if field not in hidden}
 
 
-def data_for_key(dataset: Dataset, split: str, needs: Iterable[Need]) -> dict[str, Any]:
-    """Digests of exactly what a stage may see of ``split``: ids, images, and the declared kinds."""
-    auxiliary = dataset.auxiliary
-    seen: dict[str, Any] = {"classes": list(dataset.classes), **_digests(dataset, split, ("ids", "images"))}
+class Digests:
+    """The digests of data sets, each data set and split asked once: a plan has many stages, which see the same data."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, str], tuple[Dataset, Mapping[str, str]]] = {}
+
+    def of(self, dataset: Dataset, split: str) -> Mapping[str, str]:
+        """``dataset.digests(split)``, as it was when it was first asked for."""
+        place = id(dataset), split
+        if place not in self._known:
+            self._known[place] = dataset, dataset.digests(split)  # the data set is kept, so that its id stays its own
+        return self._known[place][1]
+
+
+def data_for_key(dataset: Dataset, split: str, needs: Iterable[Need], digests: Digests | None = None) -> dict[str, Any]:
+    """Digests of exactly what a stage may see of ``split``: ids, images, and the declared kinds.
+
+    Args:
+        dataset: The data set.
+        split: ``train`` or ``val``.
+        needs: What the stage declares.
+        digests: Remembers what the data set said; by default it is asked anew.
+    """
+    auxiliary, digests = dataset.auxiliary, digests or Digests()
+    found = digests.of(dataset, split)
+    seen: dict[str, Any] = {"classes": list(dataset.classes), **_chosen(dataset, split, found, ("ids", "images"))}
     for need in needs:
         source = auxiliary if need.auxiliary else dataset
         if source is None:
@@ -99,14 +121,17 @@ def data_for_key(dataset: Dataset, split: str, needs: Iterable[Need]) -> dict[st
             kinds = ("ids", "images", *kinds)
             seen["auxiliary/classes"] = list(source.classes)
         prefix = "auxiliary/" if need.auxiliary else ""
-        seen |= {prefix + kind: value for kind, value in _digests(source, split, kinds, need.instead).items()}
+        found = digests.of(source, split)
+        seen |= {prefix + kind: value for kind, value in _chosen(source, split, found, kinds, need.instead).items()}
         if need.fraction < 1.0:
             seen[f"{prefix}{need.kind.value}/fraction"] = need.fraction
     return seen
 
 
-def _digests(dataset: Dataset, split: str, kinds: Iterable[str], instead: str = "") -> dict[str, str]:
-    digests = dataset.digests(split)
+def _chosen(
+    dataset: Dataset, split: str, digests: Mapping[str, str], kinds: Iterable[str], instead: str = ""
+) -> dict[str, str]:
+    """The digests of ``kinds``; says what the data set lacks."""
     missing = [kind for kind in kinds if kind not in digests]
     if missing:
         text = instead or dataset.lacking(split, missing[0])
@@ -115,22 +140,23 @@ def _digests(dataset: Dataset, split: str, kinds: Iterable[str], instead: str = 
     return {f"{split}/{kind}": digests[kind] for kind in kinds}
 
 
-def dataset_info(dataset: Dataset) -> DatasetInfo:
+def dataset_info(dataset: Dataset, digests: Digests | None = None) -> DatasetInfo:
     """The data set as records and the fingerprint show it."""
     from harness.contract.run_record import DatasetInfo
 
-    digests = {f"{split}/{kind}": value for split in SPLITS for kind, value in sorted(dataset.digests(split).items())}
+    known = digests or Digests()
+    content = {f"{split}/{kind}": value for split in SPLITS for kind, value in sorted(known.of(dataset, split).items())}
     images = {split: len(dataset.ids(split)) for split in SPLITS}
     auxiliary = dataset.auxiliary
     if auxiliary is not None:
-        digests |= {f"auxiliary/{kind}": value for kind, value in sorted(auxiliary.digests("train").items())}
-        digests["auxiliary/classes"] = digest(list(auxiliary.classes))
+        content |= {f"auxiliary/{kind}": value for kind, value in sorted(known.of(auxiliary, "train").items())}
+        content["auxiliary/classes"] = digest(list(auxiliary.classes))
         images["auxiliary"] = len(auxiliary.ids("train"))
     return DatasetInfo(
         name=dataset.name,
         classes=list(dataset.classes),
         images=images,
-        digests=digests,
+        digests=content,
         show_images=dataset.show_images,
         boxes_from_masks=list(dataset.boxes_from_masks),
         tag_noise=getattr(dataset, "tag_noise", None),

@@ -30,6 +30,7 @@ from harness.engine.plan.foreign import check_files
 from harness.engine.plan.freeze import check_freeze
 from harness.engine.plan.inputs import digested, for_key
 from harness.engine.plan.keys import (
+    Digests,
     data_for_key,
     dataset_info,
     fingerprint,
@@ -155,14 +156,15 @@ def build_plan(
     rows, backbones = resolve_rows(benchmark, manager), resolve_backbones(benchmark, manager)
     check_freeze(benchmark, [manager.records("backbone")[item.name] for item in backbones], backbones)
     dataset = dataset or build_data(benchmark, manager)
-    info = dataset_info(dataset)
+    digests = Digests()
+    info = dataset_info(dataset, digests)
     refuse_blank(dataset)
     fraction = benchmark.protocol.scoring.dev_fraction
     rows = check_files(rows, dataset, manager, dev_fraction=fraction, path=benchmark.path)
     stages: dict[str, StageSpec] = {}
     chosen = StageCode.of_benchmark(benchmark, manager, modelling)
     cells = [
-        _Layout(stages, dataset, benchmark.protocol, backbone, seed, chosen).cell(row)
+        _Layout(stages, dataset, digests, benchmark.protocol, backbone, seed, chosen).cell(row)
         for seed in benchmark.seeds
         for backbone in backbones
         for row in rows
@@ -176,6 +178,7 @@ class _Layout:
 
     stages: dict[str, StageSpec]
     dataset: Dataset
+    digests: Digests
     protocol: Protocol
     backbone: BackboneSettings
     seed: int
@@ -375,7 +378,7 @@ class _Layout:
     def _data(self, split: str, needs: tuple[Need, ...], of_row: object) -> dict[str, Any]:
         """Digests of what a stage may see; what the data set lacks is told with the row that needs it."""
         try:
-            return data_for_key(self.dataset, split, needs)
+            return data_for_key(self.dataset, split, needs, self.digests)
         except ConfigError as error:
             raise ConfigError(f"methods.{self.label}: {error}" if of_row else str(error)) from None
 
