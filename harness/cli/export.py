@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from harness.cli.console import say
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from harness.contract.interfaces import Dataset
     from harness.export import Row
@@ -31,6 +34,12 @@ def export(
         Path | None,
         typer.Option("--predictions", metavar="DIR", help="Write the predictions of validation images."),
     ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="DIR", help="Write the segmenter for mmseg, and as ONNX.")
+    ] = None,
+    onnx: Annotated[
+        bool | None, typer.Option("--onnx/--no-onnx", help="With --model: ONNX too; default: where it is installed.")
+    ] = None,
     ids: Annotated[
         Literal["dataset", "dense"],
         typer.Option("--ids", help="Values of masks: the data set's own class ids, or class indices 0, 1, 2, ..."),
@@ -48,65 +57,93 @@ def export(
         list[Path] | None, typer.Option("--plugin", help="Plugin file that brings the data set's reader. Repeatable.")
     ] = None,
 ) -> None:
-    """Write labels or predictions of a row into a folder, for use without wsss; a README there says what they are.
+    """Write labels, predictions or the network of a row into a folder, for use without wsss; a README says what it is.
 
     Masks are palette PNGs with the data set's own class ids, 255 is ignored; the list of ids and the classes stand
-    beside them. A folder is written whole or not at all.
+    beside them. The network is a configuration and a checkpoint that mmseg loads. A folder is written whole or not at
+    all.
     """
-    from harness.cli.console import progress_bars, say
+    from harness.cli.console import progress_bars
     from harness.common.folders import refuse_filled
     from harness.export import export_labels, export_predictions, find_row
 
-    _check_options(labels, predictions, soft=soft)
-    for folder in (labels, predictions):
+    folders = {"--labels": labels, "--predictions": predictions, "--model": model}
+    _check_options(folders, soft=soft, onnx=onnx)
+    for folder in folders.values():
         if folder is not None:
             refuse_filled(folder, force=force)
     chosen = find_row(runs, row, seed=seed, backbone=backbone)
-    dataset = _dataset(chosen, config, plugin or ()) if ids == "dataset" else None
+    opened = _Opened(chosen, config, plugin or ())
     with progress_bars() as tell:
-        if labels is not None:
-            export_labels(
-                chosen,
-                labels,
-                ids=ids,
-                form=form,
-                soft=soft,
-                dataset=dataset,
-                force=force,
-                progress=lambda done, total: tell("labels", done, total),
-            )
-        if predictions is not None:
-            export_predictions(
-                chosen,
-                predictions,
-                ids=ids,
-                form=form,
-                dataset=dataset,
-                force=force,
-                progress=lambda done, total: tell("predictions", done, total),
-            )
-    for what, folder in (("labels", labels), ("predictions", predictions)):
-        if folder is not None:
-            say(f"{what} of {chosen.name}: {folder}")
+        masks: list[tuple[str, Path | None, Callable[..., Path]]] = [
+            ("labels", labels, partial(export_labels, soft=soft)),
+            ("predictions", predictions, export_predictions),
+        ]
+        for what, folder, write in masks:
+            if folder is not None:
+                write(
+                    chosen,
+                    folder,
+                    ids=ids,
+                    form=form,
+                    dataset=opened.needed if ids == "dataset" else None,
+                    force=force,
+                    progress=partial(tell, what),
+                )
+                say(f"{what} of {chosen.name}: {folder}")
+    if model is not None:
+        _export_model(chosen, model, opened, onnx=onnx, force=force)
 
 
-def _check_options(labels: Path | None, predictions: Path | None, *, soft: bool) -> None:
+def _check_options(folders: Mapping[str, Path | None], *, soft: bool, onnx: bool | None) -> None:
     from harness.contract import ConfigError
 
-    named = [folder.absolute() for folder in (labels, predictions) if folder is not None]
+    named = [folder.absolute() for folder in folders.values() if folder is not None]
     if not named:
-        raise ConfigError("nothing to export: name a folder with --labels or --predictions")
+        raise ConfigError(f"nothing to export: name a folder with {', '.join(folders)}")
     if len(set(named)) < len(named):
-        raise ConfigError("--labels and --predictions: name a folder of its own for each")
-    if soft and labels is None:
+        raise ConfigError(f"{', '.join(folders)}: name a folder of its own for each")
+    if soft and folders["--labels"] is None:
         raise ConfigError("--soft writes the scores behind pseudo labels: add --labels DIR")
+    if onnx is not None and folders["--model"] is None:
+        raise ConfigError("--onnx and --no-onnx are about the network: add --model DIR")
 
 
-def _dataset(row: Row, config: Path | None, plugins: Sequence[Path]) -> Dataset:
-    """The data set, which says its own class ids."""
-    from harness.contract import WsssError
+def _export_model(row: Row, out: Path, opened: _Opened, *, onnx: bool | None, force: bool) -> None:
+    from harness.export import export_model
 
-    try:
-        return row.dataset(config, plugins)
-    except WsssError as error:
-        raise type(error)(f"{error}; class indices need no data set: --ids dense") from None
+    comparison = export_model(row, out, onnx=onnx, dataset=opened.at_hand, force=force)
+    told = "not compared with the stored predictions, see its README"
+    if comparison is not None:
+        told = (
+            f"{comparison.different:,} of {comparison.pixels:,} pixels of {comparison.images} validation images differ "
+            "from the stored predictions"
+        )
+    say(f"model of {row.name}: {out} ({told})")
+
+
+class _Opened:
+    """The data set of a row, opened where it is asked for."""
+
+    def __init__(self, row: Row, config: Path | None, plugins: Sequence[Path]) -> None:
+        self._open: Callable[[], Dataset] = lambda: row.dataset(config, plugins)
+
+    @cached_property
+    def needed(self) -> Dataset:
+        """For its own class ids."""
+        from harness.contract import WsssError
+
+        try:
+            return self._open()
+        except WsssError as error:
+            raise type(error)(f"{error}; class indices need no data set: --ids dense") from None
+
+    @property
+    def at_hand(self) -> Dataset | None:
+        """For a comparison with its images, which need not be there."""
+        from harness.contract import WsssError
+
+        try:
+            return self._open()
+        except WsssError:
+            return None

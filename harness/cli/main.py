@@ -20,6 +20,7 @@ from harness.cli import (
     export,
     leaderboard,
     plugins,
+    predict,
     ranking,
     run,
     show,
@@ -105,6 +106,7 @@ compare.register(app)
 ranking.register(app)
 verify.register(app)
 export.register(app)
+predict.register(app)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(store.app, name="store")

@@ -12,7 +12,13 @@ from harness.contract.run_record import RunRecord
 from harness.contract.scores import PSEUDO, VAL
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from harness.contract.protocol import TestSettings
     from harness.export.labels import ClassTable, Form
+    from harness.export.model import Comparison
+    from harness.export.onnx import Graph
     from harness.export.rows import Row
 
 _WORDS = {PSEUDO: "mIoU of the pseudo labels on the training images", VAL: "mIoU on the validation images"}
@@ -94,6 +100,109 @@ def score_text(row: Row, name: str) -> str:
         return f"not known ({error})"
     value, low, high = (f"{100 * number:.1f}" for number in (interval.value, interval.low, interval.high))
     return f"{value} [{low}, {high}] (95 % bootstrap interval over {len(confusions)} images, one seed)"
+
+
+def model_page(
+    row: Row,
+    settings: TestSettings,
+    comparison: Comparison | None,
+    *,
+    own_parts: Sequence[str],
+    graph: Graph | str,
+    rule: Mapping[str, Any],
+) -> str:
+    """README of an exported network; ``graph`` is what was written as ONNX, or why nothing was."""
+    classes = row.record.dataset.classes
+    lines = [
+        f"# Network of the row {printable(row.record.label)}",
+        "",
+        *origin(row, VAL),
+        f"* classes: {printable(', '.join(classes))}; the checkpoint holds names and colours (PASCAL VOC, by index)",
+        f"* input: RGB 0-255, mean {list(rule['mean'])}, deviation {list(rule['std'])}",
+        f"* licence of the initial weights: {weights_licence(row)}; parts of wsss: Apache-2.0",
+        "",
+        "## Load it",
+        "",
+        *_LOADING,
+    ]
+    if own_parts:
+        lines += [
+            "",
+            f"mmseg does not have {', '.join(own_parts)}. The folder `wsss_model_...` holds their source, and "
+            "`config.py` imports it; move the three together. They use torch, mmseg and, for a backbone of timm, timm.",
+        ]
+    lines += ["", "## How it predicts", "", *_prediction(settings, comparison), "", *_graph_text(graph)]
+    lines += ["", "## Protocol", "", *protocol_block(row), ""]
+    return "\n".join(lines)
+
+
+_LOADING = [
+    "```python",
+    "from mmseg.apis import inference_model, init_model",
+    "",
+    'model = init_model("config.py", "model.pth", device="cpu")  # or "cuda:0"',
+    'labels = inference_model(model, "photograph.jpg").pred_sem_seg.data[0]  # (H, W) class indices',
+    "```",
+]
+
+
+def _prediction(settings: TestSettings, comparison: Comparison | None) -> list[str]:
+    size = f"with a long side of {settings.base} pixels" if settings.base else "at its own size"
+    scales = ", ".join(f"{scale:g}" for scale in settings.scales)
+    extras = [f"scales {scales}", "mirrored too" if settings.flip else "not mirrored"]
+    extras.append("with a dense CRF behind" if settings.crf else "without a CRF")
+    lines = [
+        f"The exported network sees an image {size}, once, and answers at the size of the image.",
+        f"The protocol of the score: {size}, {', '.join(extras)}.",
+    ]
+    if comparison is not None:
+        equal = "equal pixel for pixel" if not comparison.different else f"{comparison.different:,} of them differ"
+        lines.append(
+            f"Compared with the stored predictions of {comparison.images} validation images, {comparison.pixels:,} "
+            f"pixels, through mmseg on a CPU: {equal}."
+        )
+    elif len(settings.scales) > 1 or settings.scales[0] != 1.0 or settings.flip or settings.crf:
+        lines.append("So its labels are not those of the score, which `wsss predict` gives for new images.")
+    else:
+        lines.append("It was not compared with the stored predictions, since they or their images were not there.")
+    return lines
+
+
+def _graph_text(graph: Graph | str) -> list[str]:
+    if isinstance(graph, str):
+        return [f"There is no ONNX file: {printable(graph)}."]
+    size = "any size" if graph.size is None else f"{graph.size[0]} x {graph.size[1]} pixels alone"
+    return [
+        f"`model.onnx` takes `image` (1, H, W, 3) uint8 RGB of {size} and gives `labels` (1, H, W) uint8 class "
+        "indices; mean, deviation and resize are inside. Of a tried image onnxruntime labelled "
+        f"{100 * graph.equal:.2f} % of the pixels as torch did. Classes, colours, mean and deviation are metadata of "
+        "the file.",
+        "",
+        "```python",
+        "import numpy as np",
+        "import onnxruntime",
+        "from PIL import Image",
+        "",
+        'session = onnxruntime.InferenceSession("model.onnx")',
+        'image = np.asarray(Image.open("photograph.jpg").convert("RGB"))[None]',
+        '(labels,) = session.run(None, {"image": image})',
+        "```",
+    ]
+
+
+def weights_licence(row: Row) -> str:
+    """Licence of the initial weights of the row's backbone, as far as the catalogue of weights knows the file."""
+    from harness.engine.plan.catalogue import catalogue
+
+    record = row.record
+    if record.init == "random":
+        return "none, they are random"
+    digits = record.init_sha256 or ""
+    for entry in catalogue():
+        known = entry.sha256
+        if known and digits and (known.startswith(digits) or digits.startswith(known)):
+            return f"{entry.licence}; trained on {printable(record.init)}"
+    return f"not known to wsss, ask whoever made them (SHA-256 {digits or 'not recorded'})"
 
 
 def protocol_block(row: Row) -> list[str]:

@@ -45,8 +45,8 @@ def test_labels_have_the_data_sets_own_ids_the_colours_of_voc_and_a_list(runs, t
     for name, mask in expected.items():
         assert set(np.unique(mask)) == {0, 1, 255}
         np.testing.assert_array_equal(written[name], table[mask])
-        image = Image.open(tmp_path / "out" / "masks" / f"{name}.png")
-        assert (image.mode, bytes(image.getpalette())) == ("P", voc_palette())
+        with Image.open(tmp_path / "out" / "masks" / f"{name}.png") as image:
+            assert (image.mode, bytes(image.getpalette())) == ("P", voc_palette())
     assert (tmp_path / "out" / "train.txt").read_text().split() == sorted(expected)
     lines = list(csv.reader((tmp_path / "out" / "classes.csv").read_text().splitlines()))
     assert lines[1:] == [

@@ -1,0 +1,173 @@
+"""Predictions of new images: any photographs, of any size, in any number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from harness.common.atomic import replacing
+from harness.common.files import read_text
+from harness.common.text import printable
+from harness.contract.arrays import IGNORE
+from harness.contract.errors import ConfigError, DataError
+from harness.data.images import IMAGE_SUFFIXES, read_image
+from harness.maps.labels import voc_palette
+
+if TYPE_CHECKING:
+    from harness.contract.arrays import Image as Photograph
+    from harness.contract.arrays import Mask
+    from harness.export.labels import ClassTable
+    from harness.export.rows import Row
+    from harness.modelling.photographs import Predictor
+
+_OVERLAY = 0.5
+"""How much of an overlay is colour."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image to predict.
+
+    Attributes:
+        path: Its file.
+        name: Name of its label map, without suffix; below a folder with the folders in between.
+    """
+
+    path: Path
+    name: str
+
+
+def find_images(source: Path) -> list[Found]:
+    """The images that a path means: a file, all those below a folder, or those that a text file lists.
+
+    Paths in a list are relative to the folder of the list.
+
+    Raises:
+        ConfigError: There is no such file or folder, or no image in it.
+        DataError: Two images would have one label map.
+    """
+    if source.is_dir():
+        below = sorted(path for path in source.rglob("*") if _is_image(path))
+        found = [Found(path, str(path.relative_to(source).with_suffix(""))) for path in below]
+        nothing = f"holds no image ({', '.join(IMAGE_SUFFIXES)})"
+    elif _is_image(source):
+        return [Found(source, source.stem)]
+    else:
+        lines = [line.strip() for line in read_text(source).splitlines()]
+        found = [Found(source.parent / line, _listed_name(line)) for line in lines if line]
+        nothing = "lists no image; a list has one path per line"
+    if not found:
+        raise ConfigError(f"{printable(source)}: {nothing}")
+    first: dict[str, Path] = {}
+    for item in found:
+        other = first.setdefault(item.name, item.path)
+        if other != item.path:
+            raise DataError(
+                f"{printable(item.path)}: would have the same label map as {printable(other)}; rename one of them"
+            )
+    return [Found(path, name) for name, path in first.items()]
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
+
+
+def _listed_name(line: str) -> str:
+    """Of a relative path its folders stay; one that leaves the folder of the list gives its file name alone."""
+    path = PurePosixPath(line)
+    inside = not path.is_absolute() and ".." not in path.parts
+    return str(path.with_suffix("")) if inside else path.stem
+
+
+def load_model(row: Row, *, device: str = "cpu", crf: bool | None = None) -> Predictor:
+    """The segmenter of a row, as its protocol predicts with it.
+
+    Args:
+        row: The row.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        crf: Whether a dense CRF refines the scores, ``None`` = as the protocol says.
+
+    Raises:
+        StoreError: The store does not hold the segmenter, or the row ends with its labels.
+    """
+    from harness.modelling.photographs import Predictor
+
+    settings = row.settings if crf is None else row.settings.model_copy(update={"crf": crf})
+    return Predictor(row.segmenter, settings, len(row.record.dataset.classes), device=device)
+
+
+def predict_images(
+    model: Predictor,
+    images: Sequence[Found],
+    out: Path,
+    table: ClassTable,
+    *,
+    overlay: bool = False,
+    left_out: Callable[[str], None],
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Write the label map of each image into a folder, each file whole or not at all.
+
+    Args:
+        model: A loaded segmenter.
+        images: What to predict.
+        out: Folder of the label maps, ``NAME.png``.
+        table: The number that each class has in a file.
+        overlay: Also write ``NAME.overlay.jpg``, the image under the colours of its labels.
+        left_out: Told of each image that cannot be read; the others are done.
+        progress: Told how far it is.
+
+    Returns:
+        How many images were done.
+
+    Raises:
+        StoreError: Nothing can be written.
+    """
+    done = 0
+    for number, found in enumerate(images, start=1):
+        try:
+            image = read_image(found.path)
+        except DataError as error:
+            left_out(str(error))
+        else:
+            mask = table.mapped(model.label(image), found.name)
+            _write(out / f"{found.name}.png", _palette_image(mask), "PNG")
+            if overlay:
+                _write(out / f"{found.name}.overlay.jpg", Image.fromarray(overlaid(image, mask)), "JPEG")
+            done += 1
+        if progress is not None:
+            progress(number, len(images))
+    return done
+
+
+def overlaid(image: Photograph, mask: Mask) -> Photograph:
+    """(H, W, 3) uint8: the image under the colours of (H, W) ids; 0 and 255 are left as they are."""
+    colours = np.frombuffer(voc_palette(), np.uint8).reshape(256, 3)
+    shown = image.copy()
+    for rows in _strips(len(image)):
+        painted = (mask[rows] != 0) & (mask[rows] != IGNORE)
+        part = shown[rows]
+        part[painted] = (
+            ((1 - _OVERLAY) * part[painted] + _OVERLAY * colours[mask[rows][painted]]).round().astype(np.uint8)
+        )
+    return shown
+
+
+def _strips(rows: int, step: int = 256) -> Iterator[slice]:
+    return (slice(start, start + step) for start in range(0, rows, step))
+
+
+def _palette_image(mask: Mask) -> Image.Image:
+    image = Image.fromarray(mask)
+    image.putpalette(voc_palette())
+    return image
+
+
+def _write(path: Path, image: Image.Image, form: str) -> None:
+    with replacing(path, durable=False) as file:
+        image.save(file, form)
