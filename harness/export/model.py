@@ -33,7 +33,7 @@ from harness.export.onnx import Graph, check_installed, write_onnx
 from harness.export.readme import model_page
 from harness.maps.labels import voc_palette
 from harness.modelling import mm
-from harness.modelling.exported import BaseSizePreprocessor
+from harness.modelling.exported import ProtocolPreprocessor
 from harness.modelling.inference import load_segmenter
 from harness.modelling.networks import CONFIG
 
@@ -146,22 +146,18 @@ def _write_config(
     network = parts.rewritten({key: value for key, value in mm.plain(stored).items() if key != "data_preprocessor"})
     rule = stored["data_preprocessor"]
     network["data_preprocessor"] = {
-        "type": "SegDataPreProcessor",
+        "type": parts.add(ProtocolPreprocessor.__module__, ProtocolPreprocessor.__name__),
+        "base": settings.base,
         "mean": list(rule["mean"]),
         "std": list(rule["std"]),
         "bgr_to_rgb": True,
         "pad_val": 0,
         "seg_pad_val": 255,
     }
-    if settings.base is not None:
-        place = parts.add(BaseSizePreprocessor.__module__, BaseSizePreprocessor.__name__)
-        network["data_preprocessor"] |= {"type": place, "base": settings.base}
-    if parts.names:
-        (folder / name).mkdir()
-        for file, text in parts.bundle.files().items():
-            (folder / name / file).write_text(text, encoding="utf-8")
-    text = _config_text(row, network, name if parts.names else None)
-    (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+    (folder / name).mkdir()
+    for file, text in parts.bundle.files().items():
+        (folder / name / file).write_text(text, encoding="utf-8")
+    (folder / CONFIG_FILE).write_text(_config_text(row, network, name), encoding="utf-8")
     return sorted(parts.names)
 
 
@@ -206,7 +202,7 @@ def _found(kind: Any) -> Any:
     return mm.MODELS.get(kind)
 
 
-def _config_text(row: Row, network: Mapping[str, Any], package: str | None) -> str:
+def _config_text(row: Row, network: Mapping[str, Any], package: str) -> str:
     about = f"Row {printable(row.record.label)} of {row.record.benchmark}, exported by wsss; see README.md."
     pipeline = [
         {"type": "LoadImageFromFile", "imdecode_backend": "pillow", "color_type": "color_ignore_orientation"},
@@ -214,15 +210,14 @@ def _config_text(row: Row, network: Mapping[str, Any], package: str | None) -> s
     ]
     meta = {"classes": row.record.dataset.classes, "palette": palette(row)}
     lines = [json.dumps(about), ""]
-    if package is not None:
-        lines += [
-            "import sys",
-            "",
-            'sys.path.insert(0, r"""{{ fileDirname }}""")  # the package beside this file',
-            "",
-            f'custom_imports = dict(imports=["{package}"], allow_failed_imports=False)',
-        ]
-    lines += ['default_scope = "mmseg"']
+    lines += [
+        "import sys",
+        "",
+        'sys.path.insert(0, r"""{{ fileDirname }}""")  # the package beside this file',
+        "",
+        f'custom_imports = dict(imports=["{package}"], allow_failed_imports=False)',
+        'default_scope = "mmseg"',
+    ]
     for name, value in (("model", network), ("metainfo", meta), ("test_pipeline", pipeline)):
         lines.append(f"{name} = {pformat(value, width=110, sort_dicts=False)}")
     return "\n".join(lines) + "\n"

@@ -125,12 +125,13 @@ def model_page(
         "",
         *_LOADING,
     ]
-    if own_parts:
-        lines += [
-            "",
-            f"mmseg does not have {', '.join(own_parts)}. The folder `wsss_model_...` holds their source, and "
-            "`config.py` imports it; move the three together. They use torch, mmseg and, for a backbone of timm, timm.",
-        ]
+    lines += [
+        "",
+        f"mmseg does not have {', '.join(own_parts)}. The folder `wsss_model_...` holds their source, and `config.py` "
+        "imports it; move the three together. They use torch, mmseg and, for a backbone of timm, timm. mmseg's own "
+        "`SegDataPreProcessor` can stand in for `ProtocolPreprocessor` where that has no `base`; it rounds otherwise, "
+        "which now and then changes a pixel on the border of two classes.",
+    ]
     lines += ["", "## How it predicts", "", *_prediction(settings, comparison), "", *_graph_text(graph)]
     lines += ["", "## Protocol", "", *protocol_block(row), ""]
     return "\n".join(lines)

@@ -13,27 +13,36 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class BaseSizePreprocessor(SegDataPreProcessor):
-    """mmseg's own, which also brings images to predict to a long side; predictions have the size of the image.
+class ProtocolPreprocessor(SegDataPreProcessor):
+    """mmseg's own for training; images to predict are brought to the network as the harness does, to the bit.
+
+    mmseg divides by the deviation where the harness multiplies by its inverse, and has another memory layout. Both move
+    the last bit of the scores, and so the label of a pixel on the border of two classes now and then.
 
     Args:
-        base: Long side in pixels.
-        **kwargs: Arguments of ``SegDataPreProcessor``.
+        base: Long side in pixels at which the network sees an image, ``None`` = its own size.
+        **kwargs: Arguments of ``SegDataPreProcessor``; ``mean`` and ``std`` are needed.
     """
 
-    def __init__(self, base: int, **kwargs: Any) -> None:
+    def __init__(self, base: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.base = base
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """As ``SegDataPreProcessor``; ``inputs`` become (N, 3, h, w) with ``max(h, w) == base`` unless training."""
-        prepared: dict[str, Any] = super().forward(data, training)
-        if not training:
-            height, width = prepared["inputs"].shape[2:]
+        """``inputs``, (3, H, W) uint8 BGR each, become (N, 3, h, w) float32; predictions have the size of the image."""
+        if training:
+            prepared: dict[str, Any] = super().forward(data, training)
+            return prepared
+        data = self.cast_data(data)
+        images = torch.stack(list(data["inputs"]))[:, [2, 1, 0]].contiguous(memory_format=torch.channels_last)
+        x = images.float().sub_(self.mean).mul_(1.0 / self.std)
+        if self.base is not None:
+            height, width = x.shape[2:]
             factor = self.base / max(height, width)
             size = (max(round(height * factor), 1), max(round(width * factor), 1))
-            prepared["inputs"] = functional.interpolate(prepared["inputs"], size, mode="bilinear", align_corners=False)
-        return prepared
+            if size != (height, width):
+                x = functional.interpolate(x, size, mode="bilinear", align_corners=False)
+        return {"inputs": x, "data_samples": data.get("data_samples")}
 
 
 class OnnxLabels(nn.Module):
