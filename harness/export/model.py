@@ -33,7 +33,7 @@ from harness.export.onnx import Graph, check_installed, write_onnx
 from harness.export.readme import model_page
 from harness.maps.labels import voc_palette
 from harness.modelling import mm
-from harness.modelling.exported import ProtocolPreprocessor
+from harness.modelling.exported import ProtocolPreprocessor, mmseg_labels, mmseg_model
 from harness.modelling.inference import load_segmenter
 from harness.modelling.networks import CONFIG
 
@@ -258,7 +258,8 @@ def _compared(row: Row, folder: Path, settings: TestSettings, dataset: Dataset |
         pairs = [(dataset.image(image_id), predictions.mask(image_id)) for image_id in ids]
     except WsssError:  # images that have moved away
         return None
-    found = _predicted(folder, [image for image, _ in pairs])
+    with _mmseg_model(folder, folder / CHECKPOINT) as model:
+        found = [mmseg_labels(model, image) for image, _ in pairs]
     different = sum(int((mask != label).sum()) for mask, (_, label) in zip(found, pairs, strict=True))
     comparison = Comparison(len(pairs), sum(label.size for _, label in pairs), different)
     if different > _TOLERATED * comparison.pixels:
@@ -269,26 +270,12 @@ def _compared(row: Row, folder: Path, settings: TestSettings, dataset: Dataset |
     return comparison
 
 
-def _predicted(folder: Path, images: list[Any]) -> list[Any]:
-    """(H, W) label maps of (H, W, 3) uint8 RGB images, by mmseg's own functions on the CPU."""
-    from mmseg.apis import inference_model
-
-    with _mmseg_model(folder, folder / CHECKPOINT) as model, mm.quiet():
-        results = [inference_model(model, np.ascontiguousarray(image[..., ::-1])) for image in images]
-    return [result.pred_sem_seg.data[0].numpy() for result in results]
-
-
 @contextmanager
 def _mmseg_model(folder: Path, checkpoint: Path | None) -> Iterator[Any]:
     """What mmseg makes of an exported folder; the package in it is forgotten afterwards."""
-    from mmseg.apis import init_model
-
     paths = list(sys.path)
-    mm.enter_scope()
     try:
-        with mm.quiet():
-            model = init_model(str(folder / CONFIG_FILE), checkpoint and str(checkpoint), device="cpu")
-        yield model
+        yield mmseg_model(folder / CONFIG_FILE, checkpoint)
     finally:
         sys.path[:] = paths
         for name in [name for name in sys.modules if name.startswith(_PACKAGE)]:

@@ -1,16 +1,25 @@
-"""What an exported network has besides its own parts: the resize of the protocol, and the door for ONNX.
+"""What an exported network has besides its own parts, and mmseg's own functions that load it and predict with it.
 
-The classes here are written into exported folders, so they use mmseg and torch alone.
+``ProtocolPreprocessor`` is written into exported folders, so it uses mmseg and torch alone.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from mmseg.models.data_preprocessor import SegDataPreProcessor
 from torch import Tensor, nn
 from torch.nn import functional
+
+from harness.modelling import mm
+
+with mm.quiet():
+    from mmseg.models.data_preprocessor import SegDataPreProcessor
+
+if TYPE_CHECKING:
+    from harness.contract.arrays import Image, Mask
 
 
 class ProtocolPreprocessor(SegDataPreProcessor):
@@ -43,6 +52,26 @@ class ProtocolPreprocessor(SegDataPreProcessor):
             if size != (height, width):
                 x = functional.interpolate(x, size, mode="bilinear", align_corners=False)
         return {"inputs": x, "data_samples": data.get("data_samples")}
+
+
+def mmseg_model(config: Path, checkpoint: Path | None) -> nn.Module:
+    """What mmseg itself makes of a configuration and a checkpoint, on the CPU."""
+    from mmseg.apis import init_model
+
+    mm.enter_scope()
+    with mm.quiet():
+        model: nn.Module = init_model(str(config), checkpoint and str(checkpoint), device="cpu")
+    return model
+
+
+def mmseg_labels(model: nn.Module, image: Image) -> Mask:
+    """(H, W) labels that mmseg predicts for an image, (H, W, 3) uint8 RGB."""
+    from mmseg.apis import inference_model
+
+    with mm.quiet():
+        result = inference_model(model, np.ascontiguousarray(image[..., ::-1]))
+    labels: Mask = result.pred_sem_seg.data[0].numpy()
+    return labels
 
 
 class OnnxLabels(nn.Module):

@@ -155,7 +155,7 @@ def test_a_row_of_several_cells_is_one_sentence_that_says_how_to_choose(runs):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("learnt_erase",), "nothing to export: name a folder with --labels or --predictions"),
+        (("learnt_erase",), "nothing to export: name a folder with --labels, --predictions, --model"),
         (("learnt_erase", "--labels", "OUT", "--predictions", "OUT"), "name a folder of its own for each"),
         (("learnt_erase", "--predictions", "OUT", "--soft"), "--soft writes the scores behind pseudo labels"),
         (("learnt_erase", "--labels", "OUT", "--soft"), "its labels have no soft scores; leave --soft out"),
