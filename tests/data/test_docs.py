@@ -14,6 +14,9 @@ from PIL import Image
 
 from harness.data.annotations import JsonAnnotations
 from harness.data.configuration import expand_env, load_yaml, validate
+from harness.data.folder import FolderDataset
+from harness.data.folder_params import FolderParams
+from harness.data.formats import FORMATS, MASK_FORMATS
 from harness.data.images import read_plane
 from harness.data.params import CityscapesParams, CocoParams, VocParams
 from harness.data.prepare import NAMES
@@ -41,6 +44,38 @@ def test_the_configuration_without_masks_is_valid(monkeypatch: pytest.MonkeyPatc
     assert validate(VocParams, params, where="page").unmasked == ("train", "val")
 
 
+@pytest.mark.parametrize("name", ["my_folders", "street"])
+def test_the_configurations_of_folders_are_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_DATA", "/mine")
+    params = expand_env(yaml.safe_load(block("yaml", f"name: {name}"))["params"], where="page")
+    assert validate(FolderParams, params, where="page").name == name
+
+
+FORMATS_OF_PAGE = re.findall(r"^```(\w+) (tags|boxes|yolo|cvat|labelme)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize(("language", "kind", "text"), FORMATS_OF_PAGE)
+def test_each_example_of_a_format_is_read(tmp_path: Path, language: str, kind: str, text: str) -> None:
+    for name in ("train/cat_1", "train/both", "train/none", "val/d"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (16, 12)).save(tmp_path / f"{name}.jpg")
+    file = {"yolo": "labels/cat_1.txt", "labelme": "labels/cat_1.json"}.get(kind, f"labels.{language}")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / file).write_text(text)
+    source = {"path": file.partition("/cat_1")[0], "missing": "empty"}
+    folders = {"train": {"images": "train"}, "val": {"images": "val"}, "classes": ["background", "cat", "dog"]}
+    params = {"name": "page", "root": str(tmp_path), **folders, "tags" if kind == "tags" else "boxes": source}
+    dataset = FolderDataset(FolderParams.model_validate(params))
+    found = [dataset.tags(image_id) for image_id in ("cat_1", "both", "none")]
+    assert found == ([(1,), (1, 2), ()] if kind in ("tags", "boxes") else [(1, 2), (), ()])
+    assert kind == "tags" or dataset.boxes("cat_1")[0] == (1, 2, 1, 8, 7)
+
+
+def test_every_format_is_in_the_table() -> None:
+    assert len(FORMATS_OF_PAGE) == 8
+    assert set(re.findall(r"^\| `(\w+)` \| .* \| .* \|$", PAGE, re.MULTILINE)) >= {*FORMATS, *MASK_FORMATS}
+
+
 def test_the_annotations_without_xml_are_read(tmp_path: Path) -> None:
     path = tmp_path / "annotations.json"
     path.write_text(json.dumps(json.loads(block("json", "boxes"))))
@@ -49,7 +84,7 @@ def test_the_annotations_without_xml_are_read(tmp_path: Path) -> None:
 
 def test_the_points_of_the_page_are_read(tmp_path: Path) -> None:
     path = tmp_path / "points.json"
-    path.write_text(json.dumps(json.loads(block("json", "points"))))
+    path.write_text(json.dumps(json.loads(block("json", '"points": [{'))))
     assert [(point.name, point.x, point.y) for point in JsonAnnotations(path).read("a").points] == [
         ("cat", 5, 3),
         ("background", 0, 0),
