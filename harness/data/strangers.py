@@ -16,7 +16,8 @@ FORM = (
 """What the JSON file of ``boxes``, ``tags`` and ``points`` looks like; each key of an image may be missing."""
 
 _COCO = "is a COCO instances file, which `name: coco` reads"
-_LABELME = "is a labelme file of one image; write one file for all images, in " + FORM
+_FOLDER = "; or say `name: folder`, which reads them as they are"
+_LABELME = "is a labelme file of one image; write one file for all images, in " + FORM + _FOLDER
 
 
 def stranger_value(value: Any) -> str | None:
@@ -34,7 +35,7 @@ def stranger_text(path: Path, start: str) -> str:
     if line.startswith("<"):
         return "is XML; boxes and tags may say 'xml', with the folder of such files in the field annotations"
     if path.suffix.lower() in (".csv", ".tsv") or "," in line or "\t" in line:
-        return f"is a table; write its rows in {FORM}"
+        return f"is a table; write its rows in {FORM}{_FOLDER}"
     return f"is no JSON; a file of annotations has {FORM}"
 
 
@@ -46,9 +47,9 @@ def stranger_folder(folder: Path) -> str | None:
     if suffixes[".xml"]:
         return None
     if suffixes[".json"]:
-        return f"holds .json files (labelme writes those), but no VOC .xml; write one JSON file in {FORM}"
+        return f"holds .json files (labelme writes those), but no VOC .xml; write one JSON file in {FORM}{_FOLDER}"
     if suffixes[".txt"]:
-        return f"holds .txt files (YOLO has those), but no VOC .xml; write one JSON file in {FORM}"
+        return f"holds .txt files (YOLO has those), but no VOC .xml; write one JSON file in {FORM}{_FOLDER}"
     return None
 
 

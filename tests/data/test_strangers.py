@@ -56,6 +56,7 @@ def test_a_folder_of_another_tool_is_named(voc: Any, suffix: str, part: str) -> 
         message = only_defect(voc, **changes)
         assert message.startswith(f"{voc.root}/Annotations: holds {suffix} files ({part}), but no VOC .xml; ")
         assert FORM in message
+        assert message.partition(" (field")[0].endswith("or say `name: folder`, which reads them as they are")
 
 
 def test_a_folder_of_xml_in_place_of_the_word_xml_is_named(voc: Any, write_xml: Any) -> None:
