@@ -35,6 +35,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_licence_types_and_configurations(site: Path) -> None:
     assert (site / "harness" / "py.typed").exists()
     assert (site / "harness" / "configs" / "benchmarks" / "demo.yaml").exists()
+    assert (site / "harness" / "configs" / "weights" / "creatures.pth").exists()
     assert list(site.glob("wsss_harness-*.dist-info/licenses/LICENSE"))
     plugins = {path.name for path in (ROOT / "plugins").iterdir() if (path / "__init__.py").exists()}
     assert plugins <= {path.name for path in site.iterdir()}

@@ -1,4 +1,4 @@
-"""The configuration files that come with the package: benchmarks, data sets, segmenters.
+"""The configuration files that come with the package: benchmarks, data sets, segmenters, and weights that they name.
 
 Unusual here: in a checkout they lie in ``configs/`` beside ``harness/``, in an installed wheel inside the package as
 ``harness/configs/``; everything else asks this module.
@@ -17,6 +17,7 @@ from harness.common.text import parse_yaml
 from harness.contract.errors import ConfigError
 
 KINDS = ("benchmarks", "datasets", "segmenters")
+_WEIGHTS = ".pth"
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -89,12 +90,14 @@ def with_needed(path: Path) -> list[Path]:
         if current in needed:
             continue
         needed.append(current)
+        if current.suffix == _WEIGHTS:
+            continue
         content = read_text(current)
         if current.suffix == ".py":
             values = [node.value for node in ast.walk(ast.parse(content)) if isinstance(node, ast.Constant)]
         else:
             values = list(_leaves(parse_yaml(content, where=str(current))))
-        texts = [value for value in values if isinstance(value, str) and value.endswith((".yaml", ".py"))]
+        texts = [value for value in values if isinstance(value, str) and value.endswith((".yaml", ".py", _WEIGHTS))]
         files = [(current.parent / text).resolve() for text in texts]
         pending += [file for file in files if file.is_relative_to(root) and file.is_file()]
     return sorted(needed)

@@ -178,6 +178,11 @@ def tiny(output_stride: int) -> dict[str, Any]:
     return _resnet(18, stem_channels=16, base_channels=16, **given)
 
 
+def resnet18_x0_125(output_stride: int) -> dict[str, Any]:
+    """ResNet-18 V1c with an eighth of the channels, 0.2 M parameters."""
+    return _at(output_stride, _resnet(18, stem_channels=8, base_channels=8))
+
+
 _ATROUS_MIT = "harness.modelling.atrous.AtrousMixVisionTransformer"
 
 

@@ -114,7 +114,15 @@ def wsss_backbones() -> Iterator[BackboneRecord]:
         summary="ResNet-18 with 16 base channels: trains from random weights on a CPU at 64 to 96 pixels",
         channels=(16, 32, 64, 128),
         output_strides=(8, 16, 32),
-        inputs=InputRule(32),  # whatever the output stride: the demo's numbers depend on it
+        inputs=InputRule(32),  # whatever the output stride
+    )
+    yield BackboneRecord(
+        "resnet18_x0.125",
+        factory="harness.modelling.backbones:resnet18_x0_125",
+        summary="ResNet-18 V1c with an eighth of the channels: what the demo freezes",
+        card=_RESNET,
+        channels=(8, 16, 32, 64),
+        output_strides=(8, 16, 32),
     )
 
 

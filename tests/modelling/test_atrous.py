@@ -22,7 +22,7 @@ SIDE = 65
 RECORDS = {record.name: record for record in wsss_backbones() if not record.family}
 """Families have tests of their own (test_timm_networks.py)."""
 OWN = ("tiny", "vgg16_largefov")
-"""The demo's network, which starts from random weights, and the one that has no other output stride."""
+"""The network of the tests, which starts from random weights, and the one that has no other output stride."""
 
 
 def denser() -> Iterator[tuple[str, int]]:
@@ -77,7 +77,7 @@ def test_a_backbone_at_a_smaller_output_stride_is_the_trained_network(name: str,
     assert dense[-1].shape[-1] == (SIDE - 1) // output_stride + 1
 
 
-def test_only_the_network_of_the_demo_and_the_ones_of_one_output_stride_are_left_out_of_it() -> None:
+def test_only_the_network_of_the_tests_and_the_ones_of_one_output_stride_are_left_out_of_it() -> None:
     untested = RECORDS.keys() - {name for name, _ in denser()}
     assert untested == set(OWN)
     assert RECORDS["tiny"].init is None

@@ -32,11 +32,12 @@ def benchmark(folder):
     content = yaml.safe_load((ROOT / "configs/benchmarks/demo.yaml").read_text())
     images = {"train": 3, "val": 2, "size": 64, "classes": 3, "auxiliary_classes": 2, "auxiliary_train": 3}
     content["dataset"] = {"name": "synthetic", "params": images}
+    content["backbones"][0]["weights"] = str(ROOT / "configs/weights/creatures.pth")
     content["methods"][2]["params"] |= {"iterations": 1, "auxiliary_iterations": 1, "canvas": 64}
     for section in ("classifier", "segmenter"):
         content["protocol"][section]["optim"] |= OPTIM
-        content["protocol"][section]["augment"]["crop"] = 64
-    content["protocol"]["segmenter"]["config"] = str(ROOT / "configs/segmenters/mlp_stride8.py")
+        content["protocol"][section]["augment"]["crop"] = 65  # one mapping in the file, so that of the frozen views too
+    content["protocol"]["segmenter"]["config"] = str(ROOT / "configs/segmenters/mlp_demo.py")
     content["protocol"]["test"] = {"crf": True}
     for name in ("dense_crf", "guided_filter", "pcm", "cvs", "pmg"):
         content["methods"].append({"name": f"cam_{name}", "method": "cam", "refiners": [name], "labels_only": True})
