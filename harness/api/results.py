@@ -18,9 +18,13 @@ from harness.records.reader import Run, load_runs, sound_runs
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.api.exporting import Exported
+    from harness.api.model import TrainedModel
     from harness.api.row_text import RowSheet
     from harness.contract.arrays import Mask, SoftScores
+    from harness.contract.interfaces import Dataset
     from harness.export import Row
+    from harness.export.labels import Form, Ids
     from harness.maps.labels import LabelReader
     from harness.registry import PluginManager
 
@@ -149,6 +153,105 @@ class Runs:
         """
         return Labels(self._cell(row, seed, backbone).predictions())
 
+    def dataset(self, row: str, *, config: str | Path | None = None, backbone: str | None = None) -> Dataset:
+        """The data set of a row: ``ids(split)``, ``image(id)``, ``mask(id)`` and more.
+
+        Args:
+            row: A row.
+            config: Benchmark file that says how to open it; by default as the run noted.
+            backbone: Only rows with this backbone.
+
+        Raises:
+            ConfigError: There is no such row, or nothing says how to open its data set.
+            DataError: The data set is missing, or has other classes or numbers of images.
+        """
+        return self._cell(row, None, backbone).dataset(_path(config), self._plugin_files)
+
+    def model(
+        self,
+        row: str,
+        *,
+        device: str = "auto",
+        crf: bool | None = None,
+        seed: int | None = None,
+        backbone: str | None = None,
+    ) -> TrainedModel:
+        """The trained segmenter of a row: a torch module, whose ``predict(image)`` labels any image.
+
+        Args:
+            row: A row.
+            device: ``auto``, ``cpu`` or ``cuda``.
+            crf: Whether a dense CRF refines the scores; by default as the protocol says.
+            seed: One of its seeds; by default the first that has numbers.
+            backbone: Only rows with this backbone.
+
+        Raises:
+            ConfigError: There is no such row or seed.
+            StoreError: The store does not hold it any more, or the row ends with its labels.
+        """
+        from harness.api.model import TrainedModel
+        from harness.export.predict import chosen_device, load_model
+
+        cell = self._cell(row, seed, backbone)
+        predictor = load_model(cell, device=chosen_device(device), crf=crf)
+        return TrainedModel(predictor, tuple(cell.record.dataset.classes))
+
+    def export(
+        self,
+        row: str,
+        *,
+        labels: str | Path | None = None,
+        predictions: str | Path | None = None,
+        model: str | Path | None = None,
+        onnx: bool | None = None,
+        ids: Ids = "dataset",
+        format: Form = "png",
+        soft: bool = False,
+        force: bool = False,
+        seed: int | None = None,
+        backbone: str | None = None,
+        config: str | Path | None = None,
+    ) -> list[Exported]:
+        """Write labels, predictions or the network of a row into folders, as ``wsss export`` does.
+
+        Args:
+            row: A row.
+            labels: Folder of the pseudo labels.
+            predictions: Folder of the predictions.
+            model: Folder of the network, for mmseg.
+            onnx: The network as ONNX too; by default where that is installed.
+            ids: ``dataset`` for the data set's own class ids, ``dense`` for class indices.
+            format: ``png`` or ``npz``.
+            soft: Also the soft scores behind the labels.
+            force: Replace folders that hold something.
+            seed: One of its seeds; by default the first that has numbers.
+            backbone: Only rows with this backbone.
+            config: Benchmark file that names the data set; by default as the run noted.
+
+        Returns:
+            What was written where.
+
+        Raises:
+            ConfigError: The options do not fit together, a folder is not empty, or there is no such row.
+            DataError: The data set is missing, and its class ids are asked for.
+            StoreError: The store does not hold what is asked for, or nothing can be written.
+        """
+        from harness.api.exporting import export_row
+
+        return export_row(
+            lambda: self._cell(row, seed, backbone),
+            labels=_path(labels),
+            predictions=_path(predictions),
+            model=_path(model),
+            onnx=onnx,
+            ids=ids,
+            form=format,
+            soft=soft,
+            force=force,
+            config=_path(config),
+            plugins=self._plugin_files,
+        )
+
     def show(self, row: str, *, seed: int | None = None, backbone: str | None = None) -> RowSheet:
         """One row on one screen, as ``wsss show`` prints it: the value's text, and in a notebook what the cell shows.
 
@@ -170,6 +273,10 @@ class Runs:
         from harness.export import Row
 
         return Row(cell_of(named_row(self._runs, row, backbone=backbone), seed))
+
+
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
 class Labels(Mapping[str, "Mask"]):

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from harness.cli import completion
 from harness.cli.console import say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from harness.contract.interfaces import Dataset
     from harness.export import Row
+    from harness.export.model import Comparison
 
 _RUNS = Path("runs")
 
@@ -25,7 +23,14 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    row: Annotated[str, typer.Argument(metavar="ROW", help="Row of the table, or a cell of it: ROW--BACKBONE--sN.")],
+    row: Annotated[
+        str,
+        typer.Argument(
+            metavar="ROW",
+            help="Row of the table, or a cell of it: ROW--BACKBONE--sN.",
+            autocompletion=completion.rows,
+        ),
+    ],
     *,
     labels: Annotated[
         Path | None, typer.Option("--labels", metavar="DIR", help="Write the pseudo labels of the training images.")
@@ -63,87 +68,41 @@ def export(
     beside them. The network is a configuration and a checkpoint that mmseg loads. A folder is written whole or not at
     all.
     """
+    from harness.api.exporting import export_row
     from harness.cli.console import progress_bars
-    from harness.common.folders import refuse_filled
-    from harness.export import export_labels, export_predictions, find_row
+    from harness.export import find_row
 
-    folders = {"--labels": labels, "--predictions": predictions, "--model": model}
-    _check_options(folders, soft=soft, onnx=onnx)
-    for folder in folders.values():
-        if folder is not None:
-            refuse_filled(folder, force=force)
-    chosen = find_row(runs, row, seed=seed, backbone=backbone)
-    opened = _Opened(chosen, config, plugin or ())
+    found: list[Row] = []
+
+    def find() -> Row:
+        found.append(find_row(runs, row, seed=seed, backbone=backbone))
+        return found[0]
+
     with progress_bars() as tell:
-        masks: list[tuple[str, Path | None, Callable[..., Path]]] = [
-            ("labels", labels, partial(export_labels, soft=soft)),
-            ("predictions", predictions, export_predictions),
-        ]
-        for what, folder, write in masks:
-            if folder is not None:
-                write(
-                    chosen,
-                    folder,
-                    ids=ids,
-                    form=form,
-                    dataset=opened.needed if ids == "dataset" else None,
-                    force=force,
-                    progress=partial(tell, what),
-                )
-                say(f"{what} of {chosen.name}: {folder}")
-    if model is not None:
-        _export_model(chosen, model, opened, onnx=onnx, force=force)
-
-
-def _check_options(folders: Mapping[str, Path | None], *, soft: bool, onnx: bool | None) -> None:
-    from harness.contract import ConfigError
-
-    named = [folder.absolute() for folder in folders.values() if folder is not None]
-    if not named:
-        raise ConfigError(f"nothing to export: name a folder with {', '.join(folders)}")
-    if len(set(named)) < len(named):
-        raise ConfigError(f"{', '.join(folders)}: name a folder of its own for each")
-    if soft and folders["--labels"] is None:
-        raise ConfigError("--soft writes the scores behind pseudo labels: add --labels DIR")
-    if onnx is not None and folders["--model"] is None:
-        raise ConfigError("--onnx and --no-onnx are about the network: add --model DIR")
-
-
-def _export_model(row: Row, out: Path, opened: _Opened, *, onnx: bool | None, force: bool) -> None:
-    from harness.export import export_model
-
-    comparison = export_model(row, out, onnx=onnx, dataset=opened.at_hand, force=force)
-    told = "not compared with the stored predictions, see its README"
-    if comparison is not None:
-        told = (
-            f"{comparison.different:,} of {comparison.pixels:,} pixels of {comparison.images} validation images differ "
-            "from the stored predictions"
+        written = export_row(
+            find,
+            labels=labels,
+            predictions=predictions,
+            model=model,
+            onnx=onnx,
+            ids=ids,
+            form=form,
+            soft=soft,
+            force=force,
+            config=config,
+            plugins=plugin or (),
+            tell=tell,
         )
-    say(f"model of {row.name}: {out} ({told})")
+    for item in written:
+        agreement = f" ({_agreement(item.comparison)})" if item.what == "model" else ""
+        say(f"{item.what} of {found[0].name}: {item.folder}{agreement}")
 
 
-class _Opened:
-    """The data set of a row, opened where it is asked for."""
-
-    def __init__(self, row: Row, config: Path | None, plugins: Sequence[Path]) -> None:
-        self._open: Callable[[], Dataset] = lambda: row.dataset(config, plugins)
-
-    @cached_property
-    def needed(self) -> Dataset:
-        """For its own class ids."""
-        from harness.contract import WsssError
-
-        try:
-            return self._open()
-        except WsssError as error:
-            raise type(error)(f"{error}; class indices need no data set: --ids dense") from None
-
-    @property
-    def at_hand(self) -> Dataset | None:
-        """For a comparison with its images, which need not be there."""
-        from harness.contract import WsssError
-
-        try:
-            return self._open()
-        except WsssError:
-            return None
+def _agreement(comparison: Comparison | None) -> str:
+    """How the exported network predicts beside the store."""
+    if comparison is None:
+        return "not compared with the stored predictions, see its README"
+    return (
+        f"{comparison.different:,} of {comparison.pixels:,} pixels of {comparison.images} validation images differ "
+        "from the stored predictions"
+    )

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from harness.cli import completion
+
 _RUNS = Path("runs")
 
 
@@ -16,7 +18,14 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    row: Annotated[str, typer.Argument(metavar="ROW", help="Row of the table, or a cell of it: ROW--BACKBONE--sN.")],
+    row: Annotated[
+        str,
+        typer.Argument(
+            metavar="ROW",
+            help="Row of the table, or a cell of it: ROW--BACKBONE--sN.",
+            autocompletion=completion.rows,
+        ),
+    ],
     images: Annotated[
         Path, typer.Argument(metavar="IMAGES", help="An image, a folder of images, or a text file of paths.")
     ],
@@ -47,11 +56,12 @@ def predict(
     from harness.common.atomic import write_atomically
     from harness.export import find_images, find_row, load_model, predict_images
     from harness.export.labels import CLASSES, class_table
+    from harness.export.predict import chosen_device
 
     found = find_images(images)
     chosen = find_row(runs, row, seed=seed, backbone=backbone)
     table = class_table(chosen, ids, chosen.dataset(None, plugin or ()) if ids == "dataset" else None)
-    model = load_model(chosen, device=_device(device), crf=crf)
+    model = load_model(chosen, device=chosen_device(device), crf=crf)
     with leaving_out() as left_out, progress_bars() as tell:
         done = predict_images(
             model,
@@ -64,17 +74,3 @@ def predict(
         )
         write_atomically(out / CLASSES, table.to_csv(), durable=False)
         say(f"{done} of {len(found)} images predicted by {chosen.name}: {out}")
-
-
-def _device(wanted: Literal["auto", "cpu", "cuda"]) -> str:
-    from harness.contract import PluginError
-
-    if wanted == "cpu":
-        return "cpu"
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda:0"
-    if wanted == "cuda":
-        raise PluginError("--device cuda: no CUDA device is available")
-    return "cpu"

@@ -14,7 +14,7 @@ from harness.common.atomic import replacing
 from harness.common.files import read_text
 from harness.common.text import printable
 from harness.contract.arrays import IGNORE
-from harness.contract.errors import ConfigError, DataError
+from harness.contract.errors import ConfigError, DataError, PluginError
 from harness.data.images import IMAGE_SUFFIXES, read_image
 from harness.maps.labels import voc_palette
 
@@ -82,6 +82,26 @@ def _listed_name(line: str) -> str:
     path = PurePosixPath(line)
     inside = not path.is_absolute() and ".." not in path.parts
     return str(path.with_suffix("")) if inside else path.stem
+
+
+def chosen_device(wanted: str) -> str:
+    """``cpu`` or ``cuda:0``: the device that ``auto``, ``cpu`` or ``cuda`` means on this machine.
+
+    Raises:
+        ConfigError: It is none of these.
+        PluginError: There is no CUDA device.
+    """
+    if wanted not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"--device: {wanted!r} is none of auto, cpu, cuda")
+    if wanted == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda:0"
+    if wanted == "cuda":
+        raise PluginError("--device cuda: no CUDA device is available")
+    return "cpu"
 
 
 def load_model(row: Row, *, device: str = "cpu", crf: bool | None = None) -> Predictor:

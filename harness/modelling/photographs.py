@@ -41,6 +41,9 @@ class Predictor:
         num_classes: Classes including the background.
         device: ``cpu`` or ``cuda:N``.
 
+    Attributes:
+        model: The network, in evaluation mode.
+
     Raises:
         StoreError: The folder holds no segmenter.
     """
@@ -48,7 +51,7 @@ class Predictor:
     def __init__(self, folder: Path, settings: TestSettings, num_classes: int, *, device: str = "cpu") -> None:
         self.settings, self.device = settings, device
         self._classes = num_classes
-        self._model = inference.load_segmenter(folder, device)
+        self.model = inference.load_segmenter(folder, device)
 
     def label(self, image: Image) -> Mask:
         """(H, W, 3) uint8 RGB of any size -> (H, W) uint8 class indices."""
@@ -78,7 +81,7 @@ class Predictor:
     def _finished(self, image: Image, last: inference.Finish, *, softmax: bool) -> npt.NDArray[Any]:
         """What ``inference`` predicts for an image, with a model that stays loaded."""
         finish = inference._finish(last, self.settings, self.device, crf.refine)
-        (predicted,) = inference._predicted(self._model, [image], self.settings, finish, softmax=softmax)
+        (predicted,) = inference._predicted(self.model, [image], self.settings, finish, softmax=softmax)
         return predicted
 
     def _tiled(self, image: Image) -> Mask:

@@ -70,6 +70,8 @@ def test_the_cells_of_the_notebook_show_what_the_text_beside_them_says(shown):
     assert of(shown, "compared = runs.compare").startswith("A = box_fill, B = box_grabcut: pseudo-label mIoU: B - A = ")
     assert "image_id" in of(shown, "pd.DataFrame(compared")
     assert "size=192x192" in of(shown, "voc_palette")
+    assert of(shown, "model.predict(data.image(name))") == "True\n"
+    assert of(shown, 'runs.export("box_grabcut"').startswith("[Exported(what='labels', folder=PosixPath('my_labels')")
     assert "Losses of seed 0" in of(shown, 'runs.show("box_grabcut")')
 
 

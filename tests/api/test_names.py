@@ -14,8 +14,9 @@ FUNCTIONS = {
     "leaderboard": harness.Runs.leaderboard,
     "compare": harness.Runs.compare,
     "show": harness.Runs.show,
+    "export": harness.Runs.export,
 }
-ARGUMENTS = {"run": ["benchmark"], "leaderboard": [], "compare": ["a", "b"], "show": ["row"]}
+ARGUMENTS = {"run": ["benchmark"], "leaderboard": [], "compare": ["a", "b"], "show": ["row"], "export": ["row"]}
 """Parameters that are no options, in the order in which they are typed."""
 
 OF_PROGRAMS = {"run": {"progress"}}
@@ -25,6 +26,7 @@ OF_COMMANDS = {
     "run": {"table"},
     "leaderboard": {"format", "out", "claims", "all-claims", "override", "runs", "plugin"},
     "compare": {"out", "images", "config", "runs", "plugin"},
+    "export": {"runs", "plugin"},
     "show": {"open", "out", "config", "runs", "plugin"},
 }
 """Options without a parameter: about files and pictures that a command writes, and what ``harness.load`` is given."""
@@ -67,7 +69,14 @@ def test_parameters_have_the_defaults_of_their_options(command):
             assert str(parameter.default) == str(defaults[f"--{option}"]), name
 
 
+def test_what_a_program_asks_of_one_row_is_what_export_and_predict_take():
+    model = set(inspect.signature(harness.Runs.model).parameters) - {"self", "row"}
+    assert model == {"device", "crf", "seed", "backbone"} <= options("predict")
+    assert {"labels", "predictions", "model"} <= options("export")
+    assert all(hasattr(harness.Runs, name) for name in ("labels", "predictions", "model"))
+
+
 def test_what_a_program_loads_is_what_the_commands_take():
     assert list(inspect.signature(harness.load).parameters) == ["runs", "plugins"]
-    for command in ("leaderboard", "compare", "show"):
+    for command in ("leaderboard", "compare", "show", "export"):
         assert {"runs", "plugin"} <= options(command)
