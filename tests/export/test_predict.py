@@ -124,7 +124,7 @@ def test_a_large_image_with_a_base_size_is_seen_at_that_size(photo_folder, large
     row = find_row(photo_folder / "runs", "full")
     model = Predictor(row.segmenter, Settings(base=60), 3)
     seen = []
-    backbone = model._model.backbone
+    backbone = model.model.backbone
     backbone.register_forward_pre_hook(lambda network, inputs: seen.append(tuple(inputs[0].shape[2:])))
     image = scene(150, 210)
     mask = model.label(image)
