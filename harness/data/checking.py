@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -162,9 +163,13 @@ def refuse_blank(dataset: Dataset) -> None:
     data sets one mask each.
 
     Raises:
-        DataError: A mask cannot be read, all pixels of a split are ignored, or no training mask shows a class.
+        DataError: A mask cannot be read, all pixels of a split are ignored, or no training mask shows a class, nor, in
+            a data set without masks, a tag.
     """
     for label, part, split in _parts(dataset):
+        with suppress(NoSupervision):
+            if split == "train" and split in part.unmasked and not any(map(part.tags, part.ids(split))):
+                raise DataError(_NEVER_TAGGED.format(part.name, label))
         scored = shown = False
         try:
             for image_id in part.ids(split):
@@ -183,6 +188,9 @@ def refuse_blank(dataset: Dataset) -> None:
 
 def _all_ignored(dataset: Dataset, label: str, split: str) -> str:
     return f"data set {dataset.name!r}: every pixel of the {label} masks is ignored (255){_why(dataset, split, [])}"
+
+
+_NEVER_TAGGED = "data set {!r}: no {} image is tagged with a class, so there is nothing to learn"
 
 
 def _never_shown(dataset: Dataset, label: str, split: str, classes: list[str]) -> str:
@@ -343,6 +351,8 @@ class _SplitReader:
         self._note_lacking(masked=masked)
         if masked and "mask" not in self._lacking:
             self._note_masks(counts, complete=complete)
+        elif not masked and "tags" not in self._lacking and self._sizes:
+            self._note_tags(complete=complete)
         ignored = int(self._pixels[IGNORE]) if masked else None
         sizes = tuple(SizeCount(*size, number) for size, number in self._sizes.most_common())
         examples = tuple(sorted(set(self._examples.values())))
@@ -360,6 +370,15 @@ class _SplitReader:
             elif kind == "mask" and self._split in ("train", "val"):
                 notes = self.defects  # a run scores these images
             notes.append(Defect(kind, self._split, None, text))
+
+    def _note_tags(self, *, complete: bool) -> None:
+        """Note classes that no image is tagged with, where no mask shows any."""
+        absent = [self._dataset.classes[cls] for cls in np.flatnonzero(self._tagged == 0) if cls]
+        nothing = self._listed == "train" and not self._tagged.any() and complete and not self.defects
+        text = f"no image of {self._split} is tagged with {', '.join(absent)}"
+        if absent:
+            text = _NEVER_TAGGED.format(self._dataset.name, self._split) if nothing else text
+            (self.defects if nothing else self.notices).append(Defect("tags", self._split, None, text))
 
     def _note_masks(self, counts: Sequence[ClassCount], *, complete: bool) -> None:
         """Note masks that score nothing, and classes that none of them shows."""

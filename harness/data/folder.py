@@ -25,6 +25,7 @@ from harness.data.folder_params import FolderParams, SourceParams
 from harness.data.folder_splits import Split, find_images, read_splits
 from harness.data.formats import Asked, ImageNames, Masks, Source, open_masks, open_source
 from harness.data.formats.folder_names import FolderNames
+from harness.data.formats.masks import IdMasks
 from harness.data.formats.names import class_list
 from harness.data.formats.rules import rules_of
 from harness.data.formats.source import Record
@@ -97,6 +98,14 @@ class FolderDataset(NamedReads, Dataset):
         for name, split in splits.items():
             self._ids[name], missing = self._complete(name, split)
             yield from missing
+        yield from self._silent(self._ids["train"])
+
+    def _silent(self, ids: Sequence[str]) -> Iterator[Defect]:
+        """Sources that may be silent on some training images, and are on all: their path is wrong."""
+        for kind, source in self._sources("train").items():
+            if ids and all(source.silent(image_id) for image_id in ids):
+                text = f"says nothing about any training image, such as {printable(ids[0])!r}; see path and suffix"
+                yield Defect(kind, "train", None, f"{printable(source.path)}: {text} (field {kind})")
 
     def _failures(self, splits: Mapping[str, Split]) -> Iterator[Defect]:
         """Open the sources of every split; what fails as a whole is told once."""
@@ -339,4 +348,6 @@ class FolderDataset(NamedReads, Dataset):
 
     def explain_masks(self, split: str, classes: Sequence[str]) -> str:
         """What to look at where masks show none of ``classes``; the end of a sentence."""
-        return "see the fields classes, names, other and ignore_ids, and colours of masks in colour"
+        two = isinstance(self._masks[split], IdMasks) and len(self.classes) == 2
+        binary = "; masks of 0 and 255 need format: binary" if two else ""
+        return f"see the fields classes, names, other and ignore_ids, and colours of masks in colour{binary}"

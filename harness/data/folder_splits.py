@@ -54,13 +54,19 @@ def _mask_ending(params: FolderParams) -> tuple[str, ...]:
 
 
 def _below(folder: Path, masks: tuple[str, ...]) -> dict[str, list[Path]]:
-    """The images below a folder by id, ascending; what ends like a mask is none."""
+    """The images below a folder by id, ascending; what is hidden or ends like a mask is none."""
     found: dict[str, list[Path]] = {}
+    seen: set[tuple[int, int]] = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
-        folders.sort()
+        status = Path(parent).stat()
+        if (status.st_dev, status.st_ino) in seen:  # links may lead back
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if name[0] != ".")
         for name in sorted(names):
             stem, suffix = os.path.splitext(name)  # noqa: PTH122  # 20,000 paths are slow to make
-            if suffix.lower() in IMAGE_SUFFIXES and not (masks and stem.endswith(masks)):
+            if suffix.lower() in IMAGE_SUFFIXES and name[0] != "." and not (masks and stem.endswith(masks)):
                 path = Path(parent, name)
                 image_id = same_name(path.relative_to(folder).with_suffix("").as_posix())
                 found.setdefault(image_id, []).append(path)
@@ -80,7 +86,10 @@ def read_splits(params: FolderParams, root: Path, found: Mapping[str, Found]) ->
             defects += wrong
         splits[split] = {}
         for image_id in ids:
-            if len(files[image_id]) > 1:
+            if printable(image_id) != image_id:
+                text = f"{where}: the name of image {printable(image_id)!r} is no text of one line; rename it"
+                defects.append(Defect("image", split, None, text))
+            elif len(files[image_id]) > 1:
                 names = " and ".join(printable(path.name) for path in files[image_id])
                 text = f"{where}: image {image_id!r} is ambiguous, there are {names}"
                 defects.append(Defect("image", split, image_id, text))

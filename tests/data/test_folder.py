@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
 from harness.contract import ConfigError, DataError
+from harness.data.checking import check, refuse_blank
 from harness.data.configuration import validate
 from harness.data.folder import FolderDataset
 from harness.data.folder_params import FolderParams
@@ -128,11 +131,59 @@ def test_the_format_of_a_file_or_folder_is_recognised(mine: Folders) -> None:
     mine.write("labelme/a.json", {})
     mine.write("ids/a.png", np.zeros((2, 2), np.uint8))
     mine.write("colours/a.png", np.zeros((2, 2, 3), np.uint8))
+    mine.write("colours/._a.png", "of a file system")
+    mine.write("values/a.tif", np.zeros((2, 2), np.uint8))
+    mine.write("nameless.json", {"images": [], "annotations": []})
     expected = {
         "a.csv": "csv", "b.json": "json", "c.json": "coco", "d.xml": "cvat", "yolo": "yolo", "voc": "voc",
-        "labelme": "labelme", "ids": "png", "colours": "rgb", "no.csv": "csv", "nothing": None,
+        "labelme": "labelme", "ids": "png", "colours": "rgb", "values": "binary", "nameless.json": "coco",
+        "no.csv": "csv", "nothing": None,
     }  # fmt: skip
     assert {name: recognise(mine.root / name) for name in expected} == expected
+
+
+def test_hidden_files_are_no_images_and_links_that_lead_back_end(mine: Folders) -> None:
+    mine.write("train/._a.png", "what macOS leaves beside a.png")
+    mine.image("train/.ipynb_checkpoints/a")
+    for name in ("one", "two"):
+        (mine.root / "train" / name).symlink_to(mine.root / "train")
+    assert mine.open().ids("train") == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"two\nlines.png"])
+def test_a_name_that_no_list_and_no_digest_can_hold_is_refused(mine: Folders, name: bytes) -> None:
+    path = mine.root / "train" / os.fsdecode(name)
+    path.write_bytes((mine.root / "train" / "a.png").read_bytes())
+    (defect,) = mine.defects()
+    assert re.search(r"train: the name of image '(caf|two)\S*' is no text of one line; rename it$", defect)
+
+
+def test_labels_that_are_silent_on_every_training_image_are_a_defect(mine: Folders) -> None:
+    for path in ("train/a", "train/b", "val/d"):
+        mine.write(f"labels/{path}.txt", "0 0.5 0.5 0.5 0.5\n")
+    boxes = {"path": "labels", "format": "yolo", "missing": "empty"}
+    told = mine.defects(boxes=boxes)[0]
+    assert told.endswith(
+        "labels: says nothing about any training image, such as 'a'; see path and suffix (field boxes)"
+    )
+    with pytest.raises(DataError, match="says nothing about any training image"):
+        mine.open(boxes=boxes)
+    assert not mine.defects(boxes=boxes | {"path": "labels/train"})
+
+
+def test_a_data_set_without_masks_needs_a_training_image_that_shows_a_class(mine: Folders) -> None:
+    mine.write("tags.csv", "image,class\na,\nb,background\nc,\nd,cat\n")
+    assert mine.defects(tags="tags.csv") == [
+        "data set 'tiny': no train image is tagged with a class, so there is nothing to learn"
+    ]
+    with pytest.raises(DataError, match="no train image is tagged"):
+        refuse_blank(mine.open(tags="tags.csv"))
+    mine.write("tags.csv", "image,class\na,cat\nb,\nc,\nd,cat\n")
+    dataset = mine.open(tags="tags.csv")
+    refuse_blank(dataset)
+    assert [notice.message for notice in check(dataset).notices if notice.kind == "tags"] == [
+        "no image of train is tagged with dog", "no image of val is tagged with dog",
+    ]  # fmt: skip
 
 
 def test_each_file_of_labels_is_parsed_once(mine: Folders, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ def recognise(path: Path, suffix: str = "") -> str | None:
         data = read_bytes(path, error=DataError)
     except DataError:
         return "json"
-    return "coco" if b'"categories"' in data and b'"annotations"' in data else "json"
+    return "coco" if b'"annotations"' in data and (b'"categories"' in data or b'"images"' in data) else "json"
 
 
 _FEW = 20
@@ -97,13 +97,16 @@ _FEW = 20
 
 def _of_folder(folder: Path, suffix: str) -> str | None:
     """By the files of the folder and of those below."""
-    files = sorted(path for path in folder.rglob(f"*{escape(suffix)}.*") if path.name not in FILES and path.is_file())
+    found = (path for path in folder.rglob(f"*{escape(suffix)}.*") if path.name not in FILES and path.name[0] != ".")
+    files = sorted(path for path in found if path.is_file())
     counts = Counter(path.suffix.lower() for path in files)
     for kind, name in ((".xml", "voc"), (".txt", "yolo"), (".json", "labelme")):
         if counts[kind] and counts[kind] * _FEW >= len(files):
             return name
     first = next((path for path in files if path.suffix.lower() in LOSSLESS_SUFFIXES), None)
-    return None if first is None else "rgb" if is_coloured(first) else "png"
+    if first is None:
+        return None
+    return "rgb" if is_coloured(first) else "png" if first.suffix.lower() == ".png" else "binary"
 
 
 def open_source(asked: Asked, kind: str) -> Source:

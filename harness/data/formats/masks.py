@@ -89,8 +89,7 @@ class IdMasks(MaskFolder):
 
     @cached_property
     def _lookup(self) -> tuple[Mask, npt.NDArray[np.bool_]]:
-        rest = {"error": 0, "background": BACKGROUND, "ignore": IGNORE}[self.rules.other]
-        table = np.full(IGNORE + 1, rest, np.uint8)
+        table = np.full(IGNORE + 1, self.rules.rest, np.uint8)
         legal = np.full(IGNORE + 1, self.rules.other != "error")
         for cls, ids in enumerate(self.rules.ids):
             table[list(ids)], legal[list(ids)] = cls, True
@@ -118,7 +117,8 @@ class BinaryMasks(MaskFolder):
     def failure(self) -> str | None:
         """Says that there is no folder, or that the data set has more classes than such masks can tell apart."""
         if len(self.rules.classes) != 2:
-            return f"{self.path}: binary masks tell two classes apart, the data set has {len(self.rules.classes)}"
+            count = len(self.rules.classes)
+            return f"{self.path}: binary masks tell two classes apart, the data set has {count}; save ids as .png"
         return super().failure()
 
     def _decoded(self, path: Path) -> Mask:
@@ -167,9 +167,11 @@ class ColourMasks(MaskFolder):
         numbers = pixels[..., 0] << 16 | pixels[..., 1] << 8 | pixels[..., 2]
         known, meanings = self._table
         places = np.minimum(np.searchsorted(known, numbers), len(known) - 1)
-        if (wrong := known[places] != numbers).any():
-            raise DataError(f"{printable(path)}: {_unlisted(np.unique(numbers[wrong]))}")
         mask: Mask = meanings[places]
+        if (wrong := known[places] != numbers).any():
+            if self.rules.other == "error":
+                raise DataError(f"{printable(path)}: {_unlisted(np.unique(numbers[wrong]))}")
+            mask[wrong] = self.rules.rest
         return mask
 
 
@@ -177,7 +179,7 @@ def _unlisted(numbers: npt.NDArray[np.int64]) -> str:
     shown = ", ".join(str([number >> 16, number >> 8 & 255, number & 255]) for number in numbers[:4].tolist())
     more = f" and {len(numbers) - 4} more" if len(numbers) > 4 else ""
     blurred = "; so many come of smoothing or of JPEG" if len(numbers) > 32 else ""
-    return f"colour {shown}{more} is not in the table, see the field colours{blurred}"
+    return f"colour {shown}{more} is not in the table, see the fields colours and other{blurred}"
 
 
 class PaintedMasks(Masks):

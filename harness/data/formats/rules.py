@@ -51,7 +51,12 @@ class Rules:
             close = difflib.get_close_matches(name, self.classes, n=1)
             hint = f"did you mean {close[0]!r}? See" if close else "see"
             raise DataError(f"{where}: {printable(name)!r} is none of the classes; {hint} classes, names and other")
-        return BACKGROUND if self.other == "background" else IGNORE
+        return self.rest
+
+    @property
+    def rest(self) -> int:
+        """Class index of what no class has, unless that is an error."""
+        return IGNORE if self.other == "ignore" else BACKGROUND
 
     def class_of(self, name: str, where: str) -> int | None:
         """Class index of an annotated name, ``None`` for one that is left out; raises as ``meaning``."""

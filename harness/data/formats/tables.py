@@ -38,13 +38,13 @@ class Table(FileSource):
         delimiter = max(",;\t", key=header_line.count)
         reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
         try:
-            self._read(reader, entries, delimiter)
+            self._read(reader, entries)
         except csv.Error as error:
             raise DataError(f"{self.path}: line {reader.line_num}: no valid table: {error}") from None
 
-    def _read(self, reader: Iterator[list[str]], entries: Entries, delimiter: str) -> None:
+    def _read(self, reader: Iterator[list[str]], entries: Entries) -> None:
         header = [name.strip() for name in next((row for row in reader if any(row)), [])]
-        take = self._shape(header, delimiter)
+        take = self._shape(header)
         for row in reader:
             place = f"line {reader.line_num}"  # type: ignore[attr-defined]  # of csv.reader
             if not any(cell.strip() for cell in row):
@@ -54,11 +54,11 @@ class Table(FileSource):
                 continue
             take(dict(zip(header, map(str.strip, row), strict=True)), place, entries)
 
-    def _shape(self, header: list[str], delimiter: str) -> Callable[[Row, str, Entries], None]:
+    def _shape(self, header: list[str]) -> Callable[[Row, str, Entries], None]:
         """What takes a row of a table with this header."""
         where = f"{printable(self.path)}: line 1"
         shown = printable(", ".join(header[:12]))
-        twice = next((name for name in header if header.count(name) > 1), None)
+        twice = next((name for name in header if name and header.count(name) > 1), None)
         if twice is not None:
             raise DataError(f"{where}: column {printable(twice)!r} occurs twice")
         image = column(header, IMAGE)
@@ -70,8 +70,7 @@ class Table(FileSource):
         if names is not None and (corners or sides):
             return _Boxes(self, image, names, corners or sides or (), sides=not corners)
         if names is not None and not self._is_class(names):
-            separators = [separator for separator in _SEPARATORS if separator != delimiter]
-            return _Names(self, image, names, separators)
+            return _Names(self, image, names)
         ours = [name for name in rest if self._is_class(name)]
         if ours:
             return _Flags(image, [name for name in rest if name])
@@ -127,8 +126,8 @@ class _Boxes:
 class _Names:
     """Takes rows with a class, or several."""
 
-    def __init__(self, table: Table, image: str, name: str, separators: list[str]) -> None:
-        self._table, self._image, self._name, self._separators = table, image, name, separators
+    def __init__(self, table: Table, image: str, name: str) -> None:
+        self._table, self._image, self._name = table, image, name
 
     def __call__(self, row: Row, place: str, entries: Entries) -> None:
         image_id = entries.image(row[self._image], place, once=False)
@@ -139,7 +138,7 @@ class _Names:
         """The names of a cell; a name that is known as it stands is not taken apart."""
         known = {*self._table.asked.classes, *self._table.asked.known}
         cell = cell.strip("[](){} ")
-        for separator in self._separators:
+        for separator in _SEPARATORS:  # the table's own stands in a cell only if somebody quoted it
             if cell not in known and separator in cell:
                 return [part for part in (piece.strip(" '\"") for piece in cell.split(separator)) if part]
         return [cell.strip("'\"")] if cell else []

@@ -126,7 +126,7 @@ COLOUR = np.full((H, W, 3), (9, 8, 7), np.uint8)
         (BINARY, plane(2), "a binary mask holds 0 and 255, or 0 and 1, this one holds 0, 2"),
         (BINARY, COLOUR, "a mask of two values is needed, this one has colours; see format: rgb"),
         (BINARY | {"classes": ["background", "cat", "dog"]}, plane(), "binary masks tell two classes"),
-        (RGB, COLOUR, "colour [9, 8, 7] is not in the table, see the field colours"),
+        (RGB, COLOUR, "colour [9, 8, 7] is not in the table, see the fields colours and other"),
         ({"masks": "masks"}, COLOUR, "masks in colour need a table: colours: {name: [r, g, b]}"),
         (RGB | {"names": {}}, COLOUR, "colours: 'void' is none of the classes"),
         (RGB | {"masks": {"path": "masks", "colours": {"sky": [1, 2]}}}, COLOUR, "colours: sky: a colour is [r, g, b]"),
@@ -145,3 +145,21 @@ def test_jpeg_is_no_mask_whatever_its_name(folders: Any) -> None:
     Image.fromarray(COLOUR).save(folders.root / "masks" / "a.png", format="JPEG")
     with pytest.raises(DataError, match="a mask must be PNG, TIFF or BMP, which keep every value"):
         folders.open(**RGB).digests("train")
+
+
+@pytest.mark.parametrize(("other", "cls"), [("ignore", 255), ("background", 0)])
+def test_a_colour_that_no_class_has_is_what_the_file_says(folders: Any, other: str, cls: int) -> None:
+    pixels = np.full((H, W, 3), 128, np.uint8)
+    pixels[0, 0] = 9, 8, 7
+    pixels[1, 1] = 0x80, 0x40, 0x80
+    write_all(folders, pixels)
+    masks = {"path": "masks", "colours": {"sky": [128, 128, 128], "road": "#804080"}}
+    dataset = folders.open(masks=masks, classes=CLASSES, other=other)
+    assert dataset.mask("a")[0, :2].tolist() == [cls, 0]
+    assert dataset.mask("a")[1, 1] == 1
+
+
+def test_masks_of_0_and_255_that_are_taken_for_ids_name_the_format_that_reads_them(folders: Any) -> None:
+    write_all(folders, plane(255))
+    (told,) = folders.defects(masks="masks", classes=["background", "cat"])
+    assert "masks of 0 and 255 need format: binary" in told

@@ -15,6 +15,7 @@ SHAPES = {
     "several classes in a cell": "filename;tags\na;cat\nb;cat|dog\nc;\nd;dog\n",
     "a list in quotes": "ID\tLabels\na\t['cat']\nb\t['cat', 'dog']\nc\t[]\nd\tdog\n",
     "semicolons in a cell": "image,classes\na,cat\nb,cat;dog\nc,\nd,dog\n",
+    "commas in quoted cells": 'image,classes,,\na,cat,,\nb,"cat, dog",,\nc,,,\nd,"[\'dog\']",,\n',
     "a column for each class": "path,cat,dog\n./train/a.png,1,0\ntrain/b.png,1,1\ntrain/c.png,0,0\nd.png,0,1.0\n",
     "truth values": "name,cat,dog\na,True,False\nb,true,TRUE\nc,no,\nd,0,yes\n",
 }
