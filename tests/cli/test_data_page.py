@@ -74,6 +74,18 @@ def test_the_page_counts_and_draws_a_sound_data_set(folder: VocFolder) -> None:
     assert page.count('class="halo"') == 5 + 1 + 2  # boxes of cat and person in train, of d in val
 
 
+def test_bars_stand_beside_the_numbers_that_they_show(folder: VocFolder) -> None:
+    bars = re.compile(r'--v: ([\d.]+)">([^<]*)</td>')
+    masked = bars.findall(page_of(folder))
+    assert all(float(share) == 0 for share, number in masked if number in ("-", "0"))
+    assert [float(share) for share, _ in masked[3:5]] == [1.0, 0.0]  # cat: in masks, tagged
+    unmasked = bars.findall(page_of(folder, masks="none"))
+    assert all(float(share) == 0 for share, number in unmasked if number == "-")
+    tagged = [(float(share), int(number)) for share, number in unmasked if number.isdigit()]
+    assert max(tagged)[0] == 1.0
+    assert max(tagged)[1] == max(number for _, number in tagged)
+
+
 def test_the_page_fetches_nothing_and_runs_nothing(folder: VocFolder) -> None:
     shape = Shape(page_of(folder))
     assert "script" not in shape.tags

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.cli.data_page.pictures import Picture, colours_of, evidence, photograph
 from harness.contract import Dataset
-from harness.data.checking import CheckReport, ClassCount, SplitReport, by_hash, causes
+from harness.data.checking import CheckReport, SplitReport, by_hash, causes
 from harness.data.files import Defect
 from harness.leaderboard.page.templating import TEMPLATES, environment
 
@@ -26,7 +26,7 @@ _SIZES = 8
 
 @dataclass(frozen=True)
 class ClassRow:
-    """One line of the table of classes; shares are those of the largest in their column, in [0, 1]."""
+    """One line of the table of classes; shares, in [0, 1], are those of the largest number; of tags without masks."""
 
     name: str
     colour: str
@@ -35,6 +35,7 @@ class ClassRow:
     boxes: str
     pixels: str
     images_share: float
+    tagged_share: float
     pixels_share: float
     marks: list[str]
 
@@ -164,7 +165,7 @@ def _split_facts(report: SplitReport) -> list[tuple[str, str]]:
 def _class_rows(report: SplitReport) -> list[ClassRow]:
     """One row for each class; a dash where the split has no masks at all."""
     pixels = _pixels(report)
-    most_images = max(*(_images(count) for count in report.classes), 1)
+    most_images = max(*(max(count.images or 0, count.tagged) for count in report.classes), 1)
     most_pixels = max(*(count.pixels or 0 for count in report.classes[1:]), 1)
     colours = ["#000000", *(colour for _, colour in colours_of([count.name for count in report.classes])[:-1])]
     return [
@@ -175,7 +176,8 @@ def _class_rows(report: SplitReport) -> list[ClassRow]:
             tagged=f"{count.tagged:,}" if index else "",
             boxes=f"{count.boxes:,}" if index else "",
             pixels=f"{count.pixels / pixels:.2%}" if pixels and count.pixels is not None else "-",
-            images_share=_images(count) / most_images,
+            images_share=(count.images or 0) / most_images,
+            tagged_share=0.0 if count.images else count.tagged / most_images,
             pixels_share=(count.pixels or 0) / most_pixels if index else 0.0,
             marks=[f"{number:,}" for number in count.marks.values()],
         )
@@ -186,11 +188,6 @@ def _class_rows(report: SplitReport) -> list[ClassRow]:
 def _pixels(report: SplitReport) -> int:
     """Pixels of all masks of the split, ignored ones included; 0 where it has none."""
     return sum(count.pixels or 0 for count in report.classes) + (report.ignored_pixels or 0)
-
-
-def _images(count: ClassCount) -> int:
-    """Images that show the class, by masks or by tags."""
-    return max(count.images or 0, count.tagged)
 
 
 def _cause_view(alike: Sequence[Defect], dataset: Dataset) -> CauseView:

@@ -135,10 +135,13 @@ class _Names:
             entries.add(image_id, place, tags=self._split(row[self._name]))
 
     def _split(self, cell: str) -> list[str]:
-        """The names of a cell; a name that is known as it stands is not taken apart."""
+        """The names of a cell; a name that is known as it stands is not taken apart.
+
+        The table's own separator stands in a cell only where somebody quoted it.
+        """
         known = {*self._table.asked.classes, *self._table.asked.known}
         cell = cell.strip("[](){} ")
-        for separator in _SEPARATORS:  # the table's own stands in a cell only if somebody quoted it
+        for separator in _SEPARATORS if known else _SEPARATORS[:-1]:  # an unknown name may hold blanks
             if cell not in known and separator in cell:
                 return [part for part in (piece.strip(" '\"") for piece in cell.split(separator)) if part]
         return [cell.strip("'\"")] if cell else []
