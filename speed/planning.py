@@ -13,7 +13,6 @@ import argparse
 import hashlib
 import io
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from harness.engine.peak import PeakMemory
 from harness.engine.plan.config import load_benchmark
 from harness.engine.plan.layout import build_plan
 from harness.registry import PluginSpec, manager_from_spec
@@ -101,13 +101,13 @@ def main() -> int:
         photographs(few, FEW)
         photographs(many, images)
         plan_seconds(few)  # imports, and what is remembered of the code
-        fixed, bare, taken = plan_seconds(few), bare_seconds(many), plan_seconds(many)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        with PeakMemory() as peak:
+            fixed, bare, taken = plan_seconds(few), bare_seconds(many), plan_seconds(many)
     ratio = max(taken - fixed, 0.0) / bare
     print(f"plan of {images:,} images   {taken:6.2f} s of processor time, {fixed:.2f} s of it for any number of images")
     print(f"bare loop              {bare:6.2f} s; planning costs {ratio:.1f} times as much per image")
-    print(f"peak memory            {peak:6.0f} MiB")
-    return int(ratio > RATIO or taken > SECONDS or peak > MIB)
+    print(f"peak memory            {peak.mib:6.0f} MiB")
+    return int(ratio > RATIO or taken > SECONDS or peak.mib > MIB)
 
 
 if __name__ == "__main__":
