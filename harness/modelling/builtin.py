@@ -1,11 +1,12 @@
-"""The backbones that the harness ships, and the refiner that needs a network, as records. Imports nothing heavy."""
+"""Backbones, the refiner that needs a network, and mmseg's data sets, as records. Imports nothing heavy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.contract import CLASSIFIER, BackboneRecord, Card, InputRule, RefinerRecord, hookimpl
+from harness.contract import CLASSIFIER, BackboneRecord, Card, DatasetRecord, InputRule, RefinerRecord, hookimpl
 from harness.maps.params import AffinityWalkParams
+from harness.modelling.mmseg_params import MmsegParams
 
 _IMAGENET = "ImageNet-1k"
 _MIT = "https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segformer/"
@@ -142,4 +143,15 @@ def wsss_refiners() -> Iterator[RefinerRecord]:
             notes="Affinities are not learned here: they are cosines of the shared classifier's features.",
         ),
         summary="spreads labels over near cells with similar features of the classifier; works on soft scores first",
+    )
+
+
+@hookimpl
+def wsss_datasets() -> Iterator[DatasetRecord]:
+    """Data sets as configurations of mmsegmentation describe them."""
+    yield DatasetRecord(
+        "mmseg",
+        factory="harness.modelling.mmseg_dataset:MmsegDataset",
+        params=MmsegParams,
+        summary="what an mmsegmentation configuration reads: the same images, ids and classes",
     )

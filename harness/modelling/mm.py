@@ -37,13 +37,15 @@ with quiet():
     from mmengine.registry import DefaultScope
     from mmengine.structures import PixelData
     from mmengine.visualization import Visualizer
+    from mmseg import datasets as _datasets  # noqa: F401  # registers them
     from mmseg.models.backbones import MixVisionTransformer, ResNet
     from mmseg.models.decode_heads import decode_head
     from mmseg.models.utils import nlc_to_nchw
-    from mmseg.registry import DATA_SAMPLERS, MODELS
+    from mmseg.registry import DATA_SAMPLERS, DATASETS, MODELS
     from mmseg.structures import SegDataSample
 
 __all__ = [
+    "DATASETS",
     "DATA_SAMPLERS",
     "MODELS",
     "BaseDataPreprocessor",
