@@ -1,4 +1,4 @@
-"""``wsss datasets list``, ``check`` and ``prepare``."""
+"""``wsss datasets list``, ``check``, ``prepare`` and ``init``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli import prepare
+from harness.cli import init, prepare
 from harness.cli.console import console, print_json, print_table, progress_bars
 from harness.cli.plugins import Json, PluginFiles, load_plugins
 from harness.common.shipped import configs_folder
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.data.files import Defect
     from harness.registry import PluginManager
 
-app = typer.Typer(help="List, check and prepare data sets.", no_args_is_help=True)
+app = typer.Typer(help="List, describe, check and prepare data sets.", no_args_is_help=True)
 
 CONFIGS = configs_folder() / "datasets"
 """Where the shipped data set configurations lie."""
@@ -31,6 +31,7 @@ _SHOWN, _NAMES = 20, 3
 """Causes that are printed, and further images that are named for each: a screen, whatever the size of the data set."""
 
 prepare.register(app)
+init.register(app)
 
 
 @app.command("list")
