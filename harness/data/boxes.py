@@ -10,6 +10,8 @@ from scipy import ndimage
 from harness.contract import IGNORE, Box
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from harness.contract.arrays import Mask
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
@@ -23,6 +25,17 @@ def mask_tags(mask: Mask) -> tuple[int, ...]:
     """
     counts = np.bincount(mask.ravel(), minlength=IGNORE + 1)
     return tuple(int(cls) for cls in np.flatnonzero(counts[1:IGNORE]) + 1)
+
+
+def binary_hint(pixels: npt.NDArray[np.int64]) -> str:
+    """How to read masks of 0 and 255, where masks show no class and ignore something; empty for all others.
+
+    Args:
+        pixels: (256,) pixels of each class in all masks of a split, 255 = ignore.
+    """
+    if not pixels[IGNORE] or pixels[1:IGNORE].any():
+        return ""
+    return ", and 255 is ignored; the reader 'folder' takes masks of 0 and 255, as 'format: binary'"
 
 
 def mask_boxes(mask: Mask, min_pixels: int = 1) -> tuple[Box, ...]:

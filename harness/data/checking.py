@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from harness.contract import IGNORE, DataError, Dataset, NoSupervision, Supervision
-from harness.data.boxes import mask_tags
+from harness.data.boxes import binary_hint, mask_tags
 from harness.data.files import Defect, OutsideImage
 
 if TYPE_CHECKING:
@@ -396,4 +396,5 @@ class _SplitReader:
                 absent = [one for one in absent if one not in lacking]
             if absent:
                 text = f"no mask of {self._split} shows {', '.join(absent)}"
+                text += binary_hint(self._pixels)
                 self.notices.append(Defect("mask", self._split, None, text))

@@ -61,6 +61,18 @@ def test_tags_that_the_mask_contradicts_and_absent_classes_are_notices(voc: Any)
     assert "no mask of val shows cat, person" in messages
 
 
+def test_masks_of_0_and_255_alone_are_told_how_they_are_read(voc: Any) -> None:
+    for image_id in "abcd":
+        plane = np.zeros((12, 16), dtype=np.uint8)
+        plane[2:6, 3:9] = 255
+        voc.mask(image_id, plane)
+    images = [{"id": image_id, "tags": ["person", "cat"]} for image_id in "abcd"]
+    (voc.root / "tags.json").write_text(json.dumps({"images": images}))
+    messages = [notice.message for notice in check(VocDataset(voc.params(tags="tags.json"))).notices]
+    hint = ", and 255 is ignored; the reader 'folder' takes masks of 0 and 255, as 'format: binary'"
+    assert f"no mask of val shows cat, person{hint}" in messages
+
+
 def test_an_empty_list_is_a_defect(voc: Any) -> None:
     voc.list("val.txt", "")
     report = check(VocDataset.lenient(voc.params()))

@@ -43,7 +43,7 @@ def check_freeze(
         if backbone.weights is None:
             raise ConfigError(
                 f"{path}: protocol.freeze: backbone {record.name!r} has random initial weights, which are not worth "
-                "keeping; give it weights, or take freeze away"
+                "keeping; give it weights, or take freeze away (-o protocol.freeze=null)"
             )
         _check_levels(benchmark, freeze, record)
 

@@ -121,7 +121,7 @@ def test_a_benchmark_without_freeze_is_what_it_was(planned):
         ("protocol.freeze.levels=[2,3]", r"segmenter\.config: mlp_stride8\.py reads level 1 .* to \[1, 2, 3\]"),
         ("protocol.freeze.levels=[1,2]", r"classifier\.levels reads level -1 .* to \[1, 2, 3\]"),
         ("protocol.freeze.levels=[1,2,7]", r"freeze\.levels: backbone 'tiny' has 4 levels, 7 is none of -4 to 3"),
-        ("backbones=[tiny]", r"protocol\.freeze: backbone 'tiny' has random initial weights"),
+        ("backbones=[tiny]", r"protocol\.freeze: backbone 'tiny' has random initial weights.*-o protocol.freeze=null"),
         (
             f"protocol.segmenter.config={CONFIGS / 'deeplabv3plus_lite.py'}",
             r"deeplabv3plus_lite\.py reads level 0 .* set protocol\.freeze\.levels to \[0, 1, 2, 3\]",
