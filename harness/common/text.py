@@ -146,6 +146,21 @@ def parse_yaml(text: str, *, where: str, error: type[WsssError] = ConfigError) -
         raise error(f"{where}: {line}{printable(problem)}") from None
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that ``_Loader`` would take for something else, such as ``1e3``."""
+
+
+_Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+
+def dump_yaml(value: Any, *, width: int, flow: bool) -> str:
+    """The document that ``parse_yaml`` reads as ``value``; ``flow`` writes lists and mappings on one line."""
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=width, default_flow_style=flow
+    )
+    return text
+
+
 def parse_json(text: str | bytes, *, where: str, error: type[WsssError] = ConfigError) -> Any:
     """The value of a JSON document.
 

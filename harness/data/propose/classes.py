@@ -37,7 +37,7 @@ LOOKED_AT = 1000
 _QUESTIONS = 40
 """Ids or colours whose names are asked; a longer list is better written in the file."""
 
-_TABLES = ("class_dict.csv", "labelmap.txt", "label_colors.txt", "label_colours.txt", "colors.txt", "colormap.txt")
+TABLES = ("class_dict.csv", "labelmap.txt", "label_colors.txt", "label_colours.txt", "colors.txt", "colormap.txt")
 
 Kind = Literal["png", "binary", "rgb"]
 
@@ -183,6 +183,11 @@ def _of_ids(held: Held, foreground: Sequence[str], listed: Sequence[str], ask: A
         default = foreground[number] if foreground else f"class_{value}"
         question = f"Mask id {value} is in {held.values[value]} of {held.masks} masks. What is it?"
         names.append(_free(ask(question, default) if len(shown) <= _QUESTIONS else default, names, default))
+    if IGNORE in held.values and not foreground:
+        part = (
+            *part,
+            f"id 255 is in {held.values[IGNORE]} of {held.masks} masks and is ignored, unless a class has it",
+        )
     guessed = any(name == f"class_{value}" for name, value in zip(names[1:], shown, strict=True))
     notes = ("nothing names the ids of the masks; write the names of your classes here",) if guessed else ()
     return Classes(dict(zip(names, [0, *shown], strict=True)), notes=(*notes, *part))
@@ -217,7 +222,7 @@ def _of_colours(tree: Tree, held: Held, foreground: Sequence[str], ask: Ask) -> 
 def _table(tree: Tree) -> tuple[str, dict[tuple[int, int, int], str]] | None:
     """The first file that lists names of colours."""
     for path in tree.paths(".csv", ".txt"):
-        if PurePosixPath(path).name.lower() not in _TABLES:
+        if PurePosixPath(path).name.lower() not in TABLES:
             continue
         try:
             if PurePosixPath(path).name.lower() == "labelmap.txt":

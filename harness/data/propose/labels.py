@@ -16,6 +16,7 @@ from harness.data.folder_params import SourceParams
 from harness.data.formats import FORMATS, Asked, ImageNames, Source, recognise
 from harness.data.formats.names import FILES, read_names
 from harness.data.images import read_header
+from harness.data.propose.classes import TABLES
 from harness.data.propose.pictures import match
 from harness.data.propose.tree import Tree, split_of
 
@@ -94,7 +95,7 @@ class Finder:
         stems = {PurePosixPath(path).stem for path in self.images.values()}
         for path in self.tree.paths(*_OF_ALL):
             pure = PurePosixPath(path)
-            if pure.stem in stems or len(pure.parts) > _DEEPEST + 1:
+            if pure.stem in stems or len(pure.parts) > _DEEPEST + 1 or pure.name.lower() in TABLES:
                 continue
             name = recognise(self.tree.root / path)
             if name is not None and name in FORMATS:

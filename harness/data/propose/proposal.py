@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
-from harness.common.text import one_line
+from harness.common.text import dump_yaml, one_line
 from harness.contract import ConfigError
 
 _WIDTH = 110
@@ -58,15 +56,10 @@ def to_yaml(proposal: Proposal) -> str:
 def _dumped(name: str, value: Any) -> str:
     """One field as YAML, short values on one line."""
     if isinstance(value, Mapping | list):
-        text = f"{name}: {_dump(value, 10**6, flow=True)}"
+        text = f"{name}: {dump_yaml(value, width=10**6, flow=True)}"
         if len(text) <= _WIDTH:
             return text
-    return _dump({name: value}, _WIDTH, flow=False)
-
-
-def _dump(value: Any, width: int, *, flow: bool) -> str:
-    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=width, default_flow_style=flow)
-    return text
+    return dump_yaml({name: value}, width=_WIDTH, flow=False)
 
 
 def _refuse_variables(value: Any) -> None:

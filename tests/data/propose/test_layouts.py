@@ -374,3 +374,38 @@ def test_an_absolute_folder_gives_absolute_paths(folder: Path) -> None:
     params, _, _ = init(folder.absolute())
     assert params["root"] == str(folder.absolute())
     assert params["val"]["list"] == str(Path("mine.val.txt").absolute())
+
+
+def test_names_that_yaml_would_take_for_numbers_stay_names(folder: Path) -> None:
+    names = ("1e3", "2", "null", "yes", "traffic light", "a: b", "# c")
+    for name in names:
+        made.photographs(folder / name, [f"{name}_{number}" for number in range(3)])
+    params, _, _ = init(folder)
+    assert set(params["classes"][1:]) == set(names)
+
+
+def test_a_name_of_two_words_in_a_table_is_one_class(folder: Path) -> None:
+    made.photographs(folder / "images", letters(6))
+    rows = (f"{name}.jpg,{tag}\n" for name, tag in zip(letters(6), ["traffic light", '"car,bus"'] * 3, strict=True))
+    (folder / "tags.csv").write_text("image,classes\n" + "".join(rows))
+    params, _, _ = init(folder)
+    assert params["classes"] == ["background", "bus", "car", "traffic light"]
+
+
+def test_hidden_files_are_nobodys_images(folder: Path) -> None:
+    made.photographs(folder / "images/train", letters(4))
+    made.photographs(folder / "images/val", letters(2, 4))
+    for split, names in (("train", letters(4)), ("val", letters(2, 4))):
+        made.yolo(folder / "labels" / split, names)
+        (folder / "images" / split / "._img_00.jpg").write_bytes(b"of a file system")
+    params, _, _ = init(folder)
+    assert "list" not in params["train"]
+
+
+def test_a_table_of_colours_is_no_table_of_labels_and_ignored_pixels_are_told(folder: Path) -> None:
+    made.photographs(folder / "images", letters(6))
+    made.masks(folder / "masks", letters(6), (254, 255))
+    (folder / "class_dict.csv").write_text("name,r,g,b\nbackground,0,0,0\n")
+    _, text, _ = init(folder)
+    assert "class_dict.csv" not in text
+    assert "# id 255 is in 3 of 6 masks; it is ignored, unless a class has it" in text
