@@ -52,10 +52,14 @@ def needs_boxes(supervision: str) -> bool:
     return uses(Supervision.BOXES, supervision)
 
 
+NOISE = "Tags of training images hold mistakes on purpose"
+"""How a ``noise_note`` begins."""
+
+
 def noise_note(noise: TagNoise) -> str:
     """What stands under a table with rows that used tags with mistakes."""
     return (
-        f"Tags of training images hold mistakes on purpose: each is left out with probability {noise.drop:.3g}, and "
+        f"{NOISE}: each is left out with probability {noise.drop:.3g}, and "
         f"each class that an image does not show is added with probability {noise.add:.3g} (seed {noise.seed}). Rows "
         "that use tags are marked (noisy tags). Masks, and thus scores, are as they were."
     )

@@ -1,12 +1,15 @@
 """What a table says so that nobody compares what is not comparable: train and val, drawn and derived boxes, shapes."""
 
+import io
+
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from harness.cli.main import app
 from harness.contract.run_record import DatasetInfo
 from harness.engine.plan.keys import fingerprint_of
-from harness.leaderboard import build_board, load_runs
+from harness.leaderboard import build_board, load_runs, to_rich
 from harness.leaderboard.annotation import needs_boxes
 from harness.leaderboard.metrics import usual_metrics
 from harness.leaderboard.page.page import to_html
@@ -78,6 +81,9 @@ def test_tags_with_mistakes_are_marked_and_told_and_a_table_of_their_own(tmp_pat
     assert "| I (noisy tags) " in text
     assert len([note for note in board.notes if "each is left out with probability 0.1, and each class" in note]) == 1
     assert {row.name: row.cells[4].sub for row in table_of(board).rows}["tags"] == "noisy tags"
+    console = Console(width=160, file=io.StringIO())
+    console.print(to_rich(board))
+    assert "left out with probability 0.1" in " ".join(console.file.getvalue().split())
     plain = DatasetInfo.model_validate(DATASET)
     assert fingerprint_of({}, plain) != fingerprint_of({}, DatasetInfo.model_validate(noisy))
     fill(Records(tmp_path / "plain"), DATASET)
