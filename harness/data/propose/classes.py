@@ -186,7 +186,7 @@ def _of_ids(held: Held, foreground: Sequence[str], listed: Sequence[str], ask: A
     if IGNORE in held.values and not foreground:
         part = (
             *part,
-            f"id 255 is in {held.values[IGNORE]} of {held.masks} masks and is ignored, unless a class has it",
+            f"id 255 is in {held.values[IGNORE]} of {held.masks} masks; it is ignored, unless a class has it",
         )
     guessed = any(name == f"class_{value}" for name, value in zip(names[1:], shown, strict=True))
     notes = ("nothing names the ids of the masks; write the names of your classes here",) if guessed else ()
