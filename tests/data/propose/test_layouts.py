@@ -409,3 +409,18 @@ def test_a_table_of_colours_is_no_table_of_labels_and_ignored_pixels_are_told(fo
     _, text, _ = init(folder)
     assert "class_dict.csv" not in text
     assert "# id 255 is in 3 of 6 masks; it is ignored, unless a class has it" in text
+
+
+def test_cityscapes(folder: Path) -> None:
+    for split, town in (("train", "aachen"), ("val", "ulm")):
+        name = f"{town}_000000_000019"
+        made.photograph(folder / "leftImg8bit" / split / town / f"{name}_leftImg8bit.png")
+        labels = folder / "gtFine" / split / town
+        labels.mkdir(parents=True)
+        plane = made.plane(0, (26,))  # 26 is a car, 26001 the first car
+        Image.fromarray(plane).save(labels / f"{name}_gtFine_labelIds.png")
+        Image.fromarray(plane.astype("uint16") * 1000 + (plane > 0)).save(labels / f"{name}_gtFine_instanceIds.png")
+    params, text, printed = init(folder)
+    assert (params["reader"], params["classes"]) == ("cityscapes", "all")
+    assert "# recognised: Cityscapes" in text
+    assert "1 training and 1 validation images" in printed
