@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.common.folders import refuse_filled
+from harness.common.folders import nested, refuse_filled
 from harness.contract.errors import ConfigError, WsssError
 from harness.export import export_labels, export_model, export_predictions
 
@@ -95,11 +96,11 @@ def export_row(
 
 
 def _check_options(folders: Mapping[str, Path | None], *, soft: bool, onnx: bool | None) -> None:
-    named = [folder.absolute() for folder in folders.values() if folder is not None]
+    named = [folder for folder in folders.values() if folder is not None]
     if not named:
         raise ConfigError(f"nothing to export: name a folder with {', '.join(folders)}")
-    if len(set(named)) < len(named):
-        raise ConfigError(f"{', '.join(folders)}: name a folder of its own for each")
+    if any(nested(one, other) for one, other in combinations(named, 2)):
+        raise ConfigError(f"{', '.join(folders)}: name a folder of its own for each, none inside another")
     if soft and folders["--labels"] is None:
         raise ConfigError("--soft writes the scores behind pseudo labels: add --labels DIR")
     if onnx is not None and folders["--model"] is None:

@@ -58,7 +58,7 @@ def predict(
     from harness.export.labels import CLASSES, class_table
     from harness.export.predict import chosen_device
 
-    found = find_images(images)
+    found = find_images(images, out)
     chosen = find_row(runs, row, seed=seed, backbone=backbone)
     table = class_table(chosen, ids, chosen.dataset(None, plugin or ()) if ids == "dataset" else None)
     model = load_model(chosen, device=chosen_device(device), crf=crf)

@@ -14,6 +14,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.common.files import read_bytes
@@ -55,7 +56,7 @@ class _Dtype:
 
     def __init__(self, kind: object, *_: object) -> None:
         if not isinstance(kind, str) or not _KINDS.fullmatch(kind):
-            raise _Refused(f"holds an array of type {kind!r}, only numbers, truth values and texts are read")
+            raise _Refused(f"holds an array of type {shortened(kind)}, only numbers, truth values and texts are read")
         self._kind = kind.lstrip("<>|=")
         self._order: Literal["<", ">", "|", "="] = "="
 
@@ -92,7 +93,7 @@ def _array(content: Any, kind: _Dtype, shape: Any, order: Any) -> npt.NDArray[An
 
     dtype = kind.made()
     if not isinstance(shape, tuple) or not all(type(side) is int and side >= 0 for side in shape) or len(shape) > 8:
-        raise _Refused(f"holds an array of shape {shape!r}")
+        raise _Refused(f"holds an array of shape {shortened(shape)}")
     if dtype.hasobject:
         if not isinstance(content, list) or len(content) != int(np.prod(shape, dtype=object)):
             raise _Refused("holds an array of objects that are not listed")
@@ -156,7 +157,7 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: object) -> np
     if not isinstance(storage, np.ndarray) or type(offset) is not int or len(size) != len(stride):
         raise _Refused("holds a tensor without content")
     if offset < 0 or any(type(number) is not int or number < 0 for place in places for number in place):
-        raise _Refused(f"holds a tensor of size {size!r} and stride {stride!r}")
+        raise _Refused(f"holds a tensor of size {shortened(size)} and stride {shortened(stride)}")
     last = offset + sum((side - 1) * step for side, step in zip(size, stride, strict=True))
     if 0 not in size and last >= len(storage):
         raise _Refused("holds a tensor that reaches beyond its content")

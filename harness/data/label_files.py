@@ -8,9 +8,11 @@ AdvCAM) and ``{"keys", "attn_highres"}`` (CLIP-ES). Pickles are read by ``harnes
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 import numpy as np
@@ -159,9 +161,8 @@ def _of_mapping(value: Mapping[Any, Any], where: str) -> LabelFile:
         name = next((name for name in MAPS if name in value), None)
         if name is None:
             raise DataError(f"{where}: has 'keys', but none of {', '.join(MAPS)}")
-        keys, maps = np.asarray(value["keys"]).reshape(-1), value[name]
-        return _planes(keys.tolist(), list(maps), where)
-    names = [int(key) if isinstance(key, str) and key.isdigit() else key for key in value]
+        return _planes(_listed(value["keys"], "keys", where), _listed(value[name], name, where), where)
+    names = [int(key) if isinstance(key, str) and re.fullmatch("[0-9]{1,5}", key) else key for key in value]
     if all(isinstance(name, int | np.integer) and not isinstance(name, bool) for name in names):
         return _planes(names, list(value.values()), where)
     if len(value) == 1:
@@ -170,16 +171,28 @@ def _of_mapping(value: Mapping[Any, Any], where: str) -> LabelFile:
     raise DataError(f"{where}: a dictionary of {listed}; class numbers, or 'keys' and {' or '.join(MAPS)} are needed")
 
 
+def _listed(value: Any, name: str, where: str) -> list[Any]:
+    """The items of an array, or of a list as it is: what lists hold in turn may be larger than any memory."""
+    if isinstance(value, np.ndarray):
+        return value.reshape(-1).tolist() if name == "keys" else list(np.atleast_1d(value))
+    if not isinstance(value, list | tuple):
+        raise DataError(f"{where}: its {name!r} is {type(value).__name__}, an array or a list is needed")
+    return list(value)
+
+
 def _planes(keys: Sequence[Any], maps: Sequence[Any], where: str) -> LabelFile:
     """Maps by class number, ascending."""
     if len(keys) != len(maps):
         raise DataError(f"{where}: {len(keys)} keys and {len(maps)} maps, there must be one for each")
     if not all(isinstance(key, int | np.integer) and 0 <= key <= _LARGEST for key in keys):
-        raise DataError(f"{where}: its keys are {printable(list(keys)[:6])}; class numbers are needed")
+        raise DataError(f"{where}: its keys are {printable(shortened(list(keys)))}; class numbers are needed")
     if len(set(keys)) < len(keys):
         raise DataError(f"{where}: a class number occurs twice among its keys")
+    other = next((item for item in maps if not isinstance(item, np.ndarray)), None)
+    if other is not None:
+        raise DataError(f"{where}: one of its maps is {type(other).__name__}, arrays are needed")
     order = sorted(range(len(keys)), key=lambda place: int(keys[place]))
-    arrays = [np.asarray(maps[place]) for place in order]
+    arrays = [maps[place] for place in order]
     shapes = {array.shape for array in arrays}
     if any(array.ndim != 2 or not array.size or array.dtype.kind not in "biuf" for array in arrays) or len(shapes) > 1:
         raise DataError(f"{where}: its maps must be (H, W) numbers of one size, got {sorted(shapes)}")

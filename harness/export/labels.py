@@ -139,7 +139,7 @@ def export_labels(
     reader, table = row.labels(), class_table(row, ids, dataset)
     if soft and reader.scores(reader.ids[0]) is None:
         raise DataError(f"row {row.name}: its labels have no soft scores; leave --soft out")
-    with replacing_folder(out, force=force) as folder:
+    with replacing_folder(out, force=force, keep=row.folder) as folder:
         _write_masks(reader, folder, table, form, progress, soft=soft)
         (folder / "train.txt").write_text("".join(f"{name}\n" for name in reader.ids), encoding="utf-8")
         (folder / README).write_text(labels_page(row, table, form, "train", soft=soft), encoding="utf-8")
@@ -161,7 +161,7 @@ def export_predictions(
     Arguments, result and errors are those of ``export_labels``; a row that ends with its labels has no predictions.
     """
     reader, table = row.predictions(), class_table(row, ids, dataset)
-    with replacing_folder(out, force=force) as folder:
+    with replacing_folder(out, force=force, keep=row.folder) as folder:
         _write_masks(reader, folder, table, form, progress)
         (folder / "val.txt").write_text("".join(f"{name}\n" for name in reader.ids), encoding="utf-8")
         (folder / README).write_text(labels_page(row, table, form, "val"), encoding="utf-8")

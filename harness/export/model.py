@@ -107,7 +107,7 @@ def export_model(
     if not hasattr(model, "decode_head"):
         raise PluginError(f"row {row.name} predicts without a network of mmseg: there is no model to export")
     stored = read_json(source / CONFIG, error=StoreError)
-    with replacing_folder(out, force=force) as folder:
+    with replacing_folder(out, force=force, keep=row.folder) as folder:
         own = _write_config(row, folder, stored["model"], settings, model)
         _write_checkpoint(row, folder, model)
         comparison = _compared(row, folder, settings, dataset)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from PIL import Image
 
 from harness.common.atomic import replacing
 from harness.common.files import read_text
+from harness.common.folders import nested
 from harness.common.text import printable
 from harness.contract.arrays import IGNORE
 from harness.contract.errors import ConfigError, DataError, PluginError
@@ -42,24 +44,32 @@ class Found:
     name: str
 
 
-def find_images(source: Path) -> list[Found]:
+def find_images(source: Path, out: Path | None = None) -> list[Found]:
     """The images that a path means: a file, all those below a folder, or those that a text file lists.
 
     Paths in a list are relative to the folder of the list.
 
+    Args:
+        source: The path.
+        out: Where label maps shall go. What lies there is none of the images of a folder around it.
+
     Raises:
-        ConfigError: There is no such file or folder, or no image in it.
+        ConfigError: There is no such file or folder, or no image in it; or a label map would replace an image.
         DataError: Two images would have one label map.
     """
     if source.is_dir():
-        below = sorted(path for path in source.rglob("*") if _is_image(path))
+        if out is not None and os.path.realpath(source) == os.path.realpath(out):
+            raise ConfigError(f"--out: {printable(out)} is the folder of the images; name another one")
+        below = sorted(
+            path for path in source.rglob("*") if _is_image(path) and not (out and nested(out, path, either=False))
+        )
         found = [Found(path, str(path.relative_to(source).with_suffix(""))) for path in below]
         nothing = f"holds no image ({', '.join(IMAGE_SUFFIXES)})"
     elif _is_image(source):
-        return [Found(source, source.stem)]
+        found, nothing = [Found(source, source.stem)], ""
     else:
         lines = [line.strip() for line in read_text(source).splitlines()]
-        found = [Found(source.parent / line, _listed_name(line)) for line in lines if line]
+        found = [Found(source.parent / line, _listed_name(source, line)) for line in lines if line]
         nothing = "lists no image; a list has one path per line"
     if not found:
         raise ConfigError(f"{printable(source)}: {nothing}")
@@ -70,16 +80,37 @@ def find_images(source: Path) -> list[Found]:
             raise DataError(
                 f"{printable(item.path)}: would have the same label map as {printable(other)}; rename one of them"
             )
+    if out is not None:
+        _refuse_replacing(first, out)
     return [Found(path, name) for name, path in first.items()]
+
+
+def _refuse_replacing(images: Mapping[str, Path], out: Path) -> None:
+    """Refuse a folder in which a label map or an overlay would take the place of one of the images."""
+    files = {os.path.realpath(path): path for path in images.values()}
+    for name in images:
+        for written in (_map_of(out, name), _overlay_of(out, name)):
+            if (image := files.get(os.path.realpath(written))) is not None:
+                raise ConfigError(f"--out: a label map would replace the image {printable(image)}; name another folder")
+
+
+def _map_of(out: Path, name: str) -> Path:
+    return out / f"{name}.png"
+
+
+def _overlay_of(out: Path, name: str) -> Path:
+    return out / f"{name}.overlay.jpg"
 
 
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
 
 
-def _listed_name(line: str) -> str:
+def _listed_name(source: Path, line: str) -> str:
     """Of a relative path its folders stay; one that leaves the folder of the list gives its file name alone."""
     path = PurePosixPath(line)
+    if path.name in ("", ".."):
+        raise ConfigError(f"{printable(source)}: {printable(line)!r} names no image; a list has one path per line")
     inside = not path.is_absolute() and ".." not in path.parts
     return str(path.with_suffix("")) if inside else path.stem
 
@@ -156,9 +187,9 @@ def predict_images(
             left_out(str(error))
         else:
             mask = table.mapped(model.label(image), found.name)
-            _write(out / f"{found.name}.png", _palette_image(mask), "PNG")
+            _write(_map_of(out, found.name), _palette_image(mask), "PNG")
             if overlay:
-                _write(out / f"{found.name}.overlay.jpg", Image.fromarray(overlaid(image, mask)), "JPEG")
+                _write(_overlay_of(out, found.name), Image.fromarray(overlaid(image, mask)), "JPEG")
             done += 1
         if progress is not None:
             progress(number, len(images))

@@ -95,6 +95,7 @@ class Row:
         number = round or count
         if not 1 <= number <= count:
             raise ConfigError(f"row {self.name} has no round {number}, only 1 to {count}")
+        self._refuse_without(f"r{number}/generate ", "pseudo labels")
         scored = self._input(f"r{number}/score labels", "scored")
         keys = [scored] if scored else []
         keys += [key for name in self._stages(f"r{number}/segmenter ") if (key := self._input(name, "labels"))]
@@ -119,6 +120,7 @@ class Row:
         """
         self._refuse_labels_only("segmenter")
         last = f"r{len(self.record.rounds)}/segmenter "
+        self._refuse_without(last, "segmenter")
         keys = [key for key in (self._input("predict", "segmenter"),) if key]
         keys += [self._keys[name] for name in self._stages(last)]
         return self.store.folder(self._sound(keys, "trained segmenter"))
@@ -150,6 +152,10 @@ class Row:
         raise StoreError(
             f"row {self.name}: {what}: {reason} in the store {printable(self.folder)}; `wsss run` computes it again"
         )
+
+    def _refuse_without(self, stages: str, what: str) -> None:
+        if self.record.status == "ok" and not self._stages(stages):
+            raise StoreError(f"row {self.name} takes its predictions as they are: it has no {what}")
 
     def _refuse_labels_only(self, what: str) -> None:
         if self.record.rounds[-1].segmenter is None:

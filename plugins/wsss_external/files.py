@@ -6,6 +6,7 @@ generator compares again what it reads.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -90,7 +91,7 @@ def find(folder: Path, image_id: str, suffix: str | None) -> Path | None:
         DataError: There are several, so nobody knows which one counts.
     """
     paths = [folder / f"{image_id}{end}" for end in ((suffix,) if suffix is not None else SUFFIXES)]
-    there = [path for path in paths if path.exists()]
+    there = [path for path in paths if os.path.lexists(path)]  # a link that leads nowhere is a file to complain of
     if len(there) > 1:
         raise DataError(
             f"image {image_id!r} has {there[0].name} and {there[1].name} in {folder}; say which by `suffix`"

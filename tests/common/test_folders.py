@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.common.folders import replacing_folder
+from harness.common.folders import refuse_filled, replacing_folder
 from harness.contract import ConfigError, StoreError
 
 
@@ -48,3 +48,24 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
         fill(tmp_path / "file" / "out")
     with pytest.raises(StoreError, match="cannot be written, file name too long"):
         fill(tmp_path / ("x" * 300))
+
+
+def test_what_must_stay_is_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "runs" / "records").mkdir(parents=True)
+    (tmp_path / "runs" / "records" / "old").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "runs")
+    for place in ("runs", "runs/records", "", "link"):
+        with pytest.raises(ConfigError, match="runs is never replaced; name another folder"):
+            refuse_filled(tmp_path / place, force=True, keep=tmp_path / "runs")
+    refuse_filled(tmp_path / "runs" / "new", keep=tmp_path / "runs")
+    monkeypatch.chdir(tmp_path / "runs" / "records")
+    for place in (Path(), Path(".."), tmp_path):
+        with pytest.raises(ConfigError, match="the current folder lies there and stays"):
+            fill(place, force=True)
+    assert (tmp_path / "runs" / "records" / "old").exists()
+
+
+def test_a_place_behind_a_link_to_itself_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(StoreError, match="cannot be written"):
+        fill(tmp_path / "loop" / "out")

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import zipfile
 from collections import OrderedDict
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,8 @@ def raw_array(kind: str, shape: Any, content: Any) -> bytes:
     return begin + state.replace(b"N", dtype, 1) + b"b."
 
 
+LARGE: Any = reduce(lambda inner, _: (inner,) * 50, range(15), 1)
+
 HOSTILE = {
     "a command": pickle.dumps(Calls(os.system, "touch owned")),
     "a command in a list in a dictionary": pickle.dumps({1: [Calls(subprocess.check_output, ["touch", "owned"])]}),
@@ -107,6 +110,7 @@ HOSTILE = {
     "a tensor beyond its content": pickle.dumps(torch.zeros(2)).replace(b"K\x02\x85", b"K\x09\x85"),
     "an array beyond its content": raw_array("u1", (9,), b"ab"),
     "an array of negative size": raw_array("u1", (-1, -2), b"ab"),
+    "an array of a shape that no text holds": raw_array("u1", LARGE, b"ab"),
     "an array of records": raw_array("V2", (1,), b"ab"),
     "an array of objects from bytes": raw_array("O8", (1,), b"12345678"),
 }

@@ -158,6 +158,8 @@ def test_a_row_of_several_cells_is_one_sentence_that_says_how_to_choose(runs):
         (("learnt_erase",), "nothing to export: name a folder with --labels, --predictions, --model"),
         (("learnt_erase", "--labels", "OUT", "--predictions", "OUT"), "name a folder of its own for each"),
         (("learnt_erase", "--predictions", "OUT", "--soft"), "--soft writes the scores behind pseudo labels"),
+        (("learnt_erase", "--model", "OUT", "--labels", "INSIDE"), "name a folder of its own for each, none inside"),
+        (("learnt_erase", "--labels", "RUNS", "--force"), "runs is never replaced; name another folder"),
         (("learnt_erase", "--labels", "OUT", "--soft"), "its labels have no soft scores; leave --soft out"),
         (("labels_only", "--predictions", "OUT"), "ends with its pseudo labels: it has no predictions"),
         (("learnt_erase", "--labels", "FULL"), "is not empty; name another folder, or add --force"),
@@ -166,7 +168,7 @@ def test_a_row_of_several_cells_is_one_sentence_that_says_how_to_choose(runs):
 def test_what_cannot_be_exported_is_one_sentence(runs, tmp_path, options, words):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "old").write_text("")
-    places = {"OUT": tmp_path / "out", "FULL": tmp_path / "full"}
+    places = {"OUT": tmp_path / "out", "FULL": tmp_path / "full", "RUNS": runs, "INSIDE": tmp_path / "out" / "in"}
     ending = export(runs, *(places.get(option, option) for option in options))
     assert (ending.code, ending.output.count("\n")) == (2, 1)
     assert words in ending.output

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from harness.contract.protocol import TestSettings as Settings
-from harness.export import find_row, load_model
+from harness.export import find_images, find_row, load_model
 from harness.modelling import photographs
 from harness.modelling.photographs import Predictor, _enlarged, _tiles
 from tests.commands import wsss
@@ -70,12 +70,14 @@ def test_one_image_by_a_row_without_a_network_and_with_a_crf(photo_folder, folde
         ("empty", "holds no image (.jpg"),
         ("list.txt", "lists no image; a list has one path per line"),
         ("twice", "would have the same label map as"),
+        ("dot.txt", "dot.txt: '.' names no image; a list has one path per line"),
     ],
 )
 def test_what_names_no_images_is_one_sentence(photo_folder, tmp_path, source, words):
     (tmp_path / "empty").mkdir()
     (tmp_path / "twice").mkdir()
     (tmp_path / "list.txt").write_text("\n")
+    (tmp_path / "dot.txt").write_text("a.png\n.\n")
     for suffix in ("png", "jpg"):
         (tmp_path / "twice" / f"a.{suffix}").write_bytes(b"")
     ending = predict(photo_folder, "full", tmp_path / source, "--out", tmp_path / "out")
@@ -90,6 +92,25 @@ def test_paths_of_a_list_are_relative_to_it_and_keep_their_folders(photo_folder,
     assert (ending.code, ending.stderr) == (3, f"left out: {folder / 'missing.png'}: no such file\n")
     assert {path.stem for path in (tmp_path / "out").rglob("*.png")} == {"one", "two"}
     assert (tmp_path / "out" / "deep" / "two.png").exists()
+
+
+def test_label_maps_never_replace_images(folder, tmp_path):
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    (folder / "list.txt").write_text("one.png\n")
+    (tmp_path / "link").symlink_to(folder)
+    for images, out in ((folder, folder), (folder / "one.png", tmp_path / "link"), (folder / "list.txt", folder)):
+        ending = wsss("predict", "full", images, "--out", out, "--runs", tmp_path / "runs")
+        assert (ending.code, ending.output.count("\n")) == (2, 1)
+        assert ending.output.endswith(("is the folder of the images; name another one\n", "name another folder\n"))
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_label_maps_below_the_folder_of_images_are_no_images_of_the_next_call(folder):
+    before = find_images(folder)
+    (folder / "out").mkdir()
+    Image.fromarray(photograph(1)[1]).save(folder / "out" / "one.png")
+    assert find_images(folder, folder / "out") == before
+    assert len(find_images(folder)) == len(before) + 1
 
 
 @pytest.fixture

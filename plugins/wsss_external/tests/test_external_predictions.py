@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,11 @@ import torch
 from mmengine.evaluator import DumpResults
 from PIL import Image
 
+from harness.contract import StoreError
 from harness.engine.recorded_data import recorded_dataset
 from harness.engine.store.store import Store
 from harness.engine.verify import verify
+from harness.export import export_labels, find_row
 from harness.leaderboard import build_board, load_runs
 from harness.leaderboard.render import to_markdown
 from harness.records.files import read_record
@@ -25,6 +27,7 @@ from wsss_external.tests.test_external_labels import (
     BUILTINS,
     SIDE,
     VAL,
+    artifact,
     as_palette,
     drawn,
     planned,
@@ -162,15 +165,37 @@ def test_the_stand_in_for_labels_cannot_be_trained_on(tmp_path, manager):
     assert "makes no labels, use one that predicts without training" in refused(tmp_path, manager, alone)
 
 
-def test_our_own_exported_labels_read_back_give_the_numbers_of_the_row(tmp_path, manager):
-    from harness.export.labels import export_labels
-    from harness.export.rows import find_row
-
+def test_our_own_exported_labels_read_back_give_the_numbers_and_the_segmenter_of_the_row(tmp_path, manager):
     runs = tmp_path / "runs"
     run_toy(planned(tmp_path, manager, "fill"), manager, runs)
-    export_labels(find_row(runs, "fill"), tmp_path / "exported", ids="dense")
-    run_toy(planned(tmp_path, manager, row("back", "exported/masks")), manager, runs)
-    found = {json.loads(path.read_text())["label"]: path for path in runs.glob("records/*/*.json")}
-    scores = {label: json.loads(path.read_text())["scores"] for label, path in found.items()}
+    own = SimpleNamespace(class_ids=(0, 8, 15))
+    export_labels(find_row(runs, "fill"), tmp_path / "png", dataset=own)
+    export_labels(find_row(runs, "fill"), tmp_path / "npz", ids="dense", form="npz")
+    numbers = {"0": "background", "8": "one", "15": "two"}
+    back = [row("png", "png/masks", numbers=numbers), row("npz", "npz/masks")]
+    run_toy(planned(tmp_path, manager, *back), manager, runs)
+    found = records(runs)
+    weights = {
+        name: (artifact(runs, found[f"{name}--net--s0"], "r1/segmenter") / "segmenter.pth").read_bytes()
+        for name in ("fill", "png", "npz")
+    }
+    assert len(set(weights.values())) == 1
     for name in ("pseudo", "val"):
-        assert scores["back"][name]["sha256"] == scores["fill"][name]["sha256"]
+        assert len({record["scores"][name]["sha256"] for record in found.values()}) == 1
+
+
+def test_what_a_row_of_predictions_does_not_have_is_one_sentence(scored):
+    found = find_row(scored[0], "png")
+    with pytest.raises(StoreError, match=r"png--net--s0 takes its predictions as they are: it has no pseudo labels$"):
+        found.labels()
+    with pytest.raises(StoreError, match=r"it has no segmenter$"):
+        _ = found.segmenter
+    assert found.predictions().ids == tuple(VAL)
+
+
+def test_a_link_that_leads_nowhere_is_no_missing_file(tmp_path, manager):
+    (write(tmp_path / "png", "palette", VAL) / "val1.png").unlink()
+    (tmp_path / "png" / "val1.png").symlink_to("val1.png")
+    assert "val1.png: is a link that leads back to itself" in refused(
+        tmp_path, manager, predicted("theirs", folder="png", missing="ignore")
+    )
