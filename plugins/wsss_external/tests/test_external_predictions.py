@@ -185,8 +185,8 @@ def test_our_own_exported_labels_read_back_give_the_numbers_and_the_segmenter_of
 
 
 def test_what_a_row_of_predictions_does_not_have_is_one_sentence(scored):
-    found = find_row(scored[0], "png")
-    with pytest.raises(StoreError, match=r"png--net--s0 takes its predictions as they are: it has no pseudo labels$"):
+    found = find_row(scored[0], "npy")
+    with pytest.raises(StoreError, match=r"npy--net--s0 takes its predictions as they are: it has no pseudo labels$"):
         found.labels()
     with pytest.raises(StoreError, match=r"it has no segmenter$"):
         _ = found.segmenter
