@@ -66,6 +66,12 @@ class Runs:
 
     def __repr__(self) -> str:
         more = f", {len(self.left_out)} records left out" if self.left_out else ""
+        failed = [run.record for run in self._runs if run.record.status != "ok"]
+        if failed:
+            error = failed[0].error
+            more += (
+                f", {len(failed)} without numbers ({failed[0].label}: {error.message if error else failed[0].status})"
+            )
         return f"Runs({str(self.folder)!r}: {len(self._runs)} cells of {', '.join(self.rows)}{more})"
 
     @cached_property

@@ -42,6 +42,12 @@ def notes_of(records: Iterable[RunRecord]) -> list[str]:
     return [_NOTE, *told] if any(record.stated for record in records) else []
 
 
+def among(notes: Iterable[str], rows: Iterable[Row]) -> list[str]:
+    """Those of a table's notes that ``notes_of`` made."""
+    begun = tuple(f"{row.method}: " for row in rows if row.stated)
+    return [note for note in notes if note == _NOTE or (begun and note.startswith(begun))]
+
+
 def _told(record: RunRecord) -> Iterator[str]:
     if record.stated is not None:
         parts = [f"from {record.stated.source}"] if record.stated.source else []

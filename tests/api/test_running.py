@@ -1,5 +1,7 @@
 """``harness.run``: a benchmark computed from a program, in silence, like ``wsss run``."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,7 @@ def test_a_row_that_fails_is_a_row_of_the_result(tmp_path, write_config):
     config = write_config(methods=methods)
     runs = harness.run(config, plugins=[PLUGIN], runs=tmp_path / "runs", jobs=1, device="cpu")
     assert dict(zip(runs.frame.method, runs.frame.status, strict=True)) == {"fill": "ok", "wrong": "failed"}
+    assert re.search(r"2 cells of fill, wrong, 1 without numbers \(wrong: .+\)\)$", repr(runs))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -16,12 +17,14 @@ import numpy.typing as npt
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
 from harness.contract import ConfigError, Stated, parse_letters
 from harness.engine.plan.config import load_benchmark
 from harness.engine.plan.layout import Plan, build_plan
 from harness.leaderboard import build_board, load_runs
 from harness.leaderboard.render import to_latex, to_markdown
+from harness.leaderboard.terminal import to_rich
 from harness.maps import LabelReader, voc_palette
 from harness.registry import PluginManager, PluginSpec, manager_from_spec
 from tests.engine.toy import BENCHMARK, MODELLING, PLUGIN, records, run_toy
@@ -200,6 +203,11 @@ def test_the_table_says_what_is_stated_and_what_was_metered(tmp_path, manager):
     markdown = to_markdown(board)
     assert "nothing was metered of how they were made." in markdown
     assert "theirs: from a repository, commit 1a2b3c4." in markdown
+    console = Console(file=io.StringIO(), width=200)
+    console.print(to_rich(board))
+    shown = " ".join(console.file.getvalue().split())
+    assert "nothing was metered of how they were made." in shown
+    assert "theirs: from a repository, commit 1a2b3c4." in shown
 
 
 def test_a_row_without_files_is_as_it_was(tmp_path, manager):
