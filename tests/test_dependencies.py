@@ -44,7 +44,8 @@ def installed() -> dict[str, set[str]]:
 
 
 def providers(module: str) -> set[str]:
-    return installed().get(module, set())
+    """Distributions that bring a module; of an extra that is not installed the one of its name."""
+    return installed().get(module, {name_of(module)})
 
 
 @pytest.mark.parametrize("module", sorted(imported().keys() - COMPARED_WITH))

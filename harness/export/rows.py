@@ -154,7 +154,7 @@ class Row:
         )
 
     def _refuse_without(self, stages: str, what: str) -> None:
-        if self.record.status == "ok" and not self._stages(stages):
+        if self.record.status == "ok" and self.record.stated is not None and not self._stages(stages):
             raise StoreError(f"row {self.name} takes its predictions as they are: it has no {what}")
 
     def _refuse_labels_only(self, what: str) -> None:

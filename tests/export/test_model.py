@@ -66,7 +66,8 @@ def artifact(folder, backbone, head, changes, classes=3):
 
 def row_of(record: RunRecord, folder: Path, base: int | None) -> SimpleNamespace:
     run = SimpleNamespace(confusions=lambda name: None)
-    return SimpleNamespace(record=record, segmenter=folder, settings=Settings(base=base), name="a--b--s0", run=run)
+    settings = Settings(base=base)
+    return SimpleNamespace(record=record, segmenter=folder, folder=folder, settings=settings, name="a--b--s0", run=run)
 
 
 @pytest.fixture(scope="module")
