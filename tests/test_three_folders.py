@@ -1,4 +1,7 @@
-"""Three folders as people have them go from nothing to a table, in two commands each after the file is written."""
+"""Three folders as people have them go from nothing to a table, labels in files and predictions of new images.
+
+Five commands each after the file is written: check, run, leaderboard, export, predict.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +139,7 @@ def _no_cache() -> None:
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_a_folder_goes_from_nothing_to_a_table(tmp_path: Path, name: str) -> None:
+def test_a_folder_goes_from_nothing_to_a_table_labels_and_predictions(tmp_path: Path, name: str) -> None:
     make, methods, measured = FOLDERS[name]
     params = {"name": name, "root": str(tmp_path / "mine"), **make(tmp_path / "mine")}
     data = tmp_path / "mine.yaml"
@@ -157,3 +160,13 @@ def test_a_folder_goes_from_nothing_to_a_table(tmp_path: Path, name: str) -> Non
     assert all((row.val_miou is not None) == measured for row in board.rows)
     table = wsss("leaderboard", runs)
     assert table.code == 0, table.output
+
+    exported = wsss("export", methods[0], "--runs", runs, "--labels", tmp_path / "labels")
+    assert exported.code == 0, exported.output
+    assert len(list((tmp_path / "labels").rglob("*.png"))) == SPLITS["train"]
+    for number in range(2):
+        picture(tmp_path / "new" / f"new_{number}.png", 50 + number)
+    predicted = wsss("predict", methods[0], tmp_path / "new", "--runs", runs, "--out", tmp_path / "predicted")
+    assert predicted.code == 0, predicted.output
+    for number in range(2):
+        assert np.array(Image.open(tmp_path / "predicted" / f"new_{number}.png")).shape == (SIDE, SIDE)
