@@ -27,6 +27,12 @@ def rows(ctx: typer.Context, incomplete: str) -> list[str]:
     return _fitting((cell["row"] for cell in _cells(ctx)), incomplete)
 
 
+ROW_OR_CELL = typer.Argument(
+    metavar="ROW", help="Row of the table, or a cell of it: ROW--BACKBONE--sN.", autocompletion=rows
+)
+"""The argument of commands that take one row, or one cell of it."""
+
+
 def row_backbones(ctx: typer.Context, incomplete: str) -> list[str]:
     """Backbones of the folder of ``--runs``."""
     return _fitting((cell["backbone"] for cell in _cells(ctx)), incomplete)

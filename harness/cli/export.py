@@ -23,14 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    row: Annotated[
-        str,
-        typer.Argument(
-            metavar="ROW",
-            help="Row of the table, or a cell of it: ROW--BACKBONE--sN.",
-            autocompletion=completion.rows,
-        ),
-    ],
+    row: Annotated[str, completion.ROW_OR_CELL],
     *,
     labels: Annotated[
         Path | None, typer.Option("--labels", metavar="DIR", help="Write the pseudo labels of the training images.")

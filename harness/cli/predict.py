@@ -18,14 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    row: Annotated[
-        str,
-        typer.Argument(
-            metavar="ROW",
-            help="Row of the table, or a cell of it: ROW--BACKBONE--sN.",
-            autocompletion=completion.rows,
-        ),
-    ],
+    row: Annotated[str, completion.ROW_OR_CELL],
     images: Annotated[
         Path, typer.Argument(metavar="IMAGES", help="An image, a folder of images, or a text file of paths.")
     ],

@@ -365,8 +365,12 @@ def test_defective_files_are_told_and_do_not_stop_it(folder: Path) -> None:
 
 def test_a_folder_that_links_to_itself_ends(folder: Path) -> None:
     made.photographs(folder, TEN)
+    alone, _, _ = init(folder)
+    for file in Path().glob("mine.*"):
+        file.unlink()
     (folder / "again").symlink_to(folder.absolute())
-    init(folder)
+    linked, _, _ = init(folder)
+    assert linked == alone, "no image counts twice"
 
 
 def test_an_absolute_folder_gives_absolute_paths(folder: Path) -> None:
