@@ -60,11 +60,19 @@ def cams_of_irn(image: npt.NDArray[np.uint8], valid_cat: list[int], path: Path) 
     np.save(path, cams, allow_pickle=True)  # type: ignore[arg-type]
 
 
+def cams_of_psa(image: npt.NDArray[np.uint8], valid_cat: list[int], path: Path) -> None:
+    """What infer_cls.py of PSA leaves: {class counted from 0: (H, W) float32 map divided by its maximum}."""
+    bright = image.astype(np.float32).mean(2)
+    maps = {number: np.abs(bright - 40 * (number % 4)) for number in valid_cat}
+    cams = {number: one / max(float(one.max()), 1e-5) for number, one in maps.items()}
+    np.save(path, cams, allow_pickle=True)  # type: ignore[arg-type]
+
+
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
     """The table of the page's benchmark, cut down, and its records."""
     folder = tmp_path_factory.mktemp("my") / "benchmarks"
-    for name in ("irn_cam", "masks", "predictions"):
+    for name in ("irn_cam", "psa_cam", "masks", "predictions"):
         (folder / "others" / name).mkdir(parents=True)
     for name in ("datasets", "segmenters"):
         (folder.parent / name).symlink_to(ROOT / "configs" / name)
@@ -75,7 +83,9 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]
     data = build_data(benchmark, manager)
     for image_id in data.ids("train"):
         tags = data.tags(image_id)
-        cams_of_irn(data.image(image_id), [tag - 1 for tag in tags], folder / "others" / "irn_cam" / f"{image_id}.npy")
+        counted_from_0 = [tag - 1 for tag in tags]
+        cams_of_irn(data.image(image_id), counted_from_0, folder / "others" / "irn_cam" / f"{image_id}.npy")
+        cams_of_psa(data.image(image_id), counted_from_0, folder / "others" / "psa_cam" / f"{image_id}.npy")
         mask = np.full(data.size(image_id), tags[0], np.uint8)
         Image.fromarray(mask).save(folder / "others" / "masks" / f"{image_id}.png")
     for image_id in data.ids("val"):
@@ -89,12 +99,18 @@ def test_other_peoples_files_and_our_methods_stand_in_one_table(table: tuple[str
     markdown, found = table
     assert {name: record["status"] for name, record in found.items() if record["status"] != "ok"} == {}
     assert {record["label"] for record in found.values()} == {
-        *("irn", "irn_crf", "irn_walk", "masks", "their_model", "box_fill", "cam")
+        *("irn", "irn_crf", "irn_walk", "psa", "psa_cvs_pmg", "masks", "their_model", "box_fill", "cam")
     }
     assert "I (stated)" in markdown
     assert "2.50 (stated)" in markdown
     assert "irn: from CAMs of IRN." in markdown
     assert found["their_model--tiny--s0"]["scores"]["val"]["images"] == 3
+
+
+def test_cams_of_psa_are_smoothed_and_masked_proportionally(table: tuple[str, dict[str, Any]]) -> None:
+    _, found = table
+    scores = {found[f"{name}--tiny--s0"]["scores"]["pseudo"]["sha256"] for name in ("psa", "psa_cvs_pmg")}
+    assert len(scores) == 2
 
 
 def test_cams_of_irn_are_refined_by_crf_and_walk(table: tuple[str, dict[str, Any]]) -> None:

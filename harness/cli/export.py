@@ -47,7 +47,12 @@ def export(
     force: Annotated[bool, typer.Option("--force", help="Replace folders that hold something.")] = False,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed, where the row has several.")] = None,
     backbone: Annotated[str | None, typer.Option("--backbone", help="Backbone, where the row has several.")] = None,
-    runs: Annotated[Path, typer.Option("--runs", help="Folder of store and records, or of records.")] = _RUNS,
+    runs: Annotated[
+        Path,
+        typer.Option(
+            "--runs", help="Folder of store and records, or of records.", autocompletion=completion.runs_folders
+        ),
+    ] = _RUNS,
     config: Annotated[
         Path | None, typer.Option("--config", help="Benchmark file that names the data set; default: as the run noted.")
     ] = None,

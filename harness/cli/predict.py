@@ -35,7 +35,12 @@ def predict(
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="Where to compute.")] = "auto",
     seed: Annotated[int | None, typer.Option("--seed", help="Seed, where the row has several.")] = None,
     backbone: Annotated[str | None, typer.Option("--backbone", help="Backbone, where the row has several.")] = None,
-    runs: Annotated[Path, typer.Option("--runs", help="Folder of store and records, or of records.")] = _RUNS,
+    runs: Annotated[
+        Path,
+        typer.Option(
+            "--runs", help="Folder of store and records, or of records.", autocompletion=completion.runs_folders
+        ),
+    ] = _RUNS,
     plugin: Annotated[
         list[Path] | None, typer.Option("--plugin", help="Plugin file that brings the data set's reader. Repeatable.")
     ] = None,

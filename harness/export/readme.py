@@ -127,7 +127,7 @@ def model_page(
     ]
     lines += [
         "",
-        f"mmseg does not have {', '.join(own_parts)}. The folder `wsss_model_...` holds their source, and `config.py` "
+        f"mmseg does not have {', '.join(own_parts)}. The folder `wsss_model_...` holds the source, and `config.py` "
         "imports it; move the three together. They use torch, mmseg and, for a backbone of timm, timm. mmseg's own "
         "`SegDataPreProcessor` can stand in for `ProtocolPreprocessor` where that has no `base`; it rounds otherwise, "
         "which now and then changes a pixel on the border of two classes.",

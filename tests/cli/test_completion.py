@@ -54,6 +54,8 @@ def folder(sweep, tmp_path):
         ("wsss plan demo --methods box_fill,box_", ["box_fill,box_grabcut", "box_fill,box_grabcut_pixels"]),
         ("wsss run demo --backbones resnet18,resnet5", ["resnet18,resnet50", "resnet18,resnet50_v1"]),
         ("wsss leaderboard --runs ru", ["runs", "runs/records/demo-01234567"]),
+        ("wsss export full --runs ru", ["runs", "runs/records/demo-01234567"]),
+        ("wsss predict full images --runs ru", ["runs", "runs/records/demo-01234567"]),
     ],
 )
 def test_rows_methods_backbones_benchmarks_and_folders_complete(folder, line, offered):
