@@ -83,6 +83,14 @@ class Dataset(ABC):
         """
         return ()
 
+    def carrying(self, split: str, kind: Supervision) -> tuple[str, ...]:
+        """Ids of ``split`` that have labels of ``kind``, in order, of a data set that has the kind.
+
+        A declared share of masks is chosen among these. A split whose images have masks in part is ``unmasked`` too,
+        because a score counts all images; its ``digests`` hold ``masks``.
+        """
+        return self.ids(split)
+
     @property
     def auxiliary(self) -> Dataset | None:
         """The auxiliary data set (other classes, pixel masks), or ``None``."""

@@ -342,18 +342,21 @@ class _SplitReader:
         ``absent``; elsewhere that is a notice.
         """
         masked = self._listed not in self._dataset.unmasked
+        counted = masked or bool(self._pixels.any())  # a split may have masks in part
         counts = []
         for cls, name in enumerate(self._dataset.classes):
             arrays = self._images, self._tagged, self._boxes, self._pixels
             shown, tagged, boxes, pixels = (int(array[cls]) for array in arrays)
             marks = {kind.value: int(array[cls]) for kind, array in self._marks.items()}
-            counts.append(ClassCount(name, shown if masked else None, tagged, boxes, pixels if masked else None, marks))
+            counts.append(
+                ClassCount(name, shown if counted else None, tagged, boxes, pixels if counted else None, marks)
+            )
         self._note_lacking(masked=masked)
         if masked and "mask" not in self._lacking:
             self._note_masks(counts, complete=complete)
         elif not masked and "tags" not in self._lacking and self._sizes:
             self._note_tags(complete=complete)
-        ignored = int(self._pixels[IGNORE]) if masked else None
+        ignored = int(self._pixels[IGNORE]) if counted else None
         sizes = tuple(SizeCount(*size, number) for size, number in self._sizes.most_common())
         examples = tuple(sorted(set(self._examples.values())))
         return SplitReport(self._split, images, tuple(counts), ignored, sizes, examples)
@@ -366,10 +369,16 @@ class _SplitReader:
             text = f"data set {self._dataset.name!r} has no {noun} {where}; {self._dataset.lacking(self._listed, noun)}"
             notes = self.notices
             if kind == "mask" and not masked:
-                text = f"data set {self._dataset.name!r} has no masks {where}, as it says: nothing is measured on them"
+                has = f"data set {self._dataset.name!r} has {self._masks()} {where}"
+                text = f"{has}, as it says: nothing is measured on them"
             elif kind == "mask" and self._split in ("train", "val"):
                 notes = self.defects  # a run scores these images
             notes.append(Defect(kind, self._split, None, text))
+
+    def _masks(self) -> str:
+        """What a split that is described as one without masks, or with masks in part, has of them."""
+        masked = len(self._dataset.carrying(self._listed, Supervision.MASKS))
+        return f"masks of only {masked} images" if self._pixels.any() else "no masks"
 
     def _note_tags(self, *, complete: bool) -> None:
         """Note classes that no image is tagged with, where no mask shows any."""

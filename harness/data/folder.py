@@ -65,6 +65,7 @@ class FolderDataset(NamedReads, Dataset):
         self._ids: dict[str, tuple[str, ...]] = {"train": (), "val": ()}
         self._split_of: dict[str, str] = {}
         self._paths: dict[str, Path] = {}
+        self._unmasked_ids: dict[str, frozenset[str]] = {}
         self.defects = tuple(self._open())
         if strict and self.defects:
             more = len(self.defects) - 1
@@ -184,7 +185,8 @@ class FolderDataset(NamedReads, Dataset):
             if image_id in faulty:  # its fault is told already
                 continue
             problems = [(kind, source.problem(image_id)) for kind, source in sources.items()]
-            missing = [Defect(kind, name, image_id, text) for kind, text in problems if text]
+            ways_out = {"mask": ", or missing: unmasked where they have no mask"}
+            missing = [Defect(kind, name, image_id, text + ways_out.get(kind, "")) for kind, text in problems if text]
             defects += missing
             complete += [] if missing else [image_id]
         return tuple(complete), defects
@@ -250,6 +252,9 @@ class FolderDataset(NamedReads, Dataset):
         masks = self._masks[self._split_of[image_id]]
         if masks is None:
             raise no_mask(self.name, self._split_of[image_id])
+        if image_id in self._without_mask(self._split_of[image_id]):
+            silent = masks.source.silent(image_id)
+            raise NoSupervision(f"data set {self.name!r} has no mask of image {image_id!r}: {silent}")
         if (stated := masks.size(image_id)) is not None:
             self.check_size(image_id, masks.source.read(image_id).where, stated)
         return masks.mask(image_id, self.size(image_id))
@@ -304,8 +309,22 @@ class FolderDataset(NamedReads, Dataset):
 
     @property
     def unmasked(self) -> tuple[str, ...]:
-        """The splits whose field of masks is empty."""
-        return tuple(split for split, masks in self._masks.items() if masks is None)
+        """The splits whose field of masks is empty, or of which some images have none (``missing: unmasked``)."""
+        return tuple(split for split, masks in self._masks.items() if masks is None or self._without_mask(split))
+
+    def carrying(self, split: str, kind: Supervision) -> tuple[str, ...]:
+        """Ids of ``split`` that have labels of ``kind``, in order."""
+        without = self._without_mask(split) if kind is Supervision.MASKS else frozenset()
+        return tuple(image_id for image_id in self.ids(split) if image_id not in without)
+
+    def _without_mask(self, split: str) -> frozenset[str]:
+        """The images of a split that have no mask, where the source of masks may be silent on some."""
+        if split not in self._unmasked_ids:
+            masks = self._masks[split]
+            partly = masks is not None and masks.source.asked.params.missing == "unmasked"
+            source = masks.source if masks is not None and partly else None
+            self._unmasked_ids[split] = frozenset(filter(source.silent, self._ids[split]) if source else ())
+        return self._unmasked_ids[split]
 
     @property
     def class_ids(self) -> tuple[int, ...]:

@@ -40,8 +40,11 @@ class SourceParams(_Params):
     units: Literal["pixels", "fraction"] = Field(
         "pixels", description="of the coordinates in a table: pixels, or fractions of the image's width and height"
     )
-    missing: Literal["error", "empty"] = Field(
-        "error", description="an image of which the source says nothing is a defect, or shows no class"
+    missing: Literal["error", "empty", "unmasked"] = Field(
+        "error",
+        description="an image of which the source says nothing is a defect, shows no class, or, of masks alone, has "
+        "none: methods that need masks of a share of the images find them among the others, and nothing is measured "
+        "on the split",
     )
     extra: Literal["error", "skip"] = Field(
         "error", description="an image that the source names and that no image folder holds is a defect, or left out"
@@ -78,6 +81,14 @@ class LabelParams(_Params):
     masks: Masks | None = Field(
         None, description="a source; null or none = there are no masks, and nothing is measured on these images"
     )
+
+    @model_validator(mode="after")
+    def _masks_alone_may_be_unmasked(self) -> LabelParams:
+        for kind in ("tags", "boxes"):
+            source = getattr(self, kind)
+            if isinstance(source, SourceParams) and source.missing == "unmasked":
+                raise ValueError(f"{kind}.missing: unmasked is said of masks alone; say error or empty")
+        return self
 
 
 class SplitParams(LabelParams):

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +34,27 @@ class Meter:
         return {kind: {"reads": self._reads[kind], "images": len(self._images[kind])} for kind in sorted(self._reads)}
 
 
+def share_size(fraction: float, images: int) -> int:
+    """How many of ``images`` images a ``fraction`` is: rounded half up, at least one."""
+    return max(math.floor(fraction * images + 0.5), 1)
+
+
+def declared_ids(dataset: Dataset, split: str, need: Need) -> frozenset[str]:
+    """The images of ``split`` whose labels a declared ``need`` opens: all, or the chosen share of them."""
+    ids = dataset.ids(split)
+    if need.fraction == 1.0:
+        return frozenset(ids)
+    carrying = dataset.carrying(split, need.kind)
+    tags_of = partial(dataset.read, Supervision.TAGS)  # whoever labels a part of the images knows what they show
+    return choose_fraction(carrying, need.fraction, tags_of, count=share_size(need.fraction, len(ids)))
+
+
 def choose_fraction(
-    ids: Iterable[str], fraction: float, tags_of: Callable[[str], tuple[int, ...]] | None = None
+    ids: Iterable[str],
+    fraction: float,
+    tags_of: Callable[[str], tuple[int, ...]] | None = None,
+    *,
+    count: int | None = None,
 ) -> frozenset[str]:
     """The ``fraction`` of ``ids`` that carries a declared kind, alike for every method and in every order of ``ids``.
 
@@ -46,9 +66,10 @@ def choose_fraction(
         fraction: In (0, 1].
         tags_of: Foreground classes of an image, by which the choice is stratified: every class, and the images without
             any, keep their share, nearly always within one image. ``None`` = the hash alone.
+        count: How many are taken, where ``ids`` are not all images that ``fraction`` is a share of.
     """
     ranked = sorted(set(ids), key=lambda image_id: _rank("mask", image_id))
-    count = max(math.floor(fraction * len(ranked) + 0.5), 1)
+    count = share_size(fraction, len(ranked)) if count is None else count
     if tags_of is None:
         return frozenset(ranked[:count])
     strata: dict[tuple[int, ...], list[str]] = {}
@@ -121,11 +142,7 @@ class DatasetView(NamedReads, View):
         self.meter = Meter() if meter is None else meter
         self._dataset = dataset
         self._known = frozenset(self.ids)
-        self._allowed = {
-            need.kind: self._known if need.fraction == 1.0 else choose_fraction(self.ids, need.fraction, self._classes)
-            for need in union(needs)
-            if not need.auxiliary
-        }
+        self._allowed = {need.kind: declared_ids(dataset, split, need) for need in union(needs) if not need.auxiliary}
         self.mask_ids = self.ids_with(Supervision.MASKS)
         declared = [replace(need, auxiliary=False) for need in union(needs) if need.auxiliary]
         if declared and dataset.auxiliary is None:
@@ -133,11 +150,6 @@ class DatasetView(NamedReads, View):
         self._auxiliary: DatasetView | None = None
         if declared and dataset.auxiliary is not None:
             self._auxiliary = _AuxiliaryView(dataset.auxiliary, "train", declared, self.meter)
-
-    def _classes(self, image_id: str) -> tuple[int, ...]:
-        """What a declared fraction is stratified by; whoever labels a part of the images knows what they show."""
-        tags: tuple[int, ...] = self._dataset.read(Supervision.TAGS, image_id)
-        return tags
 
     def image(self, image_id: str) -> Image:
         """(H, W, 3) uint8, RGB, 0-255."""

@@ -45,6 +45,10 @@ class WrappedDataset(NamedReads, Dataset):
         """The original's."""
         return self._dataset.unmasked
 
+    def carrying(self, split: str, kind: Supervision) -> tuple[str, ...]:
+        """The original's."""
+        return self._dataset.carrying(split, kind)
+
     @property
     def auxiliary(self) -> Dataset | None:
         """The original's auxiliary data set."""

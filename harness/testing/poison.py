@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from harness.contract import IGNORE, Dataset, Need, Supervision, union
-from harness.data.views import choose_fraction
+from harness.data.views import declared_ids
 from harness.data.wrapped import WrappedDataset
 
 
@@ -30,11 +29,8 @@ class PoisonedDataset(WrappedDataset):
         super().__init__(dataset)
         needs = union(needs)
         self._seed = seed
-        shares = [need.fraction for need in needs if need.kind is Supervision.MASKS and not need.auxiliary]
-        self._clean: frozenset[str] = frozenset()
-        if shares:
-            tags_of = partial(dataset.read, Supervision.TAGS)
-            self._clean = choose_fraction(dataset.ids("train"), shares[0], tags_of)
+        declared = [need for need in needs if need.kind is Supervision.MASKS and not need.auxiliary]
+        self._clean: frozenset[str] = declared_ids(dataset, "train", declared[0]) if declared else frozenset()
         auxiliary = [Need(need.kind, need.fraction) for need in needs if need.auxiliary]
         self._auxiliary = (
             None if dataset.auxiliary is None else PoisonedDataset(dataset.auxiliary, auxiliary, seed=seed)

@@ -44,7 +44,7 @@ def test_the_configuration_without_masks_is_valid(monkeypatch: pytest.MonkeyPatc
     assert validate(VocParams, params, where="page").unmasked == ("train", "val")
 
 
-@pytest.mark.parametrize("name", ["my_folders", "street"])
+@pytest.mark.parametrize("name", ["my_folders", "street", "few_masks"])
 def test_the_configurations_of_folders_are_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_DATA", "/mine")
     params = expand_env(yaml.safe_load(block("yaml", f"name: {name}"))["params"], where="page")

@@ -128,7 +128,7 @@ class Source(ABC):
     def problem(self, image_id: str) -> str | None:
         """Why what it says of the image cannot be found, in one sentence, or ``None``; cheap."""
         silent = self.silent(image_id)
-        if silent is None or self.asked.params.missing == "empty":
+        if silent is None or self.asked.params.missing != "error":
             return None
         return f"{silent}; say missing: empty where such images show no class"
 

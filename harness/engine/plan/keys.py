@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.contract.errors import ConfigError
 from harness.contract.supervision import Need, Supervision
+from harness.data.views import share_size
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -122,10 +124,23 @@ def data_for_key(dataset: Dataset, split: str, needs: Iterable[Need], digests: D
             seen["auxiliary/classes"] = list(source.classes)
         prefix = "auxiliary/" if need.auxiliary else ""
         found = digests.of(source, split)
+        if need.kind.value in found:
+            _refuse_too_few(source, split, need)
         seen |= {prefix + kind: value for kind, value in _chosen(source, split, found, kinds, need.instead).items()}
         if need.fraction < 1.0:
             seen[f"{prefix}{need.kind.value}/fraction"] = need.fraction
     return seen
+
+
+def _refuse_too_few(dataset: Dataset, split: str, need: Need) -> None:
+    """Refuse a share of the images that is larger than the share that the data set has labels of."""
+    images, carrying = len(dataset.ids(split)), len(dataset.carrying(split, need.kind))
+    asked = share_size(need.fraction, images)
+    if carrying < asked:
+        most = math.floor(1000 * carrying / images) / 1000
+        way_out = f"state a fraction of at most {most:g}" if need.fraction < 1.0 else "leave out what needs them all"
+        has = f"data set {dataset.name!r} has {need.kind} for {carrying} of its {images} {split} images"
+        raise ConfigError(f"{has}, and {asked} are needed; {way_out}")
 
 
 def _chosen(
