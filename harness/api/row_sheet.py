@@ -12,6 +12,7 @@ from harness.common.files import file_problem, read_json
 from harness.contract.errors import StoreError
 from harness.contract.protocol import Protocol
 from harness.contract.scores import ScoreName
+from harness.engine.plan.roles import name_of
 from harness.engine.stage.worker import log_of
 from harness.engine.store.store import Store
 from harness.leaderboard import build_board
@@ -270,7 +271,7 @@ def _places(cell: Run, store: Store) -> Iterator[Place]:
             made[_of_round(kind, number, len(record.rounds))] = key, inside
     for what, (key, inside) in made.items():
         yield Place(what, store.folder(key) / inside if store.has(key) else None)
-    logs = [store.runs / log_of(name.rpartition("/")[2], key) for name, key in keys.items()]
+    logs = [store.runs / log_of(name_of(name), key) for name, key in keys.items()]
     written = [path for path in dict.fromkeys(logs) if path.is_file() and path.stat().st_size]
     yield from (Place("log", path) for path in written)
     events = store.runs / "tensorboard"

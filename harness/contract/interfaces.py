@@ -228,6 +228,13 @@ class Generator(ABC):
 class Refiner(ABC):
     """Turns pseudo labels into better ones."""
 
+    def fit(self, labels: Sequence[PseudoLabel], view: View, ctx: Context) -> None:  # noqa: B027
+        """Train whatever the refiner needs into ``ctx.out`` (later ``ctx.input("fit")``); default: nothing.
+
+        Called only where the record says ``fits``. ``labels[i]`` is the label of ``view.ids[i]``; each is read from
+        disk when it is asked for, so that any number of them, in any order and as often as wanted, costs no memory.
+        """
+
     @abstractmethod
     def refine(self, labels: Iterable[PseudoLabel], view: View, ctx: Context) -> Iterator[PseudoLabel]:
         """Yield one refined label for every incoming one."""

@@ -30,7 +30,8 @@ def wait_for(condition, seconds=60):
 
 
 def test_killed_and_resumed_records_equal_undisturbed_ones(write_config, tmp_path):
-    config = write_config(methods=["learnt_erase", "twice"])
+    learned = {"name": "learned", "method": "fill", "refiners": ["learned"]}
+    config = write_config(methods=["learnt_erase", "twice", learned])
     slow = {"TOY_SLEEP": "0.03", "TOY_STEPS": "8"}
     assert start(config, tmp_path / "undisturbed", **slow).wait(timeout=100) == 0
     moments = random.Random(0)
@@ -43,7 +44,7 @@ def test_killed_and_resumed_records_equal_undisturbed_ones(write_config, tmp_pat
         process.wait()
     assert start(config, tmp_path / "killed", **slow).wait(timeout=100) == 0
     killed, undisturbed = records(tmp_path / "killed"), records(tmp_path / "undisturbed")
-    assert len(killed) == 2
+    assert len(killed) == 3
     assert without_measurements(killed) == without_measurements(undisturbed)
     assert not list((tmp_path / "killed" / "store").glob("??/.*"))
     assert not list((tmp_path / "killed" / "work").iterdir())

@@ -5,7 +5,18 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.contract import BOXES, Generator, GeneratorRecord, MethodRecord, PseudoLabel, Round, Use, hookimpl
+from harness.contract import (
+    BOXES,
+    Generator,
+    GeneratorRecord,
+    MethodRecord,
+    PseudoLabel,
+    Refiner,
+    RefinerRecord,
+    Round,
+    Use,
+    hookimpl,
+)
 
 STATE = {"calls": 0}
 
@@ -86,6 +97,18 @@ class Forgetful(Base):
         (ctx.out / "fit.txt").write_text(begun.read_text())
 
 
+class ForgetfulRefiner(Refiner):
+    """The same mistake where a refiner learns."""
+
+    def __init__(self, params): ...
+
+    def fit(self, labels, view, ctx):
+        Forgetful(None).fit(view, ctx)
+
+    def refine(self, labels, view, ctx):
+        yield from labels
+
+
 class Swallows(Base):
     """Catches the kill."""
 
@@ -116,6 +139,11 @@ KINDS = {
 def wsss_generators():
     for name, (factory, options) in KINDS.items():
         yield GeneratorRecord(name, factory=factory, **options)
+
+
+@hookimpl
+def wsss_refiners():
+    yield RefinerRecord("forgetful", ForgetfulRefiner, fits=True)
 
 
 @dataclass(frozen=True)

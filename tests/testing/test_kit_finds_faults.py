@@ -9,7 +9,7 @@ from harness.contract import PluginError
 from harness.registry import PluginSpec, manager_from_spec
 from harness.testing import check_plugin, check_row
 from harness.testing.checks import Fault, light_discovery, watched_writes
-from harness.testing.conformance import named
+from harness.testing.conformance import named, row_of
 from harness.testing.method_params import idle_params
 
 FAULTY = str(Path(__file__).parent / "faulty.py")
@@ -44,6 +44,11 @@ def test_a_fault_is_found_and_named(method, check, words, tmp_path, monkeypatch)
     monkeypatch.chdir(elsewhere)  # one of the faulty methods writes beside what it was given
     found = failures(method, tmp_path / "kit")
     assert words in found[check]
+
+
+def test_a_refiner_that_learns_is_interrupted_and_resumed_too(tmp_path):
+    row = row_of("refiner", "forgetful")
+    assert "fit forgetful: interrupted and resumed it gives other bytes" in failures(row, tmp_path)["resume"]
 
 
 @pytest.mark.parametrize("method", ["deaf", "deaf_function"])

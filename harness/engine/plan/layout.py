@@ -1,6 +1,6 @@
 """The plan: every cell (row x backbone x seed) as a graph of stages, equal stages of all cells merged by key.
 
-    shared stages -> [fit] -> generate -> refine ... -> segmenter -> predict -> score     (once per round)
+    shared stages -> [fit] -> generate -> [fit] -> refine ... -> segmenter -> predict -> score     (once per round)
 
 * A round's pseudo labels are scored on the training images, the last round's predictions on the scored validation
   images. Only score stages see hidden masks that were not declared.
@@ -38,6 +38,7 @@ from harness.engine.plan.keys import (
     settings_for_key,
     stage_key,
 )
+from harness.engine.plan.roles import Roles
 from harness.engine.plan.rows import Part, ResolvedRound, ResolvedRow, build_data, resolve_backbones, resolve_rows
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ class _Layout:
     backbone: BackboneSettings
     seed: int
     code: StageCode
-    roles: dict[str, str] = field(default_factory=dict)
+    roles: Roles = field(default_factory=Roles)
     label: str = ""
 
     def cell(self, row: ResolvedRow) -> Cell:
@@ -235,7 +236,9 @@ class _Layout:
         fit = {"fit": self._component(part, "fit", prefix, before, reads=more)} if part.fits else {}
         labels = self._component(part, "generate", prefix, {**before, **fit}, reads=more)
         for refiner in item.refiners:
-            labels = self._component(refiner, "refine", prefix, {"labels": labels})
+            given = {"labels": labels}
+            fit = {"fit": self._component(refiner, "fit", prefix, given)} if refiner.fits else {}
+            labels = self._component(refiner, "refine", prefix, {**given, **fit})
         return labels
 
     def _component(
@@ -372,7 +375,7 @@ class _Layout:
                 roots=roots,
                 modelling=modelling,
             )
-        self.roles[role] = key
+        self.roles.take(role, key)
         return key
 
     def _data(self, split: str, needs: tuple[Need, ...], of_row: object) -> dict[str, Any]:

@@ -127,7 +127,7 @@ class StageContext:
             names = ", ".join(self._inputs) or "none"
             advice = (
                 "set fits=True in its record"
-                if name == "fit" and self._spec.kind == "generate"
+                if name == "fit" and self._spec.kind in ("generate", "refine")
                 else "add it to the record's uses"
             )
             raise PluginError(f"{self._spec.name} has no input {name!r} (inputs: {names}); {advice}")

@@ -5,8 +5,8 @@ A generator's output is checked image by image before anything downstream sees i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from harness.maps.labels import LabelReader, LabelWriter
 from harness.registry import resolve
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from harness.contract.interfaces import View
     from harness.engine.plan.layout import StageSpec
     from harness.engine.stage.kinds.stage import Stage
@@ -27,8 +29,11 @@ def shared(stage: Stage) -> None:
 
 
 def fit(stage: Stage) -> None:
-    """What a generator learns before it makes labels."""
-    stage.component().fit(stage.view(), stage.ctx)
+    """What a generator learns before it makes labels, or a refiner before it turns them into others."""
+    view = stage.view()
+    refines = stage.spec.part is not None and stage.spec.part.kind == "refiner"
+    given = (StoredLabels(stage.ctx.input("labels"), view.ids),) if refines else ()
+    stage.component().fit(*given, view, stage.ctx)
 
 
 def generate(stage: Stage) -> None:
@@ -39,9 +44,35 @@ def generate(stage: Stage) -> None:
 
 def refine(stage: Stage) -> None:
     """Pseudo labels from pseudo labels."""
-    view, reader = stage.view(), LabelReader(stage.ctx.input("labels"))
-    labels = (reader.label(image_id) for image_id in view.ids)
-    _write_labels(stage, stage.component().refine(labels, view, stage.ctx), view)
+    view = stage.view()
+    labels = StoredLabels(stage.ctx.input("labels"), view.ids)
+    _write_labels(stage, stage.component().refine(iter(labels), view, stage.ctx), view)
+
+
+class StoredLabels(Sequence[PseudoLabel]):
+    """The pseudo labels of ``ids`` in that order; each is read when it is asked for.
+
+    Args:
+        folder: Where the labels lie.
+        ids: Whose labels.
+    """
+
+    def __init__(self, folder: Path, ids: Sequence[str]) -> None:
+        self._reader, self._ids = LabelReader(folder), ids
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @overload
+    def __getitem__(self, place: int) -> PseudoLabel: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[PseudoLabel]: ...
+
+    def __getitem__(self, place: int | slice) -> PseudoLabel | Sequence[PseudoLabel]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(*place.indices(len(self)))]
+        return self._reader.label(self._ids[place])
 
 
 def foretell(stage: Stage) -> None:
