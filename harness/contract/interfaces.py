@@ -57,6 +57,16 @@ class Dataset(ABC):
         """(H, W) float32 in [0, 1]; raises ``DataError`` where the data set has none."""
         raise NoSupervision(f"data set {self.name!r} has no saliency maps")
 
+    def points(self, image_id: str) -> tuple[Point, ...]:
+        """Points in annotation order, in pixels of the image; what ``read`` gives."""
+        points: tuple[Point, ...] = self.read(Supervision.POINTS, image_id)
+        return points
+
+    def scribbles(self, image_id: str) -> Mask:
+        """(H, W) uint8 class indices, 255 = no scribble (the background is 0); what ``read`` gives."""
+        scribbles: Mask = self.read(Supervision.SCRIBBLES, image_id)
+        return scribbles
+
     def read(self, kind: Supervision, image_id: str) -> Any:
         """The labels of ``kind`` of one image; a reader of a kind without a method of its own overrides this.
 
@@ -73,6 +83,11 @@ class Dataset(ABC):
     @property
     def boxes_from_masks(self) -> tuple[str, ...]:
         """Classes whose boxes nobody drew: they are made from masks, hence tight to the pixel."""
+        return ()
+
+    @property
+    def made_from_masks(self) -> tuple[Supervision, ...]:
+        """Kinds besides boxes that nobody drew: a rule makes the points or scribbles of images from their masks."""
         return ()
 
     @property
@@ -159,6 +174,11 @@ class View(ABC):
         """Points in annotation order; needs ``POINTS``."""
         points: tuple[Point, ...] = self.read(Supervision.POINTS, image_id)
         return points
+
+    def scribbles(self, image_id: str) -> Mask:
+        """(H, W) uint8 class indices, 255 = no scribble (the background is 0); needs ``SCRIBBLES``."""
+        scribbles: Mask = self.read(Supervision.SCRIBBLES, image_id)
+        return scribbles
 
     def ids_with(self, kind: Supervision) -> frozenset[str]:
         """Ids for which ``kind`` is declared: all, a fixed fraction, or none."""

@@ -202,6 +202,7 @@ class DatasetInfo(_Model):
     Attributes:
         show_images: Whether the licence allows pictures of it in a published page.
         boxes_from_masks: Classes whose boxes nobody drew.
+        made_from_masks: Further kinds of supervision that nobody drew, ``points`` or ``scribbles``.
         unmasked: Splits without masks, on which nothing could be scored.
         tag_noise: Mistakes that were put into the tags of training images.
     """
@@ -212,12 +213,13 @@ class DatasetInfo(_Model):
     digests: dict[str, str]
     show_images: bool = False
     boxes_from_masks: list[str] = Field(default=[], exclude_if=lambda value: not value)
+    made_from_masks: list[str] = Field(default=[], exclude_if=lambda value: not value)
     unmasked: list[SplitName] = Field(default=[], exclude_if=lambda value: not value)
     tag_noise: TagNoise | None = Field(default=None, exclude_if=lambda value: value is None)
 
     def identity(self) -> dict[str, Any]:
         """What tells it from other data, as JSON values: all but what is only said of it to readers."""
-        return self.model_dump(mode="json", exclude={"show_images", "boxes_from_masks"})
+        return self.model_dump(mode="json", exclude={"show_images", "boxes_from_masks", "made_from_masks"})
 
 
 class RunRecord(_Model):

@@ -75,6 +75,7 @@ class Supervision(StrEnum):
     BOXES = Entry("boxes", "B", "boxes", Price(18.5 + 2.8 * 7.0, _PAPADOPOULOS), shortcut="boxes")
     SALIENCY = Entry("saliency", "S", "saliency", Price(0.0, ""), shortcut="saliency", names_classes=False)
     POINTS = Entry("points", "P", "points", Price(22.1, _BEARMAN))
+    SCRIBBLES = Entry("scribbles", "Sc", "scribbles", None)
     MASKS = Entry("masks", "F", "pixel masks", Price(239.7, _BEARMAN), shortcut="mask")
 
     def __new__(cls, entry: Entry | str) -> Supervision:
@@ -128,6 +129,7 @@ TAGS = Need(Supervision.TAGS)
 BOXES = Need(Supervision.BOXES)
 SALIENCY = Need(Supervision.SALIENCY)
 POINTS = Need(Supervision.POINTS)
+SCRIBBLES = Need(Supervision.SCRIBBLES)
 MASKS = Need(Supervision.MASKS)
 
 

@@ -41,6 +41,11 @@ class WrappedDataset(NamedReads, Dataset):
         return self._dataset.boxes_from_masks
 
     @property
+    def made_from_masks(self) -> tuple[Supervision, ...]:
+        """The original's."""
+        return self._dataset.made_from_masks
+
+    @property
     def unmasked(self) -> tuple[str, ...]:
         """The original's."""
         return self._dataset.unmasked

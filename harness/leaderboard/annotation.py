@@ -5,14 +5,14 @@ classes, on average 1.5 of them and 2.8 objects in an image. Saliency maps come 
 no further human time here, and the letter S says so.
 
 On other data sets tags cost 1 s for each foreground class; for the rest the VOC costs stand in. Masks of an auxiliary
-data set have no cost here that could be counted, nor have boxes that are made from masks, nor kinds without a published
-cost: the result is ``None``.
+data set have no cost here that could be counted, nor have boxes, points and scribbles that are made from masks,
+nor kinds without a published cost: the result is ``None``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from harness.contract.supervision import Supervision
@@ -75,7 +75,19 @@ def boxes_note(classes: Iterable[str], foreground: Iterable[str]) -> str:
     )
 
 
-def annotation_hours(supervision: str, *, images: int, classes: int, drawn: bool = True) -> float | None:
+def marks_note(kinds: Iterable[Supervision]) -> str:
+    """What stands under a table with rows whose labels of ``kinds``, points or scribbles, nobody drew."""
+    names = " and ".join(kinds)
+    marked = " or ".join(f"({name} from masks)" for name in kinds)
+    return (
+        f"A rule makes the {names} of this data set from masks: they never miss their object, which people do. Rows "
+        f"that use them are marked {marked} and have no annotation hours."
+    )
+
+
+def annotation_hours(
+    supervision: str, *, images: int, classes: int, drawn: bool = True, made: Collection[str] = ()
+) -> float | None:
     """Hours that the supervision of the training images costs.
 
     Args:
@@ -83,12 +95,13 @@ def annotation_hours(supervision: str, *, images: int, classes: int, drawn: bool
         images: Training images.
         classes: Classes including background.
         drawn: Whether people drew the boxes.
+        made: Names of further kinds that nobody drew.
 
     Returns:
-        Hours, or ``None`` where a kind has no published cost or belongs to an auxiliary data set, or where boxes are
+        Hours, or ``None`` where a kind has no published cost or belongs to an auxiliary data set, or where labels are
         used that nobody drew.
     """
-    if not drawn and needs_boxes(supervision):
+    if (not drawn and needs_boxes(supervision)) or any(uses(kind, supervision) for kind in Supervision if kind in made):
         return None
     kinds = {kind.letter: kind for kind in Supervision}
     shares: dict[Supervision, float] = {}

@@ -146,7 +146,7 @@ def _notes(
         _TRAIN_AND_VAL: any(row.pseudo_miou is not None and row.val_miou is not None for row in rows),
         _ORACLE: any(row.oracle_pseudo_miou is not None for row in rows),
         annotation.note(): any(row.annotation_hours is not None for row in rows),
-        **dict.fromkeys(_boxes_notes(rows, records), True),
+        **dict.fromkeys([*_boxes_notes(rows, records), *_marks_notes(rows)], True),
         **dict.fromkeys(stated.notes_of(records), True),
         **dict.fromkeys(_noise_notes(rows, records), True),
         ceiling.note(rows): any(row.above_full for row in rows),
@@ -165,6 +165,18 @@ def _boxes_notes(rows: Iterable[Row], records: Iterable[RunRecord]) -> list[str]
     said = [record.dataset for record in records if record.dataset.boxes_from_masks]
     data = {info.name: info for info in said if info.name in marked}
     return [annotation.boxes_note(info.boxes_from_masks, info.classes[1:]) for info in data.values()]
+
+
+def _made(record: RunRecord) -> list[str]:
+    """The points or scribbles of a row that nobody drew; of somebody's files nothing of this data set was seen."""
+    made = [] if record.stated is not None else record.dataset.made_from_masks
+    return [kind.value for kind in Supervision if kind in made and annotation.uses(kind, record.supervision)]
+
+
+def _marks_notes(rows: Iterable[Row]) -> list[str]:
+    """One sentence where some row uses points or scribbles that nobody drew."""
+    made = {kind for row in rows for kind in row.made_from_masks}
+    return [annotation.marks_note([kind for kind in Supervision if kind in made])] if made else []
 
 
 def _noise_notes(rows: Iterable[Row], records: Iterable[RunRecord]) -> list[str]:
@@ -214,6 +226,7 @@ def _row(group: Sequence[Run], code: str | None, metrics: Sequence[Metric]) -> R
         reconstruction=record.reconstruction,
         trains_backbone=record.trains_backbone,
         boxes_from_masks=derived and annotation.needs_boxes(record.supervision),
+        made_from_masks=_made(record),
         noisy_tags=_saw_noise(record),
         trainings=record.trainings if record.trainings > 1 else None,
         code=code,

@@ -101,7 +101,12 @@ def _hours(row: Row) -> str | None:
 
 def supervision_marks(row: Row) -> str:
     """What is to be known of the labels behind the letters of a row; perhaps empty."""
-    marks = {"boxes from masks": row.boxes_from_masks, "noisy tags": row.noisy_tags, "stated": row.stated}
+    marks = {
+        "boxes from masks": row.boxes_from_masks,
+        **{f"{kind} from masks": True for kind in row.made_from_masks},
+        "noisy tags": row.noisy_tags,
+        "stated": row.stated,
+    }
     return ", ".join(mark for mark, holds in marks.items() if holds)
 
 

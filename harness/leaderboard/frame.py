@@ -86,6 +86,7 @@ class Row(_Model):
         stated: Whether the author of the benchmark file states supervision and annotation hours, of labels or
             predictions in files; left out where the harness knows them.
         boxes_from_masks: Whether boxes are among its supervision that nobody drew; there are no annotation hours then.
+        made_from_masks: Further kinds among its supervision that nobody drew; there are no annotation hours then.
         noisy_tags: Whether tags are among its supervision that hold mistakes on purpose.
         trainings: How many trainings of the protocol's steps its last segmenter has seen, where it is more than one.
         oracle_pseudo_miou: At the threshold that hidden masks would choose; diagnostic only.
@@ -141,6 +142,7 @@ class Row(_Model):
     percent_of_full_seeds: list[int] | None = Field(None, exclude_if=lambda value: value is None)
     above_full: bool = Field(default=False, exclude_if=lambda value: not value)
     boxes_from_masks: bool = Field(default=False, exclude_if=lambda value: not value)
+    made_from_masks: list[str] = Field([], exclude_if=lambda value: not value)
     stated: bool = Field(default=False, exclude_if=lambda value: not value)
     noisy_tags: bool = Field(default=False, exclude_if=lambda value: not value)
     trainings: int | None = Field(None, exclude_if=lambda value: value is None)

@@ -33,7 +33,8 @@ def hours_of(record: RunRecord) -> float | None:
     if images is None:
         return None
     drawn = record.stated is not None or not record.dataset.boxes_from_masks
-    return annotation.annotation_hours(record.supervision, images=images, classes=classes, drawn=drawn)
+    made = [] if record.stated is not None else record.dataset.made_from_masks
+    return annotation.annotation_hours(record.supervision, images=images, classes=classes, drawn=drawn, made=made)
 
 
 def notes_of(records: Iterable[RunRecord]) -> list[str]:

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from harness.contract import (
     BOXES,
     POINTS,
+    SCRIBBLES,
     Box,
     DataError,
     Dataset,
@@ -36,6 +37,7 @@ LABELS = {
     Supervision.BOXES: (Box(1, 0, 0, 2, 2),),
     Supervision.SALIENCY: np.ones((4, 6), np.float32),
     Supervision.POINTS: (Point(2, 5, 3), Point(0, 0, 0)),
+    Supervision.SCRIBBLES: np.where(np.eye(4, 6), 1, 255).astype(np.uint8),
     Supervision.MASKS: np.eye(4, 6, dtype=np.uint8),
 }
 
@@ -57,7 +59,7 @@ def test_a_record_and_the_annotation_hours_take_a_kind_of_several_letters(superv
 
 
 def test_a_member_is_its_name_and_travels_as_one():
-    assert [kind.value for kind in Supervision] == ["tags", "boxes", "saliency", "points", "masks"]
+    assert [kind.value for kind in Supervision] == ["tags", "boxes", "saliency", "points", "scribbles", "masks"]
     for kind in Supervision:
         assert kind == kind.value == str(kind)
         assert Supervision(kind.value) is kind
@@ -68,6 +70,7 @@ def test_a_member_is_its_name_and_travels_as_one():
 
 def test_a_row_of_points_shows_their_letter_in_the_order_of_the_table():
     assert letters([Need(Supervision.MASKS, 0.05), POINTS, BOXES]) == "B+P+F5%"
+    assert letters([Need(Supervision.MASKS, 0.05), SCRIBBLES, POINTS]) == "P+Sc+F5%"
 
 
 def test_the_legend_of_the_readme_is_that_of_the_table():
@@ -99,6 +102,24 @@ def test_a_view_has_points_as_a_shortcut():
     view = fake_view(IMAGES, points={"a": LABELS[Supervision.POINTS]})
     assert view.points("a") == LABELS[Supervision.POINTS]
     assert view.meter.as_dict() == {"points": {"reads": 1, "images": 1}}
+
+
+def test_a_view_has_scribbles_as_a_shortcut():
+    view = fake_view(IMAGES, scribbles={"a": LABELS[Supervision.SCRIBBLES]})
+    np.testing.assert_array_equal(view.scribbles("a"), LABELS[Supervision.SCRIBBLES])
+    assert view.meter.as_dict() == {"scribbles": {"reads": 1, "images": 1}}
+    with pytest.raises(SupervisionError, match=r"scribbles of image 'a' .* add Need\(Supervision\.SCRIBBLES\)"):
+        fake_view(IMAGES, needs=(POINTS,)).scribbles("a")
+
+
+def test_a_data_set_hands_out_points_and_scribbles_by_name_as_read_gives_them():
+    data = memory()
+    assert data.points("a") == LABELS[Supervision.POINTS]
+    np.testing.assert_array_equal(data.scribbles("a"), LABELS[Supervision.SCRIBBLES])
+    for read, noun in ((Old().points, "points"), (Old().scribbles, "scribbles")):
+        with pytest.raises(NoSupervision, match=f"data set 'old' has no {noun}"):
+            read("a")
+    assert Old().made_from_masks == ()
 
 
 def test_data_in_memory_knows_the_kinds_of_the_table_alone():
@@ -160,3 +181,5 @@ def test_a_view_without_read_gives_what_its_named_methods_give():
     assert view.ids_with(Supervision.TAGS) == view.ids_with(Supervision.MASKS) == {"a"}
     with pytest.raises(SupervisionError, match="this view cannot read points"):
         view.points("a")
+    with pytest.raises(SupervisionError, match="this view cannot read scribbles"):
+        view.scribbles("a")

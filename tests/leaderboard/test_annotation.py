@@ -45,9 +45,14 @@ def test_a_kind_without_a_price_has_no_hours_anywhere(kind, monkeypatch):
 
 
 def test_a_kind_may_have_two_letters(monkeypatch):
-    monkeypatch.setattr(Supervision.POINTS, "letter", "Sc")
-    hours = {text: annotation_hours(text, images=3600, classes=21) for text in ("Sc", "Sc50%", "S", "I+S+Sc", "P")}
-    assert hours == pytest.approx({"Sc": 22.1, "Sc50%": 11.05, "S": 0.0, "I+S+Sc": 22.1, "P": None})
+    monkeypatch.setattr(Supervision.POINTS, "letter", "Po")
+    hours = {text: annotation_hours(text, images=3600, classes=21) for text in ("Po", "Po50%", "S", "I+S+Po", "P")}
+    assert hours == pytest.approx({"Po": 22.1, "Po50%": 11.05, "S": 0.0, "I+S+Po": 22.1, "P": None})
+
+
+@pytest.mark.parametrize("supervision", ["Sc", "I+Sc", "P+Sc", "Sc50%+F"])
+def test_scribbles_have_no_published_cost_so_their_rows_have_no_hours_rather_than_none_at_all(supervision):
+    assert annotation_hours(supervision, images=10, classes=21) is None
 
 
 def test_the_note_under_a_table_names_each_cost_with_its_source():

@@ -64,6 +64,36 @@ def test_boxes_that_people_drew_are_charged_and_nothing_is_said(tmp_path):
     assert "boxes_from_masks" not in to_json(board)
 
 
+def test_points_and_scribbles_that_a_rule_made_are_marked_and_cost_no_human_hours(tmp_path):
+    records, made = Records(tmp_path), DATASET | {"made_from_masks": ["points", "scribbles"]}
+    for label, supervision in (("tags", "I"), ("dots", "P"), ("both", "P50%+Sc"), ("others", "I+P(aux)")):
+        records.add(label, supervision=supervision, dataset=made)
+    board, rows = board_of(tmp_path)
+    assert {name: row.made_from_masks for name, row in rows.items()} == {
+        "tags": [],
+        "dots": ["points"],
+        "both": ["points", "scribbles"],
+        "others": [],
+    }
+    assert {name for name, row in rows.items() if row.annotation_hours is None} == {"dots", "both", "others"}
+    text = to_markdown(board)
+    assert "| P50%+Sc (points from masks, scribbles from masks) |" in text
+    assert "A rule makes the points and scribbles of this data set from masks" in text
+    assert {row.name: row.cells[4].sub for row in table_of(board).rows}["dots"] == "points from masks"
+    assert "made_from_masks" in to_csv(board)
+    plain = DatasetInfo.model_validate(DATASET)
+    assert plain.identity() == DatasetInfo.model_validate(made).identity()
+    assert "made_from_masks" not in plain.model_dump(mode="json")
+
+
+def test_points_that_people_clicked_are_charged_and_nothing_is_said(tmp_path):
+    Records(tmp_path).add("dots", supervision="P", dataset=DATASET)
+    board, rows = board_of(tmp_path)
+    assert rows["dots"].annotation_hours == pytest.approx(36 * 22.1 / 3600)
+    assert "from masks" not in to_markdown(board) + to_html(board)
+    assert "made_from_masks" not in to_json(board)
+
+
 def test_where_boxes_come_from_is_said_and_is_no_setting():
     """It follows from the content hashes; records from before it was said stay comparable."""
     drawn, derived = DatasetInfo.model_validate(DATASET), DatasetInfo.model_validate(ALL)

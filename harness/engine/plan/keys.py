@@ -174,6 +174,7 @@ def dataset_info(dataset: Dataset, digests: Digests | None = None) -> DatasetInf
         digests=content,
         show_images=dataset.show_images,
         boxes_from_masks=list(dataset.boxes_from_masks),
+        made_from_masks=[kind.value for kind in dataset.made_from_masks],
         tag_noise=getattr(dataset, "tag_noise", None),
         unmasked=list(dataset.unmasked),
     )
