@@ -274,10 +274,20 @@ class SyntheticParams(_Params):
     classes: int = Field(5, ge=1, le=20, description="kinds of creature, without the background")
     seed: int = Field(0, ge=0, description="another seed, another data set")
     points: int = Field(0, ge=0, description="points on each creature, 0 = the data set has no points")
+    background_points: int = Field(
+        0, ge=0, description="points on the background of each image, where there are points"
+    )
+    scribbles: bool = Field(False, description="a stroke through each creature, and through the background")
     train_masks: Literal["exact", "none"] = Field("exact", description=f"of the training images; {_UNMASKED}")
     val_masks: Literal["exact", "none"] = Field("exact", description=f"of the validation images; {_UNMASKED}")
     auxiliary_classes: int = Field(0, ge=0, le=20, description="kinds of the auxiliary data set, 0 = there is none")
     auxiliary_train: int = Field(64, ge=1, description="images of the auxiliary data set")
+
+    @model_validator(mode="after")
+    def _background_has_points_with_others(self) -> SyntheticParams:
+        if self.background_points and not self.points:
+            raise ValueError("background_points: set points too, which are those of the creatures")
+        return self
 
     @model_validator(mode="after")
     def _large_enough(self) -> SyntheticParams:

@@ -16,6 +16,7 @@ from harness.data.digests import combine
 from harness.data.files import STATED, no_mask
 from harness.data.params import SyntheticParams
 from harness.data.scenes import VERSION, Kind, Scene, draw_saliency, draw_scene
+from harness.data.sparse import RULE, scribbled
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -39,16 +40,28 @@ class GeneratedScenes(Dataset):
         shape: (H, W) of every image.
         seed: Another seed, other scenes.
         points: Points on each creature; 0 = there are none.
+        background_points: Points on the background of an image with points.
+        scribbles: Whether there are scribbles.
     """
 
     show_images = True
 
     def __init__(
-        self, name: str, *, kinds: range, counts: Mapping[str, int], shape: tuple[int, int], seed: int, points: int = 0
+        self,
+        name: str,
+        *,
+        kinds: range,
+        counts: Mapping[str, int],
+        shape: tuple[int, int],
+        seed: int,
+        points: int = 0,
+        background_points: int = 0,
+        scribbles: bool = False,
     ) -> None:
         self.name = name
         self.classes = ("background", *(Kind.number(kind).name for kind in kinds))
-        self._kinds, self._shape, self._seed, self._points = kinds, shape, seed, points
+        self._kinds, self._shape, self._seed = kinds, shape, seed
+        self._points, self._background_points, self._scribbles = points, background_points, scribbles
         self._ids = {split: tuple(f"{split}_{n:05d}" for n in range(count)) for split, count in counts.items()}
         self._number = {image_id: n for ids in self._ids.values() for n, image_id in enumerate(ids)}
         self._drawn: OrderedDict[str, Scene] = OrderedDict()
@@ -93,16 +106,31 @@ class GeneratedScenes(Dataset):
         return draw_saliency(self._random(image_id, "saliency"), self._scene(image_id))
 
     def read(self, kind: Supervision, image_id: str) -> Any:
-        """The labels of ``kind`` of one image, see ``Dataset.read``; points are drawn at random, with replacement."""
-        if kind is not Supervision.POINTS or not self._points:
-            return super().read(kind, image_id)
+        """The labels of ``kind`` of one image, see ``Dataset.read``."""
+        if kind is Supervision.POINTS and self._points:
+            return self._drawn_points(image_id)
+        if kind is Supervision.SCRIBBLES and self._scribbles:
+            return self._drawn_scribbles(image_id)
+        return super().read(kind, image_id)
+
+    def _drawn_points(self, image_id: str) -> tuple[Point, ...]:
+        """Points of each creature, then of the background, drawn at random and with replacement."""
         scene, rng = self._scene(image_id), self._random(image_id, "points")
+        classes = [int(cls) for cls in self._classes_of(scene)]
+        counts = [self._background_points, *[self._points] * len(scene.kinds)]
         points = []
-        for number, cls in enumerate(self._classes_of(scene)[1:], start=1):
+        for number in (*range(1, len(classes)), 0):
             rows, columns = np.nonzero(scene.instances == number)
-            chosen = rng.integers(len(rows), size=self._points)
-            points += [Point(int(cls), int(columns[n]), int(rows[n])) for n in chosen]
+            chosen = rng.integers(len(rows), size=counts[number]) if len(rows) else ()
+            points += [Point(classes[number], int(columns[n]), int(rows[n])) for n in chosen]
         return tuple(points)
+
+    def _drawn_scribbles(self, image_id: str) -> Mask:
+        """A stroke through each creature, one in front over one behind, and through the background."""
+        scene = self._scene(image_id)
+        classes = enumerate(self._classes_of(scene)[1:], start=1)
+        regions = ((int(cls), scene.instances == number) for number, cls in classes)
+        return scribbled(self._shape, regions, scene.instances == 0)
 
     def digests(self, split: str) -> Mapping[str, str]:
         """Hashes by kind of what determines the content."""
@@ -110,12 +138,16 @@ class GeneratedScenes(Dataset):
         kinds = ("ids", "images", "tags", "boxes", "masks", "saliency")
         hashes = {kind: combine([kind, str(recipe), *self.ids(split)]) for kind in kinds}
         if self._points:
-            hashes["points"] = combine(["points", str((*recipe, self._points)), *self.ids(split)])
+            more = (self._background_points,) if self._background_points else ()
+            hashes["points"] = combine(["points", str((*recipe, self._points, *more)), *self.ids(split)])
+        if self._scribbles:
+            hashes["scribbles"] = combine(["scribbles", str((*recipe, RULE)), *self.ids(split)])
         return hashes
 
     def lacking(self, split: str, kind: str) -> str:
         """Which parameter would give ``kind``."""
-        return "set its parameter points" if kind == Supervision.POINTS else super().lacking(split, kind)
+        ways = {Supervision.POINTS: "set its parameter points", Supervision.SCRIBBLES: "say scribbles: true"}
+        return ways.get(kind) or super().lacking(split, kind)
 
     def _classes_of(self, scene: Scene) -> Mask:
         """Instance number -> class index."""
@@ -145,7 +177,8 @@ class SyntheticDataset(GeneratedScenes):
     """The synthetic benchmark data set, perhaps with an auxiliary one of other kinds."""
 
     def __init__(self, params: SyntheticParams) -> None:
-        alike: dict[str, Any] = {"shape": params.shape, "seed": params.seed, "points": params.points}
+        alike: dict[str, Any] = params.model_dump(include={"seed", "points", "background_points", "scribbles"})
+        alike["shape"] = params.shape
         counts = {"train": params.train, "val": params.val}
         super().__init__("synthetic", kinds=range(params.classes), counts=counts, **alike)
         self._unmasked = params.unmasked

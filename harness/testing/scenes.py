@@ -91,7 +91,7 @@ def make(params: Params) -> Dataset:
     from harness.data.synthetic import SyntheticDataset
     from harness.testing.poison import PoisonedDataset
 
-    kinds = SyntheticParams(size=64, train=IMAGES, val=2, classes=3, auxiliary_classes=2, points=1)
+    kinds = SyntheticParams(size=64, train=IMAGES, val=2, classes=3, auxiliary_classes=2, points=1, scribbles=True)
     scenes: Dataset = SyntheticDataset(kinds)
     if params.poisoned:
         scenes = PoisonedDataset(scenes, [Need(Supervision.MASKS, share, aux) for share, aux in params.clean])
