@@ -18,7 +18,7 @@ from harness.contract import ConfigError
 
 if TYPE_CHECKING:
     from harness.contract import Dataset
-    from harness.data.checking import CheckReport
+    from harness.data.check_report import CheckReport
     from harness.data.files import Defect
     from harness.registry import PluginManager
 
@@ -164,7 +164,7 @@ def _print_list(word: str, items: Sequence[Defect]) -> int:
     Returns:
         The number of causes.
     """
-    from harness.data.checking import causes
+    from harness.data.check_report import causes
 
     found = causes(items)
     for alike in found[:_SHOWN]:

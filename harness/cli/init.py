@@ -17,7 +17,7 @@ from harness.contract import ConfigError
 
 if TYPE_CHECKING:
     from harness.contract import Dataset
-    from harness.data.checking import CheckReport
+    from harness.data.check_report import CheckReport
     from harness.data.propose.proposal import Proposal
 
 CHECKED = 2000

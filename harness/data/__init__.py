@@ -11,7 +11,8 @@ from harness.common.lazy import lazy_face
 
 if TYPE_CHECKING:
     from harness.data.boxes import mask_boxes, mask_tags
-    from harness.data.checking import CheckReport, check
+    from harness.data.check_report import CheckReport
+    from harness.data.checking import check
     from harness.data.cityscapes import CityscapesDataset
     from harness.data.coco import CocoDataset
     from harness.data.configuration import apply_overrides, build_dataset, expand_env, load_yaml, validate

@@ -4,14 +4,15 @@ The rule knows no chance: equal masks give equal labels. Ignored pixels and what
 of every region.
 
 * A point is the innermost pixel of a region: the one that is farthest from what lies outside of it.
-* A scribble is a stroke of 3 pixels through a region, between the two ends of it that are farthest apart. It follows the
-  path that is quickest where speed is the distance from the border, so it keeps to the middle, as a skeleton does. It
-  goes only where the region is a quarter as wide as at its widest, and its pixels all belong to the region.
+* A scribble is a stroke of 3 pixels through a region, between the two ends of it that are farthest apart. It follows
+  the path that is quickest where speed is the distance from the border, so it keeps to the middle, as a skeleton does.
+  It goes only where the region is a quarter as wide as at its widest, and its pixels all belong to the region.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -133,7 +134,7 @@ def drawn_line(shape: tuple[int, ...], pixels: Pixels) -> Region:
         pixels: n of 1 or more.
     """
     line = [pixels[:1]]
-    for start, end in zip(pixels[:-1], pixels[1:], strict=True):
+    for start, end in pairwise(pixels):
         count = int(np.abs(end - start).max()) + 1
         line.append(np.rint(np.linspace(start, end, count)).astype(np.int64))
     placed = np.concatenate(line)

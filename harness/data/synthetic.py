@@ -146,7 +146,7 @@ class GeneratedScenes(Dataset):
 
     def lacking(self, split: str, kind: str) -> str:
         """Which parameter would give ``kind``."""
-        ways = {Supervision.POINTS: "set its parameter points", Supervision.SCRIBBLES: "say scribbles: true"}
+        ways = {"points": "set its parameter points", "scribbles": "set its parameter scribbles to true"}
         return ways.get(kind) or super().lacking(split, kind)
 
     def _classes_of(self, scene: Scene) -> Mask:

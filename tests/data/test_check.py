@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from harness.contract import Box
-from harness.data.checking import SizeCount, causes, check
+from harness.data.check_report import SizeCount, causes
+from harness.data.checking import check
 from harness.data.params import SyntheticParams
 from harness.data.synthetic import SyntheticDataset
 from harness.data.voc import VocDataset

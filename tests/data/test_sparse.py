@@ -12,6 +12,7 @@ from harness.data.sparse import drawn_line, mask_points, mask_scribbles
 from harness.data.synthetic import SyntheticDataset
 
 NONE = 255
+SHAPES = st.tuples(st.integers(1, 60), st.integers(1, 60))
 
 
 def test_a_point_is_the_innermost_pixel_of_each_component_and_of_the_background():
@@ -52,9 +53,7 @@ def test_every_large_part_of_the_background_has_a_stroke_and_a_small_hole_has_no
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    arrays(np.uint8, st.tuples(st.integers(1, 60), st.integers(1, 60)), elements=st.sampled_from([0, 0, 1, 1, 2, 255]))
-)
+@given(arrays(np.uint8, SHAPES, elements=st.sampled_from([0, 0, 1, 1, 2, NONE])))
 def test_labels_of_any_mask_agree_with_it_and_name_each_of_its_classes(mask):
     points, scribbles = mask_points(mask), mask_scribbles(mask)
     assert scribbles.dtype == np.uint8

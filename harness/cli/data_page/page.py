@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.cli.data_page.pictures import Picture, colours_of, evidence, photograph
 from harness.contract import Dataset
-from harness.data.checking import CheckReport, SplitReport, by_hash, causes
+from harness.data.check_report import CheckReport, SplitReport, by_hash, causes
 from harness.data.files import Defect
 from harness.leaderboard.page.templating import TEMPLATES, environment
 

@@ -14,7 +14,7 @@ import numpy as np
 from harness.common.files import read_text
 from harness.common.text import printable
 from harness.contract import IGNORE, DataError
-from harness.data.checking import by_hash
+from harness.data.check_report import by_hash
 from harness.data.formats.colours import read_colours
 from harness.data.images import opened, read_plane
 from harness.data.picture_masks import read_colours as read_colour_plane
