@@ -218,7 +218,7 @@ class GeneratorRecord(_Record):
 class RefinerRecord(_Record):
     """Turns pseudo labels into better ones; the factory returns a ``harness.contract.Refiner``.
 
-    ``needs``, ``uses``, ``reads``, ``random``, ``trains_backbone`` and ``fits`` as in ``GeneratorRecord``.
+    ``needs``, ``uses``, ``reads``, ``random``, ``trains_backbone``, ``fits`` and ``check`` as in ``GeneratorRecord``.
     """
 
     needs: tuple[Need, ...] | Callable[[Any], tuple[Need, ...]] = ()
@@ -227,6 +227,7 @@ class RefinerRecord(_Record):
     random: bool = False
     trains_backbone: bool | Callable[[Any], bool] = False
     fits: bool = False
+    check: Lazy | None = None
 
 
 @dataclass(frozen=True)

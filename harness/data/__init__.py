@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         read_results,
     )
     from harness.data.params import CityscapesParams, CocoLayout, CocoParams, SyntheticParams, VocLayout, VocParams
+    from harness.data.region_files import check_regions, find_regions, read_regions
     from harness.data.synthetic import SyntheticDataset
     from harness.data.views import DatasetView, Meter, choose_fraction, dev_split
     from harness.data.voc import VocDataset
@@ -53,15 +54,18 @@ __all__ = [
     "as_label_file",
     "build_dataset",
     "check",
+    "check_regions",
     "choose_fraction",
     "described",
     "dev_split",
     "expand_env",
+    "find_regions",
     "load_yaml",
     "mask_boxes",
     "mask_tags",
     "read_label_file",
     "read_lines",
+    "read_regions",
     "read_results",
     "set_cache",
     "validate",

@@ -47,6 +47,7 @@ BUILTINS = (
     "wsss_bilevel_box",
     "wsss_pseudo_mask",
     "wsss_external",
+    "wsss_sepl",
 )
 
 Source = Literal["builtin", "entry point", "file"]

@@ -102,10 +102,11 @@ def _parts(row: RowEntry) -> list[tuple[str, str]]:
     if isinstance(row, str):
         return [("method", row)]
     return [
-        (kind, item[kind])
+        (kind, name)
         for item in row.get("rounds", ())
-        for kind in ("generator", "segmenter")
-        if isinstance(item.get(kind), str)
+        for kind in COMPONENTS
+        for name in (item.get("refiners", ()) if kind == "refiner" else [item.get(kind)])
+        if isinstance(name, str)
     ]
 
 

@@ -48,7 +48,12 @@ def check_files(
     for row in rows:
         where = f"{path}: methods.{row.label}"
         rounds = tuple(
-            replace(item, generator=checked(item.generator, where), segmenter=checked(item.segmenter, where))
+            replace(
+                item,
+                generator=checked(item.generator, where),
+                refiners=tuple(checked(part, where) for part in item.refiners),
+                segmenter=checked(item.segmenter, where),
+            )
             for item in row.rounds
         )
         done.append(replace(row, rounds=rounds))
