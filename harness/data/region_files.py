@@ -143,14 +143,15 @@ def _of_record(record: Any, size: tuple[int, int], where: str) -> Regions:
     """(H, W) bool of one record: an array, or run lengths."""
     outline = record.get("segmentation") if isinstance(record, Mapping) else None
     if isinstance(outline, np.ndarray) and outline.ndim == 2:
-        return _binary(outline[None], size, where)[0]
+        region: Regions = _binary(outline[None], size, where)[0]
+        return region
     if not isinstance(outline, Mapping):
         raise DataError(f"{where}: has no 'segmentation' with an array (H, W), or with 'size' and 'counts'")
     text = outline.get("counts")
     if isinstance(text, bytes):  # as pycocotools encodes
         outline = {**outline, "counts": text.decode("latin1")}
     try:
-        region: Regions = paint_runs(read_runs(outline, size), size) > 0
+        region = paint_runs(read_runs(outline, size), size) > 0
     except ValueError as error:
         raise DataError(f"{where}: {error}") from None
     return region
