@@ -46,6 +46,7 @@ BUILTINS = (
     "wsss_label_uncertainty",
     "wsss_bilevel_box",
     "wsss_pseudo_mask",
+    "wsss_recam",
     "wsss_external",
     "wsss_sepl",
 )
