@@ -7,12 +7,12 @@ those of ``cam`` in nothing but the weights.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
 
 from harness.contract import BACKGROUND, Context, Generator, PseudoLabel, View
-from harness.contract.protocol import OptimSettings
 from harness.maps import infer_cams, threshold_labels, upsample
 from harness.modelling import build_classifier, fit, load_classifier, save_classifier, tagged_images
 from wsss_recam.network import RecamNetwork
@@ -57,8 +57,8 @@ class Recam(Generator):
             ctx.progress(done, len(view.ids))
 
 
-def recipe(params: RecamParams, classifier: OptimSettings) -> OptimSettings:
-    """The classifier's recipe at the method's length and rate."""
+def recipe(params: RecamParams, classifier: Any) -> Any:
+    """The classifier's recipe (``OptimSettings``) at the method's length and rate."""
     multiple = _LR_MULT[classifier.optimizer] if params.lr_mult is None else params.lr_mult
     changes = {
         "iterations": round(params.schedule * classifier.iterations),

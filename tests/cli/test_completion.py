@@ -47,7 +47,7 @@ def folder(sweep, tmp_path):
         ("wsss show --runs nowhere b", []),
         ("wsss compare cam_new fu", ["full"]),
         ("wsss show full --backbone r", ["resnet18"]),
-        ("wsss run de", ["demo"]),
+        ("wsss run de", ["demo", "demo_all"]),
         ("wsss run mi", ["mine.yaml"]),
         ("wsss run mine.yaml --methods cam_", ["cam_crf", "cam_mine", "cam_walk"]),
         ("wsss run mine.yaml --methods full,cam_m", ["full,cam_mine"]),
