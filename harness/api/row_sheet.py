@@ -263,11 +263,12 @@ def _places(cell: Run, store: Store) -> Iterator[Place]:
     record = cell.record
     yield Place("record", cell.path)
     keys = {stage.name: stage.key for stage in record.stages}
+    stand_ins = [f"r{place}" for place, item in enumerate(record.rounds, start=1) if not item.labels]
     made: dict[str, tuple[str, str]] = {}
     for name, key in keys.items():
         number, _, job = name.rpartition("/")
         kind, inside = _PLACES.get(job.partition(" ")[0], ("", ""))
-        if kind:  # of a round's labels the last stage counts
+        if kind and not (kind == "labels" and number in stand_ins):  # of a round's labels the last stage counts
             made[_of_round(kind, number, len(record.rounds))] = key, inside
     for what, (key, inside) in made.items():
         yield Place(what, store.folder(key) / inside if store.has(key) else None)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from harness.contract.errors import NoSupervision, PluginError, SupervisionError
 from harness.contract.supervision import Supervision
@@ -273,6 +273,10 @@ class Segmenter:
 
     extra_targets: tuple[str, ...] = ()
     """Names of the maps that ``targets`` returns."""
+
+    tags: ClassVar[bool] = False
+    """Whether each training image brings its tags, which the record's ``needs`` must hold: ``data_sample.tags`` (C,)
+    float32 of 0 and 1, where column i is class i + 1."""
 
     def targets(
         self, image_id: str, label: PseudoLabel, view: View, ctx: Context

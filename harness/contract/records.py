@@ -199,7 +199,8 @@ class GeneratorRecord(_Record):
         check: Checks the files that it reads, when the run is planned: called as ``check(params, view)`` with the view
             that ``generate`` will get, raises ``DataError`` or ``ConfigError``, and returns what a reader of the table
             should know of the files, in one clause, or nothing.
-        placeholder: True when its labels say nothing and are not scored, for a segmenter that ``predicts``.
+        placeholder: True when its labels say nothing: they are not scored, and images whose label is 255 everywhere
+            stay in the training. For a segmenter that ``predicts``, or that makes its labels while it trains.
     """
 
     needs: tuple[Need, ...] | Callable[[Any], tuple[Need, ...]] = ()

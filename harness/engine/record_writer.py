@@ -15,7 +15,7 @@ from harness.common.atomic import write_atomically, writing
 from harness.common.files import file_sha256, read_bytes, read_json
 from harness.contract.errors import DataError, StoreError, WsssError
 from harness.contract.run_record import Access, CountsFile, Failure, PluginInfo, RunRecord, Score, StageInfo
-from harness.contract.scores import PSEUDO, score_names
+from harness.contract.scores import PSEUDO
 from harness.engine.environment import merged
 from harness.engine.plan.inputs import for_record
 from harness.engine.plan.keys import public_protocol
@@ -77,8 +77,7 @@ class Records:
             StoreError: The folder cannot be written.
         """
         scores, summaries = {}, {}
-        names = score_names(len(cell.pseudo), segmenter=cell.val is not None)
-        for score, key in zip(names, cell.targets, strict=True):
+        for score, key in zip(cell.row.score_names, cell.targets, strict=True):
             name, folder = str(score), self._store.folder(key)
             summary, stem = read_json(folder / SUMMARY, error=StoreError), f"{cell.stem}.{name}"
             summaries[name] = summary

@@ -96,6 +96,8 @@ class Row:
         if not 1 <= number <= count:
             raise ConfigError(f"row {self.name} has no round {number}, only 1 to {count}")
         self._refuse_without(f"r{number}/generate ", "pseudo labels")
+        if not self.record.rounds[number - 1].labels:
+            raise StoreError(f"row {self.name} makes its labels while it trains: it has no pseudo labels")
         scored = self._input(f"r{number}/score labels", "scored")
         keys = [scored] if scored else []
         keys += [key for name in self._stages(f"r{number}/segmenter ") if (key := self._input(name, "labels"))]

@@ -139,7 +139,7 @@ def _answer(claim: Claim, left: Sequence[Run], right: Sequence[Run]) -> ClaimAns
     for name, runs in ((claim.left, left), (claim.right, right)):
         scored = by_seed(runs, score)
         if not scored:
-            if unmeasured := why_unmeasured(runs[0].record.dataset, score):
+            if unmeasured := why_unmeasured(runs[0].record, score):
                 return _refusal(claim, unmeasured, backbone)
             status = next((run.record.status for run in runs if run.record.status != "ok"), None)
             return _refusal(claim, f"row {name} {status or f'has no {claim.metric}'}", backbone)

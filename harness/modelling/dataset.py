@@ -46,7 +46,7 @@ class _Decoded:
 
 
 class TrainingSet(Dataset[Sample]):
-    """Training images with their labels or tags.
+    """Training images with their labels, their tags, or both.
 
     Args:
         ids: Image ids, in list order.
@@ -55,7 +55,7 @@ class TrainingSet(Dataset[Sample]):
         seed: Seed of the augmentation.
         maps: id -> the label and the extra targets, (H, W) uint8 each; ``None`` for a classifier.
         extra: Names of the extra targets.
-        tags: (N, C) float32 multi-hot rows in the order of ``ids``; ``None`` for a segmenter.
+        tags: (N, C) float32 multi-hot rows in the order of ``ids``; ``None`` for a segmenter that asks for none.
         padding: R, G, B uint8 of what lies outside an image, see ``InputRule.padding``.
         cache_bytes: Memory for decoded images, by default a quarter of what is free. What fits stays and nothing is
             evicted, because every image is used equally often.
@@ -119,7 +119,7 @@ class TrainingSet(Dataset[Sample]):
         }
         if self._tags is not None:
             batch["tags"] = torch.from_numpy(np.stack([s.tags for s in samples if s.tags is not None]))
-        else:
+        if self._maps is not None:
             batch["labels"] = torch.from_numpy(np.stack([s.maps for s in samples if s.maps is not None]))
             batch["extra"] = self._extra
         if self._features is not None:
@@ -185,14 +185,15 @@ def tagged_images(view: View, ctx: Context, *, axis: str = "augment", train_back
     )
 
 
-def multi_hot(view: View, num_classes: int) -> npt.NDArray[np.float32]:
-    """(N, C) float32 tags in the order of ``view.ids``; column i is class i + 1.
+def multi_hot(view: View, num_classes: int, ids: Sequence[str] | None = None) -> npt.NDArray[np.float32]:
+    """(N, C) float32 tags in the order of ``ids``, by default those of the view; column i is class i + 1.
 
     Raises:
         DataError: An image has a tag that is no foreground class.
     """
-    tags = np.zeros((len(view.ids), num_classes - 1), dtype=np.float32)
-    for row, image_id in enumerate(view.ids):
+    ids = view.ids if ids is None else ids
+    tags = np.zeros((len(ids), num_classes - 1), dtype=np.float32)
+    for row, image_id in enumerate(ids):
         for cls in view.tags(image_id):
             if not 1 <= cls < num_classes:
                 raise DataError(f"image {image_id!r} is tagged with class {cls}, foreground is 1..{num_classes - 1}")

@@ -31,10 +31,14 @@ class Uint8Preprocessor(BaseDataPreprocessor):
         return x.sub_(self.mean).mul_(self.scale)
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:
-        """``inputs`` (B, h, w, 3) uint8 and either ``tags`` (B, C) float32 or ``labels`` (B, 1+T, h, w) uint8."""
+        """``inputs`` (B, h, w, 3) uint8, and ``tags`` (B, C) float32, ``labels`` (B, 1+T, h, w) uint8 or both.
+
+        Tags alone are the ``data_samples``; with labels each sample brings its own as ``tags`` (C,).
+        """
         inputs = self.normalise(data["inputs"])
-        if "tags" in data:
-            return {"inputs": inputs, "data_samples": data["tags"].to(inputs.device, non_blocking=True)}
+        tags = data["tags"].to(inputs.device, non_blocking=True) if "tags" in data else None
+        if "labels" not in data:
+            return {"inputs": inputs, "data_samples": tags}
         labels = data["labels"].to(inputs.device, non_blocking=True)
         truth = labels[:, :1].long()
         samples = []
@@ -46,6 +50,8 @@ class Uint8Preprocessor(BaseDataPreprocessor):
             sample.gt_sem_seg = PixelData(data=truth[i])
             for k, name in enumerate(data["extra"], start=1):
                 sample.set_field(PixelData(data=labels[i, k : k + 1]), name)
+            if tags is not None:
+                sample.set_field(tags[i], "tags")
             samples.append(sample)
         return {"inputs": inputs, "data_samples": samples}
 

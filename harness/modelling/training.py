@@ -11,6 +11,7 @@ What is unusual here:
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from harness.common.seeds import derive_seed
-from harness.contract.errors import ConfigError
+from harness.contract.errors import ConfigError, PluginError
 from harness.modelling import mm
 from harness.modelling.distributed import join_group, synchronise_norms, wrapped
 from harness.modelling.frozen import supplying
@@ -93,12 +94,13 @@ def fit(
 
     Args:
         model: See ``train``. Parameters named ``backbone.*`` learn at ``optim.lr``, all others at ``optim.lr *
-            optim.head_lr_mult``.
+            optim.head_lr_mult``; its attribute ``lr_multipliers``, if it has one, multiplies these (prefix of parameter
+            names to a factor, where the longest prefix that fits counts, 0 freezes).
         dataset: Training samples.
         optim: Optimiser and schedule; 0 iterations, or a model without parameters that learn, leave it as it is.
         ctx: The stage's context: scratch folder, device, threads, seeds, progress.
         axis: Which of the run's seeds the order of the data and dropout depend on.
-        rates: Prefix of parameter names to a multiplier of their rate; the longest prefix that fits counts, 0 freezes.
+        rates: Prefix of parameter names to a multiplier of ``optim.lr`` in place of ``head_lr_mult``; as above.
         sampler: Registered sampler of indices; by default a shuffled, endless one.
         checkpoint_iterations: Iterations between checkpoints, beside the time.
 
@@ -108,6 +110,7 @@ def fit(
     Raises:
         ConfigError: The batch size does not divide among the processes or leaves a BatchNorm one value, the device
             lacks the precision, or a prefix of ``rates`` fits no parameter.
+        PluginError: So does one of ``lr_multipliers``, or a factor is no number from 0 on.
         FloatingPointError: A loss became infinite or NaN.
     """
     device = join_group(ctx.device)
@@ -253,16 +256,15 @@ def parameter_groups(model: nn.Module, optim: OptimSettings, rates: Mapping[str,
 
     Raises:
         ConfigError: A prefix of ``rates`` fits no parameter.
+        PluginError: A prefix of the model's ``lr_multipliers`` fits none, or its factor is no number from 0 on.
     """
-    names = [name for name, _ in model.named_parameters()]
-    unused = [prefix for prefix in rates if not any(name.startswith(prefix) for name in names)]
-    if unused:
-        raise ConfigError(f"rates: no parameter of {type(model).__name__} begins with {unused[0]!r}")
+    if (unused := _unused(rates, model)) is not None:
+        raise ConfigError(f"rates: no parameter of {type(model).__name__} begins with {unused!r}")
+    multipliers = lr_multipliers(model)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        prefix = max((prefix for prefix in rates if name.startswith(prefix)), key=len, default=None)
         usual = 1.0 if name.startswith("backbone.") else optim.head_lr_mult
-        lr = optim.lr * (usual if prefix is None else rates[prefix])
+        lr = optim.lr * _of_longest(rates, name, usual) * _of_longest(multipliers, name, 1.0)
         if lr == 0.0:
             parameter.requires_grad_(False)
         if not parameter.requires_grad:
@@ -273,6 +275,34 @@ def parameter_groups(model: nn.Module, optim: OptimSettings, rates: Mapping[str,
         {"params": members, "lr": lr, "initial_lr": lr, "weight_decay": decay}
         for (lr, decay), members in groups.items()
     ]
+
+
+def lr_multipliers(model: nn.Module) -> Mapping[str, float]:
+    """What the attribute of that name says of a model, if it has one.
+
+    Raises:
+        PluginError: A prefix fits no parameter, or its factor is no number from 0 on.
+    """
+    multipliers: Mapping[str, float] = getattr(model, "lr_multipliers", {})
+    where = f"{type(model).__name__}.lr_multipliers"
+    if (unused := _unused(multipliers, model)) is not None:
+        raise PluginError(f"{where}: no parameter begins with {unused!r}")
+    for prefix, factor in multipliers.items():
+        if not isinstance(factor, int | float) or not 0 <= factor < math.inf:
+            raise PluginError(f"{where}[{prefix!r}]: must be a number from 0 (frozen) on, got {factor!r}")
+    return multipliers
+
+
+def _unused(factors: Mapping[str, float], model: nn.Module) -> str | None:
+    """A prefix that no parameter of the model begins with."""
+    names = [name for name, _ in model.named_parameters()]
+    return next((prefix for prefix in factors if not any(name.startswith(prefix) for name in names)), None)
+
+
+def _of_longest(factors: Mapping[str, float], name: str, otherwise: float) -> float:
+    """The factor of the longest prefix of a parameter's name."""
+    prefix = max((prefix for prefix in factors if name.startswith(prefix)), key=len, default=None)
+    return otherwise if prefix is None else factors[prefix]
 
 
 def poly_rate(iteration: int, iterations: int, *, warmup: int = 0, power: float = 0.9, every: int = 1) -> float:

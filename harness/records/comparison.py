@@ -112,7 +112,8 @@ def compare_rows(pair: RowPair, score: str = "val") -> RowComparison:
 def _statistics(pair: RowPair, score: str) -> tuple[Statistics | None, str | None]:
     """The statistics, or the reason why there are none."""
     before, after = pair.scores(score)
-    reason = pair.different_images or why_unmeasured(pair.before[0].record.dataset, score)
+    reasons = (why_unmeasured(runs[0].record, score) for runs in (pair.before, pair.after))
+    reason = pair.different_images or next(filter(None, reasons), None)
     reason = reason or (None if before else f"the rows share no seed with {SCORES[score]}")
     if reason:
         return None, reason

@@ -1,4 +1,4 @@
-"""What is said of splits without masks: nothing was measured there, which is no fault of a row."""
+"""What is said where nothing was measured, for want of masks or of labels, which is no fault of a row."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def told(notes: Iterable[str]) -> list[str]:
     return [note for note in notes if note.startswith(_BEGIN)]
 
 
-def why_unmeasured(dataset: DatasetInfo, score: str) -> str | None:
-    """Why there is no ``val`` or ``pseudo`` score, in a few words; ``None`` where the images have masks."""
+def why_unmeasured(record: RunRecord, score: str) -> str | None:
+    """Why a row has no ``val`` or ``pseudo`` score, in a few words; ``None`` where its rounds call for one."""
     split = "val" if score == VAL else "train"
-    return f"nothing was measured, the {split} images have no masks" if split in dataset.unmasked else None
+    if split in record.dataset.unmasked:
+        return f"nothing was measured, the {split} images have no masks"
+    return None if score == VAL or record.rounds[-1].labels else f"row {record.label} makes no pseudo labels"

@@ -42,6 +42,7 @@ def wsss_generators() -> Iterator[GeneratorRecord]:
         ("box_grabcut", "BoxGrabCut", params.GrabCutParams, (BOXES,), {}, "GrabCut inside each box, smaller in front"),
         ("box_grabcut_pixels", "BoxGrabCutPixels", params.GrabCutPixelsParams, mixed, {}, params.MIXED),
         ("pixel_subset", "PixelSubset", params.SubsetParams, subset, {}, "pixel masks of a fixed fraction, no other"),
+        ("none", "Nothing", NoParams, (), {"placeholder": True}, "no labels, for a segmenter that makes its own"),
     )
     for name, factory, kind, needs, reads, summary in generators:
         at, card = f"wsss_baselines.generator:{factory}", CARDS.get(name)
@@ -62,14 +63,13 @@ def wsss_methods() -> Iterator[MethodRecord]:
     from wsss_baselines.card import CARDS
 
     floor, one = (Round(Use("background"), segmenter=Use("constant")),), params.one_round
-    walk, crf = "plain CAM, then a walk on the classifier's features", "plain CAM, then a dense CRF"
     text = "the same segmenter trained only on the pixel-labelled subset"
     for name, rounds, kind, summary in (
         ("full", (Round(Use("full")),), NoParams, "full supervision, the ceiling"),
         ("background", floor, NoParams, "all background, the floor"),
         ("cam", one("cam"), params.CamParams, "plain CAM"),
-        ("cam_crf", params.CAM_CRF, NoParams, crf),
-        ("cam_walk", params.cam_walk, AffinityWalkParams, walk),
+        ("cam_crf", params.CAM_CRF, NoParams, "plain CAM, then a dense CRF"),
+        ("cam_walk", params.cam_walk, AffinityWalkParams, "plain CAM, then a walk on the classifier's features"),
         ("saliency_tags", one("saliency_tags"), params.SaliencyTagsParams, params.SALIENT),
         ("box_fill", (Round(Use("box_fill")),), NoParams, "filled boxes"),
         ("box_grabcut", one("box_grabcut"), params.GrabCutParams, "GrabCut in boxes"),

@@ -48,6 +48,17 @@ class Background(Generator):
             yield PseudoLabel(image_id, np.full(view.size(image_id), BACKGROUND, np.uint8))
 
 
+class Nothing(Generator):
+    """No labels at all (255), where a segmenter makes its own while it trains."""
+
+    def __init__(self, params: object) -> None: ...
+
+    def generate(self, view: View, ctx: Context) -> Iterator[PseudoLabel]:
+        """Yield 255 everywhere."""
+        for image_id in view.ids:
+            yield PseudoLabel(image_id, np.full(view.size(image_id), IGNORE, np.uint8))
+
+
 class Cam(Generator):
     """argmax over the present classes' CAMs and a constant background score, fixed in advance."""
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 
-def train_segmenter(segmenter, labels, view, ctx, *, warm_start=None):
+def train_segmenter(segmenter, labels, view, ctx, *, warm_start=None, unlabelled=False):
     """Write colour -> class; the label maps say the class, the images the colour."""
     found = {}
     for image_id in view.ids:

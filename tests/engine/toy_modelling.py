@@ -7,7 +7,8 @@ import time
 import numpy as np
 
 
-def train_segmenter(segmenter, labels, view, ctx, *, warm_start=None):
+def train_segmenter(segmenter, labels, view, ctx, *, warm_start=None, unlabelled=False):
+    (ctx.out / "unlabelled").write_text(str(unlabelled))
     steps = int(os.environ.get("TOY_STEPS", "3"))
     checkpoint = ctx.work / "step"
     state, done = "start", 0

@@ -176,6 +176,14 @@ class Fill(Generator):
             yield PseudoLabel(image_id, mask, scores)
 
 
+class Blank(Generator):
+    def __init__(self, params: object) -> None: ...
+
+    def generate(self, view, ctx):
+        for image_id in view.ids:
+            yield PseudoLabel(image_id, np.full(view.size(image_id), 255, np.uint8))
+
+
 class Again(Generator):
     def __init__(self, params: object) -> None: ...
 
@@ -253,6 +261,7 @@ def wsss_generators():
     yield GeneratorRecord("learnt", Fill, params=FillParams, needs=(TAGS,), uses=(LEARN,))
     yield GeneratorRecord("fitted", Fill, params=FillParams, needs=(TAGS,), fits=True)
     yield GeneratorRecord("again", Again, uses_previous=True)
+    yield GeneratorRecord("blank", Blank, placeholder=True)
 
 
 @hookimpl
@@ -266,6 +275,7 @@ def wsss_refiners():
 def wsss_segmenters():
     yield SegmenterRecord("toy", Plain)
     yield SegmenterRecord("other", Plain)
+    yield SegmenterRecord("own", Plain, needs=(TAGS,))
 
 
 @hookimpl

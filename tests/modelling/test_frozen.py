@@ -25,7 +25,7 @@ from harness.contract.protocol import (
     SegmenterSettings,
 )
 from harness.contract.protocol import TestSettings as TimeOfTest
-from harness.modelling import feature_stage, frozen, training
+from harness.modelling import feature_stage, frozen, mm, training
 from harness.modelling.classification import train_classifier
 from harness.modelling.classifier import build_classifier, load_classifier
 from harness.modelling.dataset import TrainingSet, Views, tagged_images
@@ -486,3 +486,30 @@ def test_views_of_a_frozen_backbone_follow_the_seed_of_the_run(view: Any, contex
 
     assert rows(1) == rows(1) != rows(2)
     assert set(rows(1)) <= set(range(36))
+
+
+@mm.MODELS.register_module()
+class TaggedHead(mm.MODELS.get("EncoderDecoder")):  # type: ignore[misc]
+    seen: list[tuple[str, list[float]]] = []
+
+    def loss(self, inputs: Tensor, data_samples: list[Any]) -> Any:
+        self.seen.extend((sample.metainfo["img_id"], sample.tags.tolist()) for sample in data_samples)
+        return super().loss(inputs, data_samples)
+
+
+def test_a_head_that_learns_from_stored_features_gets_tags_too(
+    view: Any, context: Make, features: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FromTags(Plain):
+        tags = True
+
+        def configure(self, cfg: Any, view: Any, ctx: Any) -> Any:
+            cfg.model.type = "TaggedHead"
+            return cfg
+
+    calls: list[int] = []
+    monkeypatch.setattr(FrozenBackbone, "_compute", lambda self, x: calls.append(len(x)) or compute(self, x))
+    train_segmenter(FromTags(), Labels(view), view, context("tagged"))
+    assert not calls, "every level that is read is stored"
+    assert TaggedHead.seen
+    assert all(tags == [float(cls in view.tags(image_id)) for cls in (1, 2)] for image_id, tags in TaggedHead.seen)

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from harness.registry import PluginManager
 
 
-LABELS = frozenset({"labels", "previous_labels", "scored"})
+LABELS = frozenset({"labels", "placeholder", "previous_labels", "scored"})
 """Names of inputs that are label maps, and no network."""
 
 
@@ -195,7 +195,7 @@ class _Layout:
             prefix = f"r{number}"
             labels = self._labels(item, prefix, previous)
             if item.segmenter is not None and not item.segmenter.predicts:
-                inputs = {"labels": labels}
+                inputs = {"placeholder" if item.generator.placeholder else "labels": labels}
                 if item.warm_start:
                     inputs["warm_start"] = previous["previous_segmenter"]
                 reads = ("backbone", "segmenter")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from harness.contract.errors import ConfigError, PluginError
 from harness.contract.protocol import BackboneSettings
 from harness.contract.records import BackboneRecord, Card, MethodRecord, Round, SharedStage, Stated, Use
+from harness.contract.scores import ScoreName, score_names
 from harness.contract.supervision import Need, letters, parse_letters
 from harness.engine.code.provided import Provided, provided
 from harness.engine.plan.config import Benchmark, ComponentConfig, RowConfig
@@ -125,6 +126,12 @@ class ResolvedRow:
         return tuple(part for item in self.rounds for part in item.parts)
 
     @property
+    def score_names(self) -> list[ScoreName]:
+        """Its scores in the order of its rounds, predictions last; labels that only stand for some have none."""
+        names = score_names(len(self.rounds), segmenter=self.rounds[-1].segmenter is not None)
+        return [name for name in names if name.round is None or not self.rounds[name.round - 1].generator.placeholder]
+
+    @property
     def supervision(self) -> str:
         """Letters of all that the row's components and their shared stages declare, or that is stated of them."""
         needs: list[Need] = []
@@ -221,10 +228,8 @@ def _resolve(row: RowConfig, manager: PluginManager, where: str, find: Finder) -
                 f"{where}: segmenter {item.segmenter.name!r} trains nothing, so it stands in a row of one round"
             )
     for item in resolved:
-        if item.generator.placeholder and not (item.segmenter and item.segmenter.predicts and not row.labels_only):
-            raise ConfigError(
-                f"{where}: generator {item.generator.name!r} makes no labels, use one that predicts without training"
-            )
+        if item.generator.placeholder:
+            _check_placeholder(item, where, labels_only=row.labels_only and item is resolved[-1])
     if row.labels_only:
         resolved[-1] = replace(resolved[-1], segmenter=None)
     return ResolvedRow(
@@ -235,6 +240,19 @@ def _resolve(row: RowConfig, manager: PluginManager, where: str, find: Finder) -
         record=record,
         recombined=row.segmenter is not None or row.refiners is not None,
     )
+
+
+def _check_placeholder(item: ResolvedRound, where: str, *, labels_only: bool) -> None:
+    """Refuse what cannot stand behind a generator that makes no labels."""
+    problem, segmenter = "", item.segmenter
+    if labels_only:
+        problem = "and the row ends with them; leave labels_only out"
+    elif item.refiners:
+        problem = f"and refiner {item.refiners[0].name!r} refines them; leave it out"
+    elif segmenter and not (segmenter.predicts or segmenter.needs):
+        problem = f"and segmenter {segmenter.name!r} learns from labels alone; use one that needs none"
+    if problem:
+        raise ConfigError(f"{where}: generator {item.generator.name!r} makes no labels, {problem}")
 
 
 def _use(component: ComponentConfig) -> Use:

@@ -162,7 +162,9 @@ def test_predictions_that_do_not_fit_are_one_sentence_of_the_plan(tmp_path, mana
 
 def test_the_stand_in_for_labels_cannot_be_trained_on(tmp_path, manager):
     alone = {"name": "x", "rounds": [{"generator": "no_labels", "segmenter": "toy"}]}
-    assert "makes no labels, use one that predicts without training" in refused(tmp_path, manager, alone)
+    assert "makes no labels, and segmenter 'toy' learns from labels alone; use one that needs none" in refused(
+        tmp_path, manager, alone
+    )
 
 
 def test_our_own_exported_labels_read_back_give_the_numbers_and_the_segmenter_of_the_row(tmp_path, manager):

@@ -19,8 +19,10 @@ def segmenter(stage: Stage) -> None:
     """The training of a round's segmenter."""
     ctx = stage.ctx
     warm = weights_of(ctx.input("warm_start")) if "warm_start" in stage.spec.inputs else None
+    unlabelled = "placeholder" in stage.spec.inputs
+    labels = LabelReader(ctx.input("placeholder" if unlabelled else "labels"))
     train = resolve(f"{stage.spec.modelling}:train_segmenter")
-    train(stage.component(), LabelReader(ctx.input("labels")), stage.view(), ctx, warm_start=warm)
+    train(stage.component(), labels, stage.view(), ctx, warm_start=warm, unlabelled=unlabelled)
 
 
 def predicted_features(stage: Stage) -> None:
