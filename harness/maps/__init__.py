@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.common.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from harness.maps.affinity import Affinity, cosine_step, feature_affinity
+    from harness.maps.affinity import Affinity, cosine_step, feature_affinity, half_disc
     from harness.maps.cam import CamItem, ForwardCam, infer_cams
     from harness.maps.crf.dense import DenseCRF
     from harness.maps.crf.kernels import REFERENCE_SIDE, Bilateral, Gaussian, kernels_for
@@ -41,6 +41,7 @@ __all__ = [
     "cosine_step",
     "downsample",
     "feature_affinity",
+    "half_disc",
     "infer_cams",
     "kernels_for",
     "max_normalise",

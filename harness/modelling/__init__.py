@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from harness.modelling.crf import predict, predict_probabilities
     from harness.modelling.dataset import Sample, TrainingSet, Views, multi_hot, tagged_images
+    from harness.modelling.features import stored_features
     from harness.modelling.inference import load_segmenter
     from harness.modelling.mm import MODELS
     from harness.modelling.networks import save_network, seeded, seeded_model
@@ -58,6 +59,7 @@ __all__ = [
     "save_network",
     "seeded",
     "seeded_model",
+    "stored_features",
     "tagged_images",
     "train",
     "train_segmenter",

@@ -49,6 +49,7 @@ BUILTINS = (
     "wsss_recam",
     "wsss_external",
     "wsss_sepl",
+    "wsss_irn",
 )
 
 Source = Literal["builtin", "entry point", "file"]
