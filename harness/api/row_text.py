@@ -15,6 +15,7 @@ from rich.text import Text
 from harness.api.row_sheet import Curve, Place, RowFacts, ScoreOfRow, Setting
 from harness.common.literal import LiteralConsole
 from harness.common.text import one_line
+from harness.leaderboard import pretrained
 from harness.leaderboard.columns import HOURS, PEAK, SECONDS, SUPERVISION, interval, method, metric, percent
 from harness.records.seeds import names_of
 from harness.records.truth import notes_of
@@ -160,7 +161,7 @@ def _numbers(facts: RowFacts) -> Iterator[RenderableType]:
         table.add_row(name, text, *("" for _ in shown), "")
     if table.row_count:
         yield table
-    for sentence in notes_of([facts.record]):
+    for sentence in (*notes_of([facts.record]), *pretrained.notes_of([facts.record])):
         yield Text(sentence)
 
 

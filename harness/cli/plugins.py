@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.console import console, print_json, print_table
-from harness.contract import ConfigError, MethodRecord, PluginError, letters
+from harness.contract import ConfigError, MethodRecord, PluginError
 
 if TYPE_CHECKING:
     from harness.registry import PluginManager, PluginState
@@ -170,7 +170,7 @@ def _plugin_row(manager: PluginManager, state: PluginState) -> dict[str, Any]:
 def _supervision(manager: PluginManager, kind: str, name: str) -> str | None:
     """Letters with default parameters; ``None`` when they cannot be told without parameters or a missing part."""
     try:
-        return letters(manager.needs(kind, name))
+        return manager.supervision(kind, name)
     except (ConfigError, PluginError):
         return None
 
@@ -201,9 +201,7 @@ def _describe(manager: PluginManager, kind: str, name: str) -> dict[str, Any]:
     for field in dataclasses.fields(record):
         if field.name not in _SHOWN_APART:
             value = getattr(record, field.name)
-            if dataclasses.is_dataclass(value) and not isinstance(value, type):
-                value = dataclasses.asdict(value)  # a rule, such as what a backbone wants to see
-            settings[field.name] = "depends on the parameters" if callable(value) else value
+            settings[field.name] = "depends on the parameters" if callable(value) else _plain(value)
     return {
         "kind": kind,
         "name": name,
@@ -223,6 +221,13 @@ def _describe(manager: PluginManager, kind: str, name: str) -> dict[str, Any]:
     }
 
 
+def _plain(value: Any) -> Any:
+    """Facts of a record as JSON values: a rule, such as what a backbone wants to see, is a mapping."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+
+
 def _print_record(shown: dict[str, Any]) -> None:
     out = console()
     out.print(f"{shown['kind']} {shown['name']}", style="bold")
@@ -239,6 +244,7 @@ def _print_record(shown: dict[str, Any]) -> None:
         **{key: card.get(key) for key in ("title", "paper", "year", "licence", "notes")},
         "reconstruction": "parts that no source confirms" if card.get("reconstruction") else None,
         **{key: value for key, value in shown["settings"].items() if value},
+        **({"pretrained": _networks(shown["settings"])} if shown["settings"].get("pretrained") else {}),
         "plugin": f"{provider['plugin']}{version}",
         "file": provider["file"],
         "contract": shown["contract"],
@@ -264,6 +270,12 @@ def _print_record(shown: dict[str, Any]) -> None:
             lines.append([cells["metric"], *(words.get(cells[name], str(cells[name])) for name in columns)])
         print_table(("reported", *columns), lines)
     out.print()
+
+
+def _networks(settings: dict[str, Any]) -> Any:
+    """Networks that were trained elsewhere, in words."""
+    given = settings["pretrained"]
+    return given if isinstance(given, str) else [f"{item['name']} (on {item['trained_on']})" for item in given]
 
 
 def _print_state(manager: PluginManager, state: PluginState) -> None:

@@ -24,6 +24,7 @@ from harness.contract.interfaces import (
     Segmenter,
     View,
 )
+from harness.contract.pretrained import Pretrained
 from harness.contract.records import (
     CONTRACT,
     SUPPORTED_CONTRACTS,
@@ -101,6 +102,7 @@ __all__ = [
     "NoSupervision",
     "PluginError",
     "Point",
+    "Pretrained",
     "PreviousRound",
     "PseudoLabel",
     "Refiner",

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.contract.errors import ConfigError
 from harness.contract.inputs import IMAGENET, InputRule
+from harness.contract.pretrained import Pretrained
 from harness.contract.supervision import Need, parse_letters
 
 CONTRACT = 1
@@ -201,6 +202,7 @@ class GeneratorRecord(_Record):
             should know of the files, in one clause, or nothing.
         placeholder: True when its labels say nothing: they are not scored, and images whose label is 255 everywhere
             stay in the training. For a segmenter that ``predicts``, or that makes its labels while it trains.
+        pretrained: Networks beside the protocol's backbone that were trained elsewhere, or a callable from parameters.
     """
 
     needs: tuple[Need, ...] | Callable[[Any], tuple[Need, ...]] = ()
@@ -213,13 +215,15 @@ class GeneratorRecord(_Record):
     stated: Callable[[Any], Stated] | None = None
     check: Lazy | None = None
     placeholder: bool = False
+    pretrained: tuple[Pretrained, ...] | Callable[[Any], tuple[Pretrained, ...]] = ()
 
 
 @dataclass(frozen=True)
 class RefinerRecord(_Record):
     """Turns pseudo labels into better ones; the factory returns a ``harness.contract.Refiner``.
 
-    ``needs``, ``uses``, ``reads``, ``random``, ``trains_backbone``, ``fits`` and ``check`` as in ``GeneratorRecord``.
+    ``needs``, ``uses``, ``reads``, ``random``, ``trains_backbone``, ``fits``, ``check`` and ``pretrained`` as in
+    ``GeneratorRecord``.
     """
 
     needs: tuple[Need, ...] | Callable[[Any], tuple[Need, ...]] = ()
@@ -229,6 +233,7 @@ class RefinerRecord(_Record):
     trains_backbone: bool | Callable[[Any], bool] = False
     fits: bool = False
     check: Lazy | None = None
+    pretrained: tuple[Pretrained, ...] | Callable[[Any], tuple[Pretrained, ...]] = ()
 
 
 @dataclass(frozen=True)
@@ -242,6 +247,7 @@ class SegmenterRecord(_Record):
         predicts: True when it has no training at all: its ``predict`` gives the predictions, for example from files.
         stated: As in ``GeneratorRecord``, of the predictions.
         check: As in ``GeneratorRecord``, with the view that ``predict`` will get.
+        pretrained: As in ``GeneratorRecord``.
     """
 
     needs: tuple[Need, ...] | Callable[[Any], tuple[Need, ...]] = ()
@@ -252,6 +258,7 @@ class SegmenterRecord(_Record):
     predicts: bool = False
     stated: Callable[[Any], Stated] | None = None
     check: Lazy | None = None
+    pretrained: tuple[Pretrained, ...] | Callable[[Any], tuple[Pretrained, ...]] = ()
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from harness.contract.pretrained import LETTER, NAME
 from harness.contract.protocol import ScoringSettings
 from harness.contract.scores import ScoreName, score_names
+from harness.contract.supervision import with_networks
 
 SCHEMA_VERSION = 1
 
@@ -154,6 +156,19 @@ class StatedInfo(_Model):
     notes: list[str] = []
 
 
+class PretrainedInfo(_Model):
+    """A network that the row uses and that was trained elsewhere (``harness.contract.Pretrained``)."""
+
+    name: str = Field(pattern=f"^{NAME}$")
+    trained_on: str
+    letter: str = Field(pattern=f"^{LETTER}$")
+
+    @property
+    def mark(self) -> str:
+        """What the supervision column shows of it."""
+        return f"{self.letter}({self.name})"
+
+
 class ReportedInfo(_Model):
     """A number that a paper states (``harness.contract.Reported``); ``None`` = not confirmed."""
 
@@ -242,6 +257,7 @@ class RunRecord(_Model):
     reported: list[ReportedInfo] = []
     supervision: Supervised
     stated: StatedInfo | None = Field(default=None, exclude_if=lambda value: value is None)
+    pretrained: list[PretrainedInfo] = Field(default=[], exclude_if=lambda value: not value)
     backbone: str
     init: str = Field(description="what the initial weights were trained on; 'random' without weights")
     init_sha256: Digest | None = None
@@ -280,6 +296,11 @@ class RunRecord(_Model):
         if self.oracle is not None and "train" in self.dataset.unmasked:
             raise ValueError("oracle: dataset.unmasked says that the train images have no masks")
         return self
+
+    @property
+    def all_supervision(self) -> str:
+        """``supervision`` and the networks that were trained elsewhere, for example ``I+L(CLIP)``."""
+        return with_networks(self.supervision, (network.mark for network in self.pretrained))
 
     @property
     def called_for(self) -> list[ScoreName]:

@@ -174,3 +174,8 @@ def parse_letters(text: str) -> tuple[Need, ...]:
 def letters(needs: Iterable[Need]) -> str:
     """Supervision column of a table, for example ``I+S`` or ``B+F18%``; ``none`` when nothing is needed."""
     return "+".join(need.letters for need in union(needs)) or "none"
+
+
+def with_networks(supervision: str, marks: Iterable[str]) -> str:
+    """What ``letters`` writes, and the marks of networks that were trained elsewhere: for example ``I+L(CLIP)``."""
+    return "+".join([*([] if supervision == "none" else [supervision]), *dict.fromkeys(marks)]) or "none"

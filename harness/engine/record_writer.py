@@ -56,7 +56,7 @@ class Records:
         described, stages = self._describe(cell), [(stage.name, stage.key) for stage in record.stages]
         if record.status != "ok" or stages != list(cell.stages):
             return False
-        if record.model_dump(mode="json", include=set(described)) != described:
+        if record.model_dump(mode="json", include={*described, "stated", "pretrained"}) != described:
             return False
         files = {score.confusion: score.sha256 for score in record.scores.values()}
         files |= {counts.file: counts.sha256 for score in record.scores.values() for counts in score.counts.values()}
@@ -152,6 +152,7 @@ class Records:
             "reported": row.reported,
             "supervision": row.supervision,
             **({"stated": row.stated} if row.stated else {}),
+            **({"pretrained": row.pretrained} if row.pretrained else {}),
             "backbone": cell.backbone.name,
             "init": (cell.backbone.trained_on or "unknown") if cell.backbone.weights else "random",
             "init_sha256": cell.backbone.weights_sha256,

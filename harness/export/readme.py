@@ -71,7 +71,7 @@ def origin(row: Row, score: str) -> list[str]:
         f"Row `{printable(record.label)}` of the benchmark `{record.benchmark}`, made by wsss {__version__}.",
         "",
         f"* method: {printable(record.method)}{_reference(record)}",
-        f"* supervision: {record.supervision}",
+        f"* supervision: {record.all_supervision}",
         f"* data set: {printable(record.dataset.name)}, {record.dataset.images.get('train', 0)} training and "
         f"{record.dataset.images.get('val', 0)} validation images",
         f"* backbone: {printable(record.backbone)}, initial weights trained on: {printable(record.init)}",

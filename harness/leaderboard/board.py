@@ -11,7 +11,7 @@ from harness.contract.errors import ConfigError
 from harness.contract.run_record import RunRecord
 from harness.contract.scores import PREDICTIONS, VAL
 from harness.contract.supervision import Supervision
-from harness.leaderboard import annotation, ceiling, stated
+from harness.leaderboard import annotation, ceiling, pretrained, stated
 from harness.leaderboard.claims import answer_claims
 from harness.leaderboard.frame import Board, Comparison, DatasetSummary, PairTest, ReportedNumber, Row, RowError
 from harness.leaderboard.initial_weights import with_initial_weights
@@ -147,7 +147,7 @@ def _notes(
         _ORACLE: any(row.oracle_pseudo_miou is not None for row in rows),
         annotation.note(): any(row.annotation_hours is not None for row in rows),
         **dict.fromkeys([*_boxes_notes(rows, records), *_marks_notes(rows)], True),
-        **dict.fromkeys(stated.notes_of(records), True),
+        **dict.fromkeys([*stated.notes_of(records), *pretrained.notes_of(records)], True),
         **dict.fromkeys(_noise_notes(rows, records), True),
         ceiling.note(rows): any(row.above_full for row in rows),
         ceiling.STEPS: any(row.trainings for row in rows),
@@ -208,7 +208,7 @@ def _row(group: Sequence[Run], code: str | None, metrics: Sequence[Metric]) -> R
         rank=None,
         method=record.label,
         year=record.year,
-        supervision=with_initial_weights(record.supervision, record.init),
+        supervision=with_initial_weights(record.all_supervision, record.init),
         backbone=record.backbone,
         init=record.init,
         dataset=record.dataset.name,

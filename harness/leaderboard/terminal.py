@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.common.text import one_line
-from harness.leaderboard import stated
+from harness.leaderboard import pretrained, stated
 from harness.leaderboard.annotation import NOISE
 from harness.leaderboard.chosen import chosen
 from harness.leaderboard.columns import CLAIM_HEADERS, STATUS, Column, claim_cells, terminal_columns, title
@@ -46,7 +46,8 @@ class BoardTable:
         hidden = [column.header for column in columns if column not in shown]
         found = self.board.notes
         kept = [note for note in found if note in (SHARED, APART) or note.startswith(NOISE)]
-        notes = list(dict.fromkeys([*found[:1], *told(found), *stated.among(found, self.board.rows), *kept]))
+        about_files = stated.among(found, self.board.rows)
+        notes = list(dict.fromkeys([*found[:1], *told(found), *about_files, *pretrained.among(found), *kept]))
         notes += [f"Not shown for lack of width: {', '.join(hidden)}."] if hidden else []
         below = Text("\n".join(notes))
         for warning in self.board.warnings:

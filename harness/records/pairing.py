@@ -22,7 +22,7 @@ Difference = tuple[str, str, str]
 _SCORED = ("train/ids", "train/masks", "val/ids", "val/masks")
 """Content that a score depends on, beside the classes."""
 
-_SETTINGS = {"protocol", "method", "params", "supervision", "backbone", "init", "init_sha256"}
+_SETTINGS = {"protocol", "method", "params", "supervision", "pretrained", "backbone", "init", "init_sha256"}
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from harness.registry.params import (
         ParamInfo,
         component_needs,
+        component_pretrained,
         component_stated,
         component_uses,
         describe_params,
@@ -40,6 +41,7 @@ __all__ = [
     "PluginState",
     "build_params",
     "component_needs",
+    "component_pretrained",
     "component_stated",
     "component_uses",
     "describe_params",

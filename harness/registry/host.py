@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import traceback as tracebacks
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -15,14 +15,15 @@ from typing import Any, Literal
 
 import pluggy
 
-from harness.contract import MethodRecord, Need, PluginError, hookspecs, union
+from harness.contract import MethodRecord, Need, PluginError, hookspecs, letters, union
 from harness.contract.hookspecs import PROJECT
 from harness.contract.records import AnyRecord
+from harness.contract.supervision import with_networks
 from harness.registry.build import build_params, resolve
 from harness.registry.hooks import collect, imported, names, register
 from harness.registry.interrupts import of_user, sentence, watching
 from harness.registry.names import did_you_mean
-from harness.registry.params import component_needs, component_uses, method_rounds, with_upstream
+from harness.registry.params import component_needs, component_pretrained, component_uses, method_rounds, with_upstream
 from harness.registry.records import KINDS, OBSERVERS
 from harness.registry.sources import (
     BUILTINS,
@@ -182,18 +183,32 @@ class PluginManager:
             PluginError: A part is unknown or quarantined, or a callable of the plugin fails.
             ConfigError: A parameter is wrong or has no default.
         """
-        record: Any = self.get(kind, name)
-        values = build_params(record, params or {}, where=f"{kind} {name}")
-        if not isinstance(record, MethodRecord):
-            stages = with_upstream(component_uses(record, values))
-            return union([*component_needs(record, values), *(need for stage in stages for need in stage.needs)])
         needs: list[Need] = []
-        for part in method_rounds(record, values):
-            needs += self.needs("generator", part.generator.name, part.generator.params)
-            for refiner in part.refiners:
-                needs += self.needs("refiner", refiner.name, refiner.params)
-            needs += self.needs("segmenter", part.segmenter.name, part.segmenter.params)
+        for record, values in self._components(kind, name, params or {}):
+            needs += component_needs(record, values)
+            needs += [need for stage in with_upstream(component_uses(record, values)) for need in stage.needs]
         return union(needs)
+
+    def supervision(self, kind: str, name: str, params: Mapping[str, Any] | None = None) -> str:
+        """What a table's supervision column would show of it, for example ``I+L(CLIP)``; arguments as for ``needs``."""
+        networks = [
+            network.mark
+            for record, values in self._components(kind, name, params or {})
+            for network in component_pretrained(record, values)
+        ]
+        return with_networks(letters(self.needs(kind, name, params)), networks)
+
+    def _components(self, kind: str, name: str, params: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+        """Records and validated parameters of the components that a method, or a component itself, consists of."""
+        record: Any = self.get(kind, name)
+        values = build_params(record, params, where=f"{kind} {name}")
+        if not isinstance(record, MethodRecord):
+            yield record, values
+            return
+        for part in method_rounds(record, values):
+            refiners = (("refiner", use) for use in part.refiners)
+            for of_kind, use in (("generator", part.generator), *refiners, ("segmenter", part.segmenter)):
+                yield from self._components(of_kind, use.name, use.params)
 
     def require_files(self) -> None:
         """Raise ``PluginError`` when a plugin file that was named explicitly is quarantined."""

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from harness.contract import ConfigError, MethodRecord, Need, PluginError, Round, SharedStage, Stated
+from harness.contract import ConfigError, MethodRecord, Need, PluginError, Pretrained, Round, SharedStage, Stated
 from harness.contract.input_files import Input, InputPath
 from harness.contract.records import GeneratorRecord, RefinerRecord, SegmenterRecord
 from harness.registry.build import adapter, owner
 from harness.registry.interrupts import of_user, sentence, watching
 from harness.registry.names import is_pydantic, kind_of
-from harness.registry.records import is_needs, is_rounds, is_uses
+from harness.registry.records import is_needs, is_pretrained, is_rounds, is_uses
 
 Component = GeneratorRecord | RefinerRecord | SegmenterRecord
 
@@ -77,6 +77,15 @@ def trains_backbone(record: Component, params: Any) -> bool:
         PluginError: A callable raised or returned anything but a boolean; names the plugin.
     """
     return _evaluated(record, "trains_backbone", params, lambda value: isinstance(value, bool), "a boolean")  # type: ignore[no-any-return]
+
+
+def component_pretrained(record: Component, params: Any) -> tuple[Pretrained, ...]:
+    """Networks that the component uses with ``params`` and that were trained elsewhere.
+
+    Raises:
+        PluginError: A callable raised or returned anything but a tuple of ``Pretrained``; names the plugin.
+    """
+    return _evaluated(record, "pretrained", params, is_pretrained, "a tuple of Pretrained")  # type: ignore[no-any-return]
 
 
 def component_stated(record: Component, params: Any) -> Stated | None:

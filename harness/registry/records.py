@@ -20,6 +20,7 @@ from harness.contract import (
     MetricRecord,
     Need,
     PluginError,
+    Pretrained,
     RefinerRecord,
     RendererRecord,
     Reported,
@@ -91,6 +92,11 @@ def is_needs(value: object) -> bool:
 def is_uses(value: object) -> bool:
     """A tuple of sound ``SharedStage``."""
     return isinstance(value, tuple) and all(map(_is_shared_stage, value))
+
+
+def is_pretrained(value: object) -> bool:
+    """A tuple of ``Pretrained``."""
+    return _tuple_of(Pretrained)(value)
 
 
 def is_rounds(value: object) -> bool:
@@ -182,6 +188,7 @@ _RULES: Mapping[str, tuple[Check, str]] = {
     "stated": (lambda value: value is None or callable(value), "None or a callable from parameters to Stated"),
     "check": (_is_lazy_or_none, "None, 'module:attribute' or a callable"),
     "placeholder": (_is(bool), "a boolean"),
+    "pretrained": (_or_callable(is_pretrained), "a tuple of Pretrained or a callable from parameters to one"),
     "predicts": (_is(bool), "a boolean"),
     "reference": (_is(bool), "a boolean"),
     "show_images": (_is(bool), "a boolean"),

@@ -23,6 +23,7 @@ from harness.contract import (
     Generator,
     GeneratorRecord,
     MethodRecord,
+    Pretrained,
     PseudoLabel,
     Refiner,
     RefinerRecord,
@@ -244,6 +245,9 @@ def learn(params, view, ctx):
 LEARN = SharedStage("learn", learn, needs=(TAGS,), reads=("backbone", "classifier"))
 
 
+CLIP, SAM = Pretrained("CLIP", "captions", "L"), Pretrained("SAM", "masks", "F")
+
+
 @hookimpl
 def wsss_datasets():
     yield DatasetRecord("toy", ToyDataset, params=ToyParams)
@@ -262,6 +266,7 @@ def wsss_generators():
     yield GeneratorRecord("fitted", Fill, params=FillParams, needs=(TAGS,), fits=True)
     yield GeneratorRecord("again", Again, uses_previous=True)
     yield GeneratorRecord("blank", Blank, placeholder=True)
+    yield GeneratorRecord("seeing", Fill, params=FillParams, needs=(TAGS,), pretrained=(CLIP,))
 
 
 @hookimpl
@@ -269,6 +274,7 @@ def wsss_refiners():
     yield RefinerRecord("erase", Erase)
     yield RefinerRecord("learned", Learned, needs=(TAGS,), fits=True)
     yield RefinerRecord("fitted", Learned, needs=(TAGS,), fits=True)
+    yield RefinerRecord("seeing", Erase, pretrained=lambda params: (CLIP,))
 
 
 @hookimpl
@@ -276,6 +282,7 @@ def wsss_segmenters():
     yield SegmenterRecord("toy", Plain)
     yield SegmenterRecord("other", Plain)
     yield SegmenterRecord("own", Plain, needs=(TAGS,))
+    yield SegmenterRecord("seeing", Plain, pretrained=(CLIP, SAM))
 
 
 @hookimpl

@@ -18,7 +18,7 @@ def test_the_examples_of_the_contract_page_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WSSS_PLUGINS", "")
     blocks = BLOCK.findall((ROOT / "docs" / "contract.md").read_text())
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     names = {}
     for file, code in blocks:
         if file:

@@ -29,6 +29,7 @@ RECORDS = frozenset(
         "GeneratorRecord",
         "MethodRecord",
         "MetricRecord",
+        "Pretrained",
         "RefinerRecord",
         "RendererRecord",
         "Reported",

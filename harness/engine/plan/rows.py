@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from harness.contract.errors import ConfigError, PluginError
+from harness.contract.pretrained import Pretrained
 from harness.contract.protocol import BackboneSettings
 from harness.contract.records import BackboneRecord, Card, MethodRecord, Round, SharedStage, Stated, Use
 from harness.contract.scores import ScoreName, score_names
@@ -19,6 +20,7 @@ from harness.registry import (
     PluginManager,
     build_params,
     component_needs,
+    component_pretrained,
     component_stated,
     component_uses,
     guarded,
@@ -53,6 +55,7 @@ class Part:
         stated: What the author of the benchmark states of the files that it reads.
         check: What checks these files once the data set is open.
         note: What the check found that a reader of the table should know.
+        pretrained: Networks that it uses and that were trained elsewhere.
     """
 
     kind: str
@@ -74,6 +77,7 @@ class Part:
     stated: Stated | None = None
     check: Lazy | None = None
     note: str = ""
+    pretrained: tuple[Pretrained, ...] = ()
 
     @property
     def use(self) -> dict[str, Any]:
@@ -139,6 +143,11 @@ class ResolvedRow:
             needs += part.needs if part.stated is None else parse_letters(part.stated.supervision)
             needs += [need for stage in part.shared for need in stage.needs]
         return letters(needs)
+
+    @property
+    def pretrained(self) -> list[dict[str, Any]]:
+        """Networks that its components use and that were trained elsewhere, each once, as records show them."""
+        return [asdict(item) for item in dict.fromkeys(item for part in self.parts for item in part.pretrained)]
 
     @property
     def stated(self) -> dict[str, Any] | None:
@@ -281,6 +290,7 @@ def _part(manager: PluginManager, kind: str, use: Use, where: str, find: Finder)
         predicts=getattr(record, "predicts", False),
         stated=component_stated(record, params),
         check=getattr(record, "check", None),
+        pretrained=component_pretrained(record, params),
         card=record.card,
     )
 

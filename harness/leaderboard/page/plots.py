@@ -11,6 +11,7 @@ from itertools import product
 from harness.contract.supervision import Supervision
 from harness.leaderboard.frame import Row
 from harness.leaderboard.page.rows import Scale
+from harness.leaderboard.pretrained import name_in
 from harness.records.seeds import names_of
 
 WIDTH, HEIGHT = 560, 340
@@ -101,6 +102,9 @@ def series_of(rows: Iterable[Row]) -> dict[str, Series]:
             continue
         words = []
         for need in kind.split("+"):
+            if network := name_in(need.strip()):
+                words.append(network)
+                continue
             letter = need.strip().removesuffix("(aux)")
             words.append(nouns.get(letter, letter) + (" of other images" if letter != need.strip() else ""))
         series[kind] = Series(place % _COLOURS + 1, _SHAPES[place % len(_SHAPES)], " and ".join(words))

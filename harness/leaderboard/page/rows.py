@@ -9,6 +9,7 @@ from typing import Literal
 
 from harness.contract.supervision import legend
 from harness.leaderboard import columns as text
+from harness.leaderboard import pretrained
 from harness.leaderboard.frame import Board, MetricColumn, Row
 from harness.leaderboard.reported import closest_reported, kind_of, reported_images
 from harness.records.groups import FULL
@@ -160,7 +161,7 @@ def _columns(board: Board, ceiling: float | None) -> list[Column]:
         Column("% of full", OF_FULL_HELP, _of_full),
         _words(
             "supervision",
-            legend(),
+            ". ".join([legend(), *pretrained.among(board.notes)]),
             lambda row: row.supervision,
             text.supervision_marks,
         ),
