@@ -147,10 +147,14 @@ def _print_report(report: CheckReport) -> None:
             for c, share in zip(split.classes, shares, strict=True)
         ]
         print_table(("class", "in masks of", "tagged", "boxes", "pixels", *split.classes[0].marks), rows)
+    if report.made_from_masks:
+        kinds = " and ".join(report.made_from_masks)
+        text = f"{report.name}: a rule makes {kinds} of training images from masks: nobody drew them, as tables say"
+        console().print(printable(text), soft_wrap=True)
     _print_list("notice", report.notices)
-    kinds = _print_list("defect", report.defects)
+    found = _print_list("defect", report.defects)
     number = len(report.defects)
-    total = f"{number} defect{'s' if number != 1 else ''}" + (f" of {kinds} kinds" if kinds < number else "")
+    total = f"{number} defect{'s' if number != 1 else ''}" + (f" of {found} kinds" if found < number else "")
     console().print("no defects" if report.clean else total)
 
 

@@ -77,12 +77,14 @@ class CheckReport:
         splits: One report for each split.
         defects: What must be repaired.
         notices: What is worth knowing: tags and mask that disagree, equal boxes, classes that never occur.
+        made_from_masks: Kinds of supervision, points or scribbles, that a rule makes from training masks.
     """
 
     name: str
     splits: tuple[SplitReport, ...]
     defects: tuple[Defect, ...]
     notices: tuple[Defect, ...]
+    made_from_masks: tuple[str, ...] = ()
 
     @property
     def clean(self) -> bool:

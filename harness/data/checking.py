@@ -52,7 +52,8 @@ def check(dataset: Dataset, *, progress: Callable[[int, int], None] | None = Non
         if not part.ids(split) and not listed and not whole:
             defects.append(Defect("list", label, None, f"data set {part.name!r}: {label} holds no image"))
     unique = {(d.split, d.image_id, d.message): d for d in reversed(defects)}
-    return CheckReport(dataset.name, tuple(reports), tuple(reversed(unique.values())), tuple(notices))
+    made = tuple(kind.value for kind in dataset.made_from_masks)
+    return CheckReport(dataset.name, tuple(reports), tuple(reversed(unique.values())), tuple(notices), made)
 
 
 def refuse_blank(dataset: Dataset) -> None:

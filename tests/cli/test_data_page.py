@@ -171,3 +171,26 @@ def test_a_data_set_of_other_classes_beside_it_has_a_section_of_its_own(tmp_path
     ending = wsss("datasets", "check", "synthetic", *words, "--html", tmp_path / "new" / "page.html")
     assert ending.code == 0, ending.output
     assert ">auxiliary train</h2>" in (tmp_path / "new" / "page.html").read_text()
+
+
+def test_points_and_scribbles_that_a_rule_made_are_drawn_counted_and_said_to_be_made(folder: VocFolder) -> None:
+    page = page_of(folder, points="masks", scribbles="masks")
+    assert page.count('class="scribbles"') == 3  # of the training images a, b, c
+    assert page.count("<circle") == 3 * (1 + 2)  # two components and the background of each
+    assert '<th scope="col" class="number">scribbles</th>' in page
+    assert "<dt>made from masks</dt><dd>points, scribbles</dd>" in page
+    assert "made from masks" not in page_of(folder)
+    strokes = re.findall(r'class="scribbles" href="data:image/png;base64,([^"]+)"', page)
+    drawn = np.array(Image.open(io.BytesIO(base64.b64decode(strokes[0]))).convert("RGBA"))
+    assert set(np.unique(drawn[..., 3])) == {0, 255}
+
+
+def test_the_check_says_which_labels_a_rule_made(folder: VocFolder) -> None:
+    fields = {"name": "tiny", "root": str(folder.root), "train": "train.txt", "val": "val.txt"}
+    fields |= {"classes": {"background": 0, "cat": 8, "person": 15}, "points": "masks"}
+    file = folder.root / "tiny.yaml"
+    file.write_text(yaml.safe_dump({"name": "voc", "params": fields}))
+    ending = wsss("datasets", "check", file)
+    assert ending.code == 0
+    assert "tiny: a rule makes points of training images from masks: nobody drew them" in ending.output
+    assert json.loads(wsss("datasets", "check", file, "--json").stdout)["made_from_masks"] == ["points"]

@@ -131,6 +131,8 @@ def _part(dataset: Dataset, label: str) -> Dataset:
 def _facts(report: CheckReport, dataset: Dataset) -> list[tuple[str, str]]:
     images = [(f"{split.split} images", f"{split.images:,}") for split in report.splits if split.images]
     counts = [("classes", str(len(dataset.classes))), ("background", dataset.classes[0])]
+    if report.made_from_masks:
+        counts.append(("made from masks", ", ".join(report.made_from_masks)))
     return [*images, *counts, ("defects", f"{len(report.defects):,}"), ("notices", f"{len(report.notices):,}")]
 
 

@@ -1,4 +1,4 @@
-"""A photograph of a data set with its mask, boxes and points drawn over it, as layers that a page can show and hide."""
+"""A photograph of a data set with its labels drawn over it, as layers that a page can show and hide."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import minimum_filter
 
 from harness.cli.contact_sheet import CLASS_COLOURS, Colour
 from harness.cli.data_page.salvage import named_picture, salvage
@@ -67,6 +68,7 @@ class Picture:
         view: As ``viewBox`` of SVG.
         image: Photograph as a data URL.
         mask: Transparent mask of the same size, as a data URL, or ``None``.
+        scribbles: Transparent scribbles of the same size, as a data URL, or ``None``.
         frames: Boxes.
         dots: Points.
         wrong: A box or point outside the image.
@@ -78,6 +80,7 @@ class Picture:
     view: tuple[float, float, float, float]
     image: str
     mask: str | None = None
+    scribbles: str | None = None
     frames: tuple[Frame, ...] = ()
     dots: tuple[Dot, ...] = ()
     wrong: Frame | None = None
@@ -132,6 +135,8 @@ def _drawn(
     fits = mask is not None and mask.shape == image.shape[:2]
     boxes = [box for box in _known(dataset.boxes, image_id) or () if 0 <= box.cls < len(dataset.classes)]
     points = _known(lambda name: dataset.read(Supervision.POINTS, name), image_id) or ()
+    scribbles = _known(lambda name: dataset.read(Supervision.SCRIBBLES, name), image_id)
+    drawn = scribbles if scribbles is not None and scribbles.shape == image.shape[:2] else None
     wrong = None if region is None else _frame("outside", "#ff0000", region, scale, small.size)
     return Picture(
         caption=f"{image_id}, {image.shape[1]}x{image.shape[0]}",
@@ -140,6 +145,7 @@ def _drawn(
         view=_view(small.size, wrong),
         image=_url(small, "JPEG"),
         mask=_url(_overlay(mask, small.size), "PNG") if fits and mask is not None else None,
+        scribbles=None if drawn is None else _url(_strokes(drawn, small.size, scale), "PNG"),
         frames=tuple(_frames(boxes, dataset.classes, scale, small.size)),
         dots=tuple(
             Dot(dataset.classes[point.cls], _colour(point.cls), scale * (point.x + 0.5), scale * (point.y + 0.5))
@@ -179,6 +185,15 @@ def _overlay(mask: Mask, size: tuple[int, int]) -> Image.Image:
     colours = [*CLASS_COLOURS[:IGNORE], _IGNORED]
     picture.putpalette([part for colour in colours for part in colour])
     picture.info["transparency"] = bytes([0, *[_OPAQUE] * (IGNORE - 1), _COVER])
+    return picture
+
+
+def _strokes(scribbles: Mask, size: tuple[int, int], scale: float) -> Image.Image:
+    """The scribbles as a transparent palette picture, as wide as before when the picture becomes smaller."""
+    wide = minimum_filter(scribbles, size=max(round(1 / scale), 1))
+    picture = Image.fromarray(wide).resize(size, Image.Resampling.NEAREST)
+    picture.putpalette([part for colour in CLASS_COLOURS[: IGNORE + 1] for part in colour])
+    picture.info["transparency"] = bytes([*[255] * IGNORE, 0])
     return picture
 
 

@@ -12,6 +12,7 @@ from harness.contract import DataError
 from harness.data.propose import published
 from harness.data.propose.classes import Ask, Classes, Held, is_background, look_at_masks, name_classes
 from harness.data.propose.labels import Finder, Labels, listed_names
+from harness.data.propose.marked import add, set_aside
 from harness.data.propose.pictures import ENDINGS, Match, ids_below, match, sort_pictures
 from harness.data.propose.proposal import Proposal
 from harness.data.propose.splits import SHARE, Part, find_splits, hold_out
@@ -75,7 +76,7 @@ def propose(folder: Path, name: str, root: str, list_path: Callable[[str], str],
     Raises:
         DataError: There is no such folder, or it holds fewer than two images.
     """
-    tree = look(folder)
+    tree, marked = set_aside(look(folder))
     if published.is_cityscapes(tree):
         return published.cityscapes(name, root)
     looked, masks = _look(tree)
@@ -87,7 +88,9 @@ def propose(folder: Path, name: str, root: str, list_path: Callable[[str], str],
     if not classes.masks:
         for chosen in looked.splits.values():
             chosen.masks = None
-    return _write(looked, classes, held, name, root, list_path)
+    proposal = _write(looked, classes, held, name, root, list_path)
+    add(proposal, marked, tree, looked.splits["train"].part.ids)
+    return proposal
 
 
 def _look(tree: Tree) -> tuple[Looked, tuple[str, ...]]:

@@ -42,6 +42,21 @@ def masks(folder: Path, names: Iterable[str], ids: tuple[int, ...] = (1, 2), end
         Image.fromarray(plane(number, ids)).save(path)
 
 
+def scribbles(folder: Path, names: Iterable[str], ids: tuple[int, ...] = (8, 12)) -> None:
+    """Pictures of scribbles: a line of the object's id and one of background."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        drawn = np.full((H, W), 255, dtype=np.uint8)
+        drawn[8, 6:18], drawn[20, 2:30] = ids[number % len(ids)], 0
+        Image.fromarray(drawn).save(folder / f"{name}.png")
+
+
+def clicks(path: Path, names: Iterable[str], ids: tuple[int, ...] = (8, 12)) -> None:
+    """One click for each image, as *What's the Point* writes it."""
+    found = {name: [{"cls": ids[n % len(ids)], "x": 8, "y": 6, "rank": 1}] for n, name in enumerate(names)}
+    path.write_text(json.dumps(found))
+
+
 def colour_masks(folder: Path, names: Iterable[str], colours: tuple[tuple[int, int, int], ...]) -> None:
     """Masks of black and one colour each."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -61,6 +61,37 @@ def test_voc_devkit(folder: Path) -> None:
     assert "10 training and 4 validation images" in printed
 
 
+def test_scribbles_and_points_beside_a_voc_devkit_are_no_masks_and_no_tags(folder: Path) -> None:
+    made.photographs(folder / "JPEGImages", TEN + FOUR)
+    made.masks(folder / "SegmentationClass", TEN + FOUR, (8, 12))
+    lists = folder / "ImageSets"
+    lists.mkdir()
+    (lists / "train.txt").write_text("\n".join(TEN))
+    (lists / "val.txt").write_text("\n".join(FOUR))
+    plain, _, _ = init(folder)
+    Path("mine.yaml").unlink()
+    made.scribbles(folder / "scribble_annotation" / "pascal_2012", TEN)
+    made.clicks(folder / "pascal2012_trainval_main.json", TEN)
+    params, _, _ = init(folder)
+    assert params == plain | {"scribbles": "scribble_annotation/pascal_2012", "points": "pascal2012_trainval_main.json"}
+    Path("mine.yaml").unlink()
+    made.clicks(folder / "pascal2012_trainval_main.json", TEN[1:])
+    next((folder / "scribble_annotation").glob("*/*.png")).unlink()
+    params, text, _ = init(folder)
+    assert params == plain
+    assert "# pascal2012_trainval_main.json: points of 9 of 10 training images, so not used" in text
+    assert "# scribble_annotation/pascal_2012: scribbles of 9 of 10 training images, so not used" in text
+
+
+def test_images_that_are_called_points_and_a_data_set_that_is_called_scribbles_stay_what_they_are(folder: Path) -> None:
+    names = [f"points_{number}" for number in range(10)]
+    made.photographs(folder / "scribbles" / "images", names)
+    made.labelme(folder / "scribbles" / "images", names, "polygon")
+    params, _, _ = init(folder)
+    assert params["boxes"] == {"path": "scribbles/images", "format": "labelme"}
+    assert not {"points", "scribbles"} & set(params)
+
+
 def test_voc_layout_without_lists_gets_a_written_split_that_is_always_the_same(folder: Path) -> None:
     made.photographs(folder / "JPEGImages", TEN)
     made.masks(folder / "SegmentationClass", TEN)
