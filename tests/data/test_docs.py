@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 
 from harness.data.annotations import JsonAnnotations
+from harness.data.clicks import Clicks, is_of_clicks
 from harness.data.configuration import expand_env, load_yaml, validate
 from harness.data.folder import FolderDataset
 from harness.data.folder_params import FolderParams
@@ -89,6 +90,22 @@ def test_the_points_of_the_page_are_read(tmp_path: Path) -> None:
         ("cat", 5, 3),
         ("background", 0, 0),
     ]
+
+
+@pytest.mark.parametrize("language", ["json", "csv"])
+def test_the_clicks_of_the_page_are_read(tmp_path: Path, language: str) -> None:
+    (text,) = re.findall(rf"^```{language} clicks\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    path = tmp_path / f"clicks.{language}"
+    path.write_text(text)
+    assert is_of_clicks(path)
+    cat = {"json": "8", "csv": "cat"}[language]
+    assert Clicks(path).read("a").points == ((cat, 5, 3), ("0", 0, 0))
+
+
+def test_the_fields_of_points_and_scribbles_are_those_of_the_readers() -> None:
+    fields = yaml.safe_load(block("yaml", "scribbles: scribbles"))
+    for model in (VocParams, FolderParams):
+        assert set(fields) <= set(model.model_fields)
 
 
 def test_the_script_for_masks_in_colour_makes_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,9 @@ def test_points_and_scribbles_that_a_rule_made_are_marked_and_cost_no_human_hour
     assert "A rule makes the points and scribbles of this data set from masks" in text
     assert {row.name: row.cells[4].sub for row in table_of(board).rows}["dots"] == "points from masks"
     assert "made_from_masks" in to_csv(board)
+    page = to_html(board)
+    for words in ("P points, Sc scribbles, F pixel masks", "points and scribbles", "scribbles from masks"):
+        assert words in page
     plain = DatasetInfo.model_validate(DATASET)
     assert plain.identity() == DatasetInfo.model_validate(made).identity()
     assert "made_from_masks" not in plain.model_dump(mode="json")
