@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from harness.contract import IGNORE, DataError, Dataset, NoSupervision, Supervision
+from harness.contract import BACKGROUND, IGNORE, DataError, Dataset, NoSupervision, Supervision
 from harness.data.boxes import binary_hint, mask_tags
 from harness.data.check_report import CheckReport, ClassCount, SizeCount, SplitReport, by_hash
 from harness.data.files import Defect, OutsideImage
@@ -146,7 +146,7 @@ class _SplitReader:
         self._read_boxes(image_id, size)
         for kind in Supervision:
             if kind not in _COUNTED:
-                self._read_marks(kind, image_id, size)
+                self._read_marks(kind, image_id, size, tags)
 
     def _mask(self, image_id: str, size: tuple[int, int]) -> tuple[int, ...] | None:
         """Foreground classes that the mask shows; ``None`` for a defective mask."""
@@ -174,7 +174,9 @@ class _SplitReader:
             if not (0 <= box.x0 < box.x1 <= size[1] and 0 <= box.y0 < box.y1 <= size[0]):
                 self._defect("boxes", image_id, f"{box} does not lie in the {size[1]}x{size[0]} image")
 
-    def _read_marks(self, kind: Supervision, image_id: str, size: tuple[int, int]) -> None:
+    def _read_marks(
+        self, kind: Supervision, image_id: str, size: tuple[int, int], tags: tuple[int, ...] | None
+    ) -> None:
         """Read one kind more: an (H, W) array, of classes where it holds integers, or marks with a class each."""
         try:
             labels = self._dataset.read(kind, image_id)
@@ -184,22 +186,29 @@ class _SplitReader:
             self.defects.append(self._of(error, kind, image_id))
             return
         if not isinstance(labels, np.ndarray):
-            self._count_marks(kind, image_id, [mark.cls for mark in labels])
+            self._count_marks(kind, image_id, [mark.cls for mark in labels], tags)
             outside = [mark for mark in labels if not (0 <= mark.x < size[1] and 0 <= mark.y < size[0])]
             if outside:
                 self._defect(kind, image_id, f"{outside[0]} does not lie in the {size[1]}x{size[0]} image")
         elif labels.shape != size:
             self._defect(kind, image_id, f"{kind} has shape {labels.shape}, the image {size}")
         elif np.issubdtype(labels.dtype, np.integer):
-            self._count_marks(kind, image_id, labels[labels != IGNORE])
+            self._count_marks(kind, image_id, labels[labels != IGNORE], tags)
 
-    def _count_marks(self, kind: Supervision, image_id: str, classes: npt.ArrayLike) -> None:
+    def _count_marks(
+        self, kind: Supervision, image_id: str, classes: npt.ArrayLike, tags: tuple[int, ...] | None
+    ) -> None:
         indices, count = np.asarray(classes, dtype=np.int64), len(self._dataset.classes)
         wrong = indices[(indices < 0) | (indices >= count)]
         if wrong.size:
             self._defect(kind, image_id, f"{kind}: class {wrong[0]} is none of the {count} classes")
             return
         self._marks[kind] = self._marks.get(kind, 0) + np.bincount(indices, minlength=count)
+        untagged = sorted(set(np.unique(indices).tolist()) - {BACKGROUND, *(tags or ())})
+        if untagged and tags is not None:
+            names = ", ".join(self._dataset.classes[cls] for cls in untagged)
+            message = f"image {image_id!r}: {kind} of {names}, but it is not tagged so"
+            self.notices.append(Defect(kind, self._split, image_id, message))
 
     def _compare(self, image_id: str, tags: set[int], shown: set[int]) -> None:
         for classes, text in ((tags - shown, "tagged {}, but the mask shows none"), (shown - tags, "{} not tagged")):

@@ -30,7 +30,7 @@ from harness.data.formats.names import class_list
 from harness.data.formats.rules import rules_of
 from harness.data.formats.source import Record
 from harness.data.images import Header, read_header, read_image, turned_problem
-from harness.data.marks import field_of, marks_of
+from harness.data.marks import Marks, field_of, made_kinds, marks_of, marks_of_split
 from harness.data.reads import NamedReads
 
 if TYPE_CHECKING:
@@ -58,12 +58,13 @@ class FolderDataset(NamedReads, Dataset):
         self.name, self.show_images, self._params = params.name, params.show_images, params
         self._root = Path(params.root).expanduser().absolute()
         listed = class_list(self._root / params.classes) if isinstance(params.classes, str) else None
-        self._rules = rules_of(params, listed)
-        self.classes, self.absent = self._rules.classes, frozenset(params.absent)
+        self.rules = rules_of(params, listed)
+        self.classes, self.absent = self.rules.classes, frozenset(params.absent)
         self._headers: dict[str, Header] = {}
         self._derived: dict[str, tuple[tuple[int, ...], tuple[Box, ...]]] = {}
         self._ids: dict[str, tuple[str, ...]] = {"train": (), "val": ()}
         self._split_of: dict[str, str] = {}
+        self._marks: dict[str, dict[Supervision, Marks]] = {"train": {}, "val": {}}
         self._paths: dict[str, Path] = {}
         self._unmasked_ids: dict[str, frozenset[str]] = {}
         self.defects = tuple(self._open())
@@ -90,7 +91,8 @@ class FolderDataset(NamedReads, Dataset):
         self._paths = {image_id: path for split in splits.values() for image_id, path in split.images.items()}
         self._split_of = {image_id: name for name, split in splits.items() for image_id in split.images}
         self._opened: dict[str, Source | Masks] = {}
-        self._marks = marks_of(self._params, self._root, self)
+        marks = marks_of(self._params, self._root, self)
+        self._marks |= {name: marks_of_split(marks, name, split.images) for name, split in splits.items()}
         failures = list(self._failures(splits))
         yield from failures
         if failures:
@@ -121,7 +123,7 @@ class FolderDataset(NamedReads, Dataset):
                 if failure and failure not in told:
                     told.add(failure)
                     yield Defect(kind, split, None, f"{failure} (field {kind})")
-        for mark, marks in self._marks.items():
+        for mark, marks in self._marks["train"].items():
             if failure := marks.failure():
                 yield Defect(mark, "train", None, f"{failure} (field {mark})")
 
@@ -156,7 +158,7 @@ class FolderDataset(NamedReads, Dataset):
         key = f"{as_masks} {stated.model_dump_json()}"
         if key not in self._opened:
             asked = self._asked(stated)
-            self._opened[key] = open_masks(asked, self._rules) if as_masks else open_source(asked, kind)
+            self._opened[key] = open_masks(asked, self.rules) if as_masks else open_source(asked, kind)
         return self._opened[key]
 
     def _sources(self, split: str) -> dict[str, Source]:
@@ -177,7 +179,7 @@ class FolderDataset(NamedReads, Dataset):
 
     def _complete(self, name: str, split: Split) -> tuple[tuple[str, ...], list[Defect]]:
         """The ids of a split whose labels are all there, and what is missing of the others."""
-        sources: dict[str, Any] = {**self._sources(name), **{mark.value: m for mark, m in self._marks.items()}}
+        sources: dict[str, Any] = {**self._sources(name), **{mark.value: m for mark, m in self._marks[name].items()}}
         faulty = {fault.image_id for source in self._sources(name).values() for fault in source.faults()}
         complete: list[str] = []
         defects: list[Defect] = []
@@ -235,14 +237,11 @@ class FolderDataset(NamedReads, Dataset):
             sizes = f"{shape[1]}x{shape[0]} pixels, but the image {printable(image)} has {size[1]}x{size[0]}"
             raise DataError(f"{printable(path)}: {sizes}{why}")
 
-    def class_of(self, name: str, where: str) -> int | None:
-        """Class index of an annotated name; ``None`` for names that are left out."""
-        return self._rules.class_of(name, where)
-
     def read(self, kind: Supervision, image_id: str) -> Any:
         """The labels of ``kind`` of one image, see ``Dataset.read``."""
-        if kind in self._marks:
-            return self._marks[kind].read(image_id)
+        marks = self._marks[self._split_of[image_id]].get(kind)
+        if marks is not None:
+            return marks.read(image_id)
         readers = {Supervision.TAGS: self._tags, Supervision.BOXES: self._boxes, Supervision.MASKS: self._mask}
         if kind in readers:
             return readers[kind](image_id)
@@ -276,7 +275,7 @@ class FolderDataset(NamedReads, Dataset):
         if isinstance(origin, str):
             return self._from_mask(image_id)[0]
         record = self._record(origin, image_id)
-        return tuple(sorted({cls for name in record.tags if (cls := self.class_of(name, record.where))}))
+        return tuple(sorted({cls for name in record.tags if (cls := self.rules.class_of(name, record.where))}))
 
     def _boxes(self, image_id: str) -> tuple[Box, ...]:
         origin = self._origins[self._split_of[image_id]]["boxes"]
@@ -285,7 +284,7 @@ class FolderDataset(NamedReads, Dataset):
         if isinstance(origin, str):
             return self._from_mask(image_id)[1]
         record = self._record(origin, image_id)
-        named = ((self.class_of(box.name, record.where), box) for box in record.boxes)
+        named = ((self.rules.class_of(box.name, record.where), box) for box in record.boxes)
         return tuple(pixel_box(cls, box, self.size(image_id), record.where) for cls, box in named if cls)
 
     def _from_mask(self, image_id: str) -> tuple[tuple[int, ...], tuple[Box, ...]]:
@@ -304,8 +303,13 @@ class FolderDataset(NamedReads, Dataset):
         if not isinstance(origin, Source):
             return ()
         records = map(origin.read, self._ids["train"])
-        computed = {self.class_of(name, record.where) for record in records for name in record.computed}
+        computed = {self.rules.class_of(name, record.where) for record in records for name in record.computed}
         return tuple(self.classes[cls] for cls in sorted(filter(None, computed)))
+
+    @property
+    def made_from_masks(self) -> tuple[Supervision, ...]:
+        """What a rule makes from masks, as ``params`` say."""
+        return made_kinds(self._params)
 
     @property
     def unmasked(self) -> tuple[str, ...]:
@@ -329,7 +333,7 @@ class FolderDataset(NamedReads, Dataset):
     @property
     def class_ids(self) -> tuple[int, ...]:
         """The first id that masks have for each class."""
-        return tuple(ids[0] for ids in self._rules.ids)
+        return tuple(ids[0] for ids in self.rules.ids)
 
     def lacking(self, split: str, kind: str) -> str:
         """Which field would give ``kind``."""
@@ -345,8 +349,8 @@ class FolderDataset(NamedReads, Dataset):
         ids, origins, masks = self.ids(split), self._origins[split], self._masks[split]
         texts: dict[str, list[str]] = {"ids": list(ids), "images": []}
         texts |= {kind: [] for kind in ("boxes", "tags") if origins.get(kind) is not None}
-        texts |= {"masks": [self._rules.text()]} if masks is not None else {}
-        texts |= {kind.value: [] for kind in self._marks}
+        texts |= {"masks": [self.rules.text()]} if masks is not None else {}
+        texts |= {kind.value: [] for kind in self._marks[split]}
         for image_id in ids:
             image = self._paths[image_id]
             digest, header = digests.described(image, "photograph header", partial(read_header, image))
@@ -357,13 +361,19 @@ class FolderDataset(NamedReads, Dataset):
                 if (stated := masks.size(image_id)) is not None:
                     self.check_size(image_id, masks.source.read(image_id).where, stated)
                 texts["masks"] += [image_id, masks.digest(image_id)]
-            for kind, marks in self._marks.items():
+            for kind, marks in self._marks[split].items():
                 texts[kind] += [image_id, marks.digest(image_id)]
             for label in (Supervision.TAGS, Supervision.BOXES):
                 if label.value in texts:
                     texts[label.value] += [image_id, json.dumps(self.read(label, image_id))]
         digests.save_cache()
         return {kind: digests.combine(parts) for kind, parts in texts.items()}
+
+    def mask_text(self, image_id: str) -> str:
+        """A text that changes when the mask changes, or what its ids and names mean."""
+        masks = self._masks[self._split_of[image_id]]
+        assert masks is not None  # as the parameters promise
+        return f"{self.rules.text()} {masks.digest(image_id)}"
 
     def explain_masks(self, split: str, classes: Sequence[str]) -> str:
         """What to look at where masks show none of ``classes``; the end of a sentence."""

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from harness.data.params import POINTS, SCRIBBLES
+
 FORMATS = Literal[
     "csv", "json", "npy", "voc", "yolo", "coco", "labelme", "cvat", "png", "binary", "rgb"
 ]  # what reads each of them: harness/data/formats
 WORDS = ("boxes", "masks", "folders")
-IGNORED = "ignore"
-"""In place of a class name: what is called so is neither trained on nor scored."""
 
 Colours = dict[str, str | list[int] | list[str | list[int]]]
 
@@ -127,9 +127,10 @@ class FolderParams(LabelParams):
     boxes_from: Literal["people", "masks"] = Field(
         "people", description="who made the boxes of a source; 'masks' = computed from masks, which tables say"
     )
-    min_box_pixels: int = Field(1, ge=1, description="smaller components of a mask are specks and make no box")
+    min_box_pixels: int = Field(1, ge=1, description="smaller components of masks are specks: no box, no point")
     saliency: str | None = Field(None, description="folder of saliency maps, grey .png, 255 = salient")
-    points: str | None = Field(None, description="JSON file of points: cls, and the pixel's x and y from 0")
+    points: str | None = POINTS
+    scribbles: str | None = SCRIBBLES
     exif: Literal["refuse", "stored"] = Field(
         "refuse",
         description="photographs that EXIF turns or mirrors; 'stored' where labels are drawn on stored pixels",
@@ -145,6 +146,15 @@ class FolderParams(LabelParams):
             return data
         listed = [number for ids in classes.values() for number in (ids if isinstance(ids, list) else [ids])]
         return {**data, "ignore_ids": []} if 255 in listed else data
+
+    @model_validator(mode="after")
+    def _labels_are_made_of_masks(self) -> FolderParams:
+        masks = self.labels("train").masks
+        lacking = not isinstance(masks, SourceParams) or masks.missing == "unmasked"
+        for kind in ("points", "scribbles"):
+            if getattr(self, kind) == "masks" and lacking:
+                raise ValueError(f"{kind}: not all training images have masks to make them of, name a file or folder")
+        return self
 
     @model_validator(mode="after")
     def _every_split_has_images(self) -> FolderParams:

@@ -1,4 +1,4 @@
-"""Ids that a mask stores, and the class indices that they become."""
+"""Ids that a mask stores, and what to say of those that nobody listed."""
 
 from __future__ import annotations
 
@@ -13,24 +13,10 @@ from harness.contract import IGNORE, DataError
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from harness.contract.arrays import Mask
     from harness.data.params import VocLayout
 
 _BINARY_SHARE = 0.01
 """Share of 255 above which masks of 0 and 255 are binary, not background with an ignored outline."""
-
-
-def lookup(params: VocLayout) -> tuple[Mask, npt.NDArray[np.bool_]]:
-    """Mask id -> class index (256,) uint8, and which ids are unknown (256,) bool."""
-    rest = {"error": 0, "background": 0, "ignore": IGNORE}[params.other]
-    lookup = np.full(256, rest, dtype=np.uint8)
-    legal = np.full(256, params.other != "error")
-    for cls, ids in enumerate(params.class_ids().values()):
-        lookup[list(ids)] = cls
-        legal[list(ids)] = True
-    lookup[params.ignore_ids] = IGNORE
-    legal[params.ignore_ids] = True
-    return lookup, ~legal
 
 
 def unknown_ids(ids: npt.NDArray[np.integer]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -20,6 +21,17 @@ _ROOT = "folder of the data set; a relative one begins at the folder in which th
 
 _BOXES_FROM: Any = Field(
     "people", description="who made the boxes of annotation files; 'masks' = computed from masks, which tables say"
+)
+
+POINTS: Any = Field(
+    None,
+    description="file of points, .json or .csv: a class, and the pixel's x and y from 0; or 'masks': the innermost "
+    "pixel of each component of a training mask, which tables say",
+)
+SCRIBBLES: Any = Field(
+    None,
+    description="folder of scribbles: .png of mask ids, 255 = none, or ScribbleSup's .xml; or 'masks': a stroke "
+    "through each component of a training mask, which tables say",
 )
 
 
@@ -69,13 +81,14 @@ class VocLayout(_Params):
         "masks", description="'masks' (connected components of each class), 'xml', or the path of a JSON file"
     )
     boxes_from: Literal["people", "masks"] = _BOXES_FROM
-    min_box_pixels: int = Field(1, ge=1, description="smaller components of a mask are specks and make no box")
+    min_box_pixels: int = Field(1, ge=1, description="smaller components of masks are specks: no box, no point")
     fallback_boxes: Literal["none", "masks"] = Field(
         "none", description="'masks' derives the boxes of classes for which the box source has not one box"
     )
     tags: str = Field("masks", description="'masks' (classes that the mask shows), 'xml', or the path of a JSON file")
     saliency: str | None = Field(None, description="folder of saliency maps, grey .png, 255 = salient")
-    points: str | None = Field(None, description="JSON file of points: cls, and the pixel's x and y from 0")
+    points: str | None = POINTS
+    scribbles: str | None = SCRIBBLES
     exif: Literal["refuse", "stored"] = Field(
         "refuse",
         description="photographs that EXIF turns or mirrors; 'stored' where masks and boxes are drawn on stored pixels",
@@ -124,6 +137,13 @@ class VocLayout(_Params):
         return self
 
     @model_validator(mode="after")
+    def _labels_are_made_of_masks(self) -> VocLayout:
+        for kind in ("points", "scribbles"):
+            if getattr(self, kind) == "masks" and "train" in self.unmasked:
+                raise ValueError(f"{kind}: the train images have no masks to make them of, name a file or folder")
+        return self
+
+    @model_validator(mode="after")
     def _boxes_fall_back_on_masks(self) -> VocLayout:
         if self.fallback_boxes == "masks" and self.unmasked:
             raise ValueError(f"fallback_boxes: the {self.unmasked[0]} images have no masks to make boxes of, say none")
@@ -138,6 +158,11 @@ class VocLayout(_Params):
     def unmasked(self) -> tuple[str, ...]:
         """The splits whose images have no masks."""
         return _unmasked(*(self.mask_folder(split) or NO_MASKS for split in ("train", "val")))
+
+    def meaning(self) -> str:
+        """What the ids of masks mean, for digests."""
+        mask_ids = {name: sorted(ids) for name, ids in self.class_ids().items()}
+        return json.dumps([mask_ids, sorted(self.ignore_ids), self.other])
 
     def class_ids(self) -> dict[str, tuple[int, ...]]:
         """Class name -> mask ids, in class index order."""

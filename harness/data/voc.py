@@ -32,9 +32,10 @@ from harness.data.images import (
     read_plane_size,
     turned_problem,
 )
-from harness.data.marks import Marks, field_of, marks_of
-from harness.data.mask_ids import explained, lookup, narrowed, unknown_ids
+from harness.data.marks import Marks, field_of, made_kinds, marks_of, marks_of_split
+from harness.data.mask_ids import explained, narrowed, unknown_ids
 from harness.data.params import CocoLayout, VocLayout, VocParams
+from harness.data.rules import Rules
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -57,20 +58,20 @@ class VocDataset(Dataset):
     """
 
     def __init__(self, params: VocLayout, *, strict: bool = True) -> None:
-        self.name = params.name
-        self.classes = tuple(params.classes)
+        self.name, self.classes = params.name, tuple(params.classes)
         self.show_images = isinstance(params, VocParams) and params.show_images
         self.absent = frozenset(params.absent)
         self._params = params
         self._root = Path(params.root).expanduser().absolute()
-        self._lookup, self._is_unknown = lookup(params)
+        ids = tuple(params.class_ids().values())
+        self.rules = Rules(self.classes, ids, params.names, params.other, params.ignore_ids)
         self._tag_source = self._annotations(params.tags)
         self._box_source = self._tag_source if params.boxes == params.tags else self._annotations(params.boxes)
         self._images = Folder(self._root / params.images, IMAGE_SUFFIXES)
         folders = {split: params.mask_folder(split) for split in ("train", "val")}
         self._masks = {split: Folder(self._root / folder, (".png",)) for split, folder in folders.items() if folder}
         self._split: dict[str, str] = {}
-        self._marks = marks_of(params, self._root, self)
+        self._marks = dict.fromkeys(("train", "val"), marks_of(params, self._root, self))
         self._headers: dict[str, Header] = {}
         self._derived: dict[str, tuple[tuple[int, ...], tuple[Box, ...]]] = {}
         self._ids, self.defects = self._read_lists()
@@ -104,6 +105,7 @@ class VocDataset(Dataset):
             listed, wrong_lines = read_ids(path, split=split)
             listed, misread = misread_lines(listed, lambda line: images.problem(line) is None, path, split=split)
             defects += [*wrong_lines, *misread]
+            self._marks[split] = marks_of_split(self._marks[split], split, listed)
             complete = []
             for image_id in listed:
                 self._split.setdefault(image_id, split)
@@ -118,7 +120,7 @@ class VocDataset(Dataset):
         return lists, tuple(defects)
 
     def _sources(self, split: str) -> dict[str, Folder | Annotations | Marks | None]:
-        marks = {kind.value: marks for kind, marks in self._marks.items()}
+        marks = {kind.value: marks for kind, marks in self._marks[split].items()}
         folders = {"image": self._images, "mask": self._masks.get(split)}
         return {**folders, **marks, "tags": self._tag_source, "boxes": self._box_source}
 
@@ -221,10 +223,10 @@ class VocDataset(Dataset):
         self.check_size(image_id, path, stored.shape)
         if stored.dtype != np.uint8:
             stored = narrowed(stored, path)
-        unknown = self._is_unknown[stored]
-        if unknown.any():
-            raise DataError(f"{path}: image {image_id!r}: {unknown_ids(np.unique(stored[unknown]))}")
-        mask: Mask = self._lookup[stored]
+        table, unknown = self.rules.table
+        if (wrong := unknown[stored]).any():
+            raise DataError(f"{path}: image {image_id!r}: {unknown_ids(np.unique(stored[wrong]))}")
+        mask: Mask = table[stored]
         return mask
 
     def check_size(self, image_id: str, path: Path, shape: tuple[int, ...]) -> None:
@@ -250,13 +252,13 @@ class VocDataset(Dataset):
 
     def read(self, kind: Supervision, image_id: str) -> Any:
         """The labels of ``kind`` of one image, see ``Dataset.read``."""
-        return self._marks[kind].read(image_id) if kind in self._marks else super().read(kind, image_id)
+        marks = self._marks[self._split[image_id]].get(kind)
+        return super().read(kind, image_id) if marks is None else marks.read(image_id)
 
     def saliency(self, image_id: str) -> npt.NDArray[np.float32]:
         """(H, W) float32 in [0, 1]."""
-        if Supervision.SALIENCY not in self._marks:
-            return super().saliency(image_id)
-        saliency: npt.NDArray[np.float32] = self.read(Supervision.SALIENCY, image_id)
+        marks = self._marks[self._split[image_id]].get(Supervision.SALIENCY)
+        saliency: npt.NDArray[np.float32] = super().saliency(image_id) if marks is None else marks.read(image_id)
         return saliency
 
     def lacking(self, split: str, kind: str) -> str:
@@ -284,12 +286,17 @@ class VocDataset(Dataset):
             return self.classes[1:]
         return tuple(self.classes[cls] for cls in sorted(self._lacking))
 
+    @property
+    def made_from_masks(self) -> tuple[Supervision, ...]:
+        """What a rule makes from masks, as ``params`` say."""
+        return made_kinds(self._params)
+
     def tags(self, image_id: str) -> tuple[int, ...]:
         """Ascending foreground class indices."""
         if self._tag_source is None:
             return self._from_mask(image_id)[0]
         annotation = self._tag_source.read(image_id)
-        classes = {self.class_of(name, annotation.where) for name in annotation.tags}
+        classes = {self.rules.class_of(name, annotation.where) for name in annotation.tags}
         return tuple(sorted(cls for cls in classes if cls))
 
     def boxes(self, image_id: str) -> tuple[Box, ...]:
@@ -304,17 +311,8 @@ class VocDataset(Dataset):
     def _annotated_boxes(self, image_id: str) -> tuple[Box, ...]:
         assert self._box_source is not None
         annotation = self._box_source.read(image_id)
-        named = ((self.class_of(box.name, annotation.where), box) for box in annotation.boxes)
+        named = ((self.rules.class_of(box.name, annotation.where), box) for box in annotation.boxes)
         return tuple(pixel_box(cls, box, self.size(image_id), annotation.where) for cls, box in named if cls)
-
-    def class_of(self, name: str, where: str) -> int | None:
-        """Class index of an annotated name; ``None`` for names that are left out."""
-        name = self._params.names.get(name, name)
-        if name in self.classes:
-            return self.classes.index(name)
-        if self._params.other == "error":
-            raise DataError(f"{where}: {name!r} is none of the classes, see the fields classes, names and other")
-        return None
 
     @cached_property
     def _lacking(self) -> frozenset[int]:
@@ -342,10 +340,9 @@ class VocDataset(Dataset):
         What a header alone shows to be wrong is refused here, long before an image is read.
         """
         ids = self.ids(split)
-        mask_ids = {name: sorted(ids) for name, ids in self._params.class_ids().items()}
-        meaning = json.dumps([mask_ids, sorted(self._params.ignore_ids), self._params.other])
+        meaning = self._params.meaning()
         texts = {"ids": list(ids), "masks": [meaning], "images": [], "tags": [], "boxes": []}
-        texts |= {kind.value: [] for kind in self._marks}
+        texts |= {kind.value: [] for kind in self._marks[split]}
         for image_id in ids:
             image = self._images.path(image_id)
             digest, header = digests.described(image, "photograph header", partial(read_header, image))
@@ -353,7 +350,7 @@ class VocDataset(Dataset):
             texts["images"] += [image_id, digest]
             if split in self._masks:
                 texts["masks"] += [image_id, self._mask_digest(image_id)]
-            for kind, marks in self._marks.items():
+            for kind, marks in self._marks[split].items():
                 texts[kind] += [image_id, marks.digest(image_id)]
             self._refuse_turned(image_id)
             for named, text in self._tags_and_boxes(image_id, meaning).items():
@@ -374,6 +371,10 @@ class VocDataset(Dataset):
         digest, size = digests.described(path, "mask size", partial(read_plane_size, path))
         self.check_size(image_id, path, size)
         return digest
+
+    def mask_text(self, image_id: str) -> str:
+        """A text that changes when the mask changes, or what its ids mean."""
+        return f"{self._params.meaning()} {self._mask_digest(image_id)}"
 
     def _tags_and_boxes(self, image_id: str, meaning: str) -> dict[str, str]:
         """Tags and boxes of one image as canonical text; what comes from the mask goes through the digest cache."""

@@ -5,7 +5,17 @@ import json
 import numpy as np
 import pytest
 
-from harness.contract import MASKS, POINTS, ConfigError, DataError, Need, Point, Supervision, SupervisionError
+from harness.contract import (
+    MASKS,
+    POINTS,
+    ConfigError,
+    DataError,
+    Need,
+    NoSupervision,
+    Point,
+    Supervision,
+    SupervisionError,
+)
 from harness.data.checking import check
 from harness.data.params import SyntheticParams
 from harness.data.synthetic import SyntheticDataset
@@ -100,8 +110,22 @@ def test_a_source_of_points_that_holds_none_is_refused(voc):
         VocDataset(voc.params(points="JPEGImages"))
     with pytest.raises(DataError, match=r"no such file.*\(field points\)"):
         VocDataset(voc.params(points="nothing.json"))
-    with pytest.raises(DataError, match=r"points\.json: no entry with id 'd'"):
-        write(voc, {"a": IMAGES["a"], "b": [], "c": []})
+    with pytest.raises(DataError, match=r"points\.json: no entry with id 'c'"):
+        write(voc, {"a": IMAGES["a"], "b": [], "d": []})
+
+
+def test_a_source_that_knows_no_validation_image_is_complete_and_one_that_knows_some_must_know_all(voc):
+    dataset = write(voc, {name: IMAGES[name] for name in "abc"})
+    assert "points" in dataset.digests("train")
+    assert "points" not in dataset.digests("val")
+    with pytest.raises(NoSupervision, match="'tiny' has no points"):
+        dataset.read(Supervision.POINTS, "d")
+    assert check(dataset).clean
+    voc.image("e")
+    voc.mask("e", voc.plane(0))
+    voc.list("val.txt", "d\ne\n")
+    with pytest.raises(DataError, match=r"points\.json: no entry with id 'e'"):
+        write(voc)
 
 
 def test_points_have_a_digest_of_what_they_say_and_touch_no_other(voc):

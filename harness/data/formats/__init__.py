@@ -22,13 +22,13 @@ from harness.data.formats.labelme import Labelme
 from harness.data.formats.masks import BinaryMasks, ColourMasks, IdMasks, MaskFolder, Masks, PaintedMasks
 from harness.data.formats.names import FILES
 from harness.data.formats.records import JsonRecords
-from harness.data.formats.rules import Rules
 from harness.data.formats.source import Asked, ImageNames, Source
 from harness.data.formats.tables import Table
 from harness.data.formats.vectors import Vectors
 from harness.data.formats.voc import VocXml
 from harness.data.formats.yolo import Yolo
 from harness.data.picture_masks import LOSSLESS_SUFFIXES, is_coloured
+from harness.data.rules import Rules
 
 __all__ = [
     "FORMATS",

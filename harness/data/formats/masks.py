@@ -16,12 +16,12 @@ from harness.common.text import printable
 from harness.contract import BACKGROUND, IGNORE, DataError
 from harness.data import digests
 from harness.data.formats.colours import read_colours
-from harness.data.formats.rules import Rules
 from harness.data.formats.source import Asked, FolderSource, Record, Source
 from harness.data.images import read_plane, read_plane_size
 from harness.data.mask_ids import narrowed, unknown_ids
 from harness.data.picture_masks import LOSSLESS_SUFFIXES, read_picture_size, read_values
 from harness.data.picture_masks import read_colours as read_colour_plane
+from harness.data.rules import Rules
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -87,19 +87,9 @@ class IdMasks(MaskFolder):
 
     _stored_size = staticmethod(read_plane_size)
 
-    @cached_property
-    def _lookup(self) -> tuple[Mask, npt.NDArray[np.bool_]]:
-        table = np.full(IGNORE + 1, self.rules.rest, np.uint8)
-        legal = np.full(IGNORE + 1, self.rules.other != "error")
-        for cls, ids in enumerate(self.rules.ids):
-            table[list(ids)], legal[list(ids)] = cls, True
-        ignored = list(self.rules.ignore_ids)
-        table[ignored], legal[ignored] = IGNORE, True
-        return table, ~legal
-
     def _decoded(self, path: Path) -> Mask:
         stored = narrowed(read_plane(path), path)
-        table, unknown = self._lookup
+        table, unknown = self.rules.table
         if (wrong := unknown[stored]).any():
             ids = np.unique(stored[wrong])
             two = "; say format: binary where 255 is the one class" if ids.tolist() == [IGNORE] else ""
