@@ -248,6 +248,8 @@ class SegmenterRecord(_Record):
         stated: As in ``GeneratorRecord``, of the predictions.
         check: As in ``GeneratorRecord``, with the view that ``predict`` will get.
         pretrained: As in ``GeneratorRecord``.
+        unfit: Says which backbones it cannot be trained on, when the run is planned: called as ``unfit(name, frozen)``
+            with the name of a backbone and whether the protocol freezes it, returns why not, or an empty text.
     """
 
     needs: tuple[Need, ...] | Callable[[Any], tuple[Need, ...]] = ()
@@ -259,6 +261,7 @@ class SegmenterRecord(_Record):
     stated: Callable[[Any], Stated] | None = None
     check: Lazy | None = None
     pretrained: tuple[Pretrained, ...] | Callable[[Any], tuple[Pretrained, ...]] = ()
+    unfit: Lazy | None = None
 
 
 @dataclass(frozen=True)

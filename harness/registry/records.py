@@ -187,6 +187,7 @@ _RULES: Mapping[str, tuple[Check, str]] = {
     "trains_backbone": (_or_callable(_is(bool)), "a boolean or a callable from parameters to one"),
     "stated": (lambda value: value is None or callable(value), "None or a callable from parameters to Stated"),
     "check": (_is_lazy_or_none, "None, 'module:attribute' or a callable"),
+    "unfit": (_is_lazy_or_none, "None, 'module:attribute' or a callable"),
     "placeholder": (_is(bool), "a boolean"),
     "pretrained": (_or_callable(is_pretrained), "a tuple of Pretrained or a callable from parameters to one"),
     "predicts": (_is(bool), "a boolean"),

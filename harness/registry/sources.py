@@ -50,6 +50,7 @@ BUILTINS = (
     "wsss_external",
     "wsss_sepl",
     "wsss_irn",
+    "wsss_afa",
 )
 
 Source = Literal["builtin", "entry point", "file"]

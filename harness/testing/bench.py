@@ -15,10 +15,15 @@ from typing import Any
 
 from harness.contract import PluginError
 from harness.engine.plan.layout import Plan, StageSpec, build_plan
+from harness.engine.plan.rows import ResolvedRow, resolve_rows
+from harness.engine.plan.unfit import unfit
 from harness.engine.stage.worker import Job, execute
 from harness.engine.store.store import Store
 from harness.registry import PluginManager
 from harness.testing import scenes
+
+BACKBONE = "tiny"
+"""What a row is trained on, unless its segmenter is made for others."""
 
 OPTIM = {"iterations": 3, "batch_size": 4, "lr": 0.01}
 AUGMENT = {"crop": 64}
@@ -58,7 +63,7 @@ class Bench:
         benchmark = {
             "name": "conformance",
             "dataset": {"name": scenes.NAME, "params": {}},
-            "backbones": ["tiny"],
+            "backbones": [BACKBONE],
             "methods": [self.row],
             "protocol": {
                 "classifier": {"optim": OPTIM, "augment": AUGMENT},
@@ -70,7 +75,19 @@ class Bench:
         path = self.folder / "conformance.yaml"
         path.write_text(json.dumps(benchmark), encoding="utf-8")  # JSON is YAML
         registered = {kind: self.manager.records(kind) for kind in ("method", "backbone")}
-        return build_plan(load_benchmark(path, registered=registered), self.manager)
+        planned = load_benchmark(path, registered=registered)
+        (row,) = resolve_rows(planned, self.manager)
+        if backbone := next(self._fitting(row), None):
+            planned = load_benchmark(path, registered=registered, backbones=[backbone])
+        return build_plan(planned, self.manager)
+
+    def _fitting(self, row: ResolvedRow) -> Iterator[str]:
+        """Backbones that begin from random weights, and on which the row can be trained; the kit's own first."""
+        known: Any = self.manager.records("backbone")
+        others = (name for name, record in known.items() if record.init is None and record.family is None)
+        for name in (BACKBONE, *others):
+            if not unfit(row, name, self.manager, frozen=False):
+                yield name
 
     @property
     def stages(self) -> list[StageSpec]:

@@ -40,6 +40,7 @@ from harness.engine.plan.keys import (
 )
 from harness.engine.plan.roles import Roles
 from harness.engine.plan.rows import Part, ResolvedRound, ResolvedRow, build_data, resolve_backbones, resolve_rows
+from harness.engine.plan.unfit import check_backbones
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -156,6 +157,8 @@ def build_plan(
     """
     rows, backbones = resolve_rows(benchmark, manager), resolve_backbones(benchmark, manager)
     check_freeze(benchmark, [manager.records("backbone")[item.name] for item in backbones], backbones)
+    names, frozen = [item.name for item in backbones], benchmark.protocol.freeze is not None
+    check_backbones(rows, names, manager, frozen=frozen, path=benchmark.path)
     dataset = dataset or build_data(benchmark, manager)
     digests = Digests()
     info = dataset_info(dataset, digests)
