@@ -77,7 +77,9 @@ def on_one_grid(parts: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     if len(parts) == 1:
         return parts[0].transpose(0, 1)
     rows, columns = size
-    grid = torch.empty(parts[0].shape[1], rows, columns, parts[0].shape[2], device=parts[0].device, dtype=parts[0].dtype)
+    grid = torch.empty(
+        parts[0].shape[1], rows, columns, parts[0].shape[2], device=parts[0].device, dtype=parts[0].dtype
+    )
     starts = [(row, column) for row in range(min(2, rows)) for column in range(min(2, columns))]
     for (row, column), part in zip(starts, parts, strict=True):
         every_second = grid[:, row::2, column::2]

@@ -1,4 +1,4 @@
-"""The mathematics of AFA (arXiv 2203.02664): affinity from attention, pixel-adaptive refinement, labels made in training.
+"""The mathematics of AFA (arXiv 2203.02664): affinity from attention, pixel-adaptive refinement, labels of a step.
 
 Tensors in, tensors out. Names of sizes:
 
@@ -8,10 +8,11 @@ Tensors in, tensors out. Names of sizes:
 
 What is unusual here:
 
-* The affinity is one product of matrices. The sum over heads of w_h (S_h + S_h^T) with S_h = Q_h K_h^T is M + M^T, where
-  M = [w_1 Q_1 ... w_n Q_n] [K_1 ... K_n]^T, so no head's N x N map exists.
-* A step of the refinement is a weighted sum over rows of a table, which torch offers for embeddings: no loop sees a pixel
-  or a neighbour. It is linear, so maps of both background scores, before and behind the walk, go through it side by side.
+* The affinity is one product of matrices. The sum over heads of w_h (S_h + S_h^T) with S_h = Q_h K_h^T is M + M^T,
+  where M = [w_1 Q_1 ... w_n Q_n] [K_1 ... K_n]^T, so no head's N x N map exists.
+* A step of the refinement is a weighted sum over rows of a table, which torch offers for embeddings: no loop sees a
+  pixel or a neighbour. It is linear, so the maps of both background scores, before and behind the walk, go through it
+  side by side.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def class_maps(planes: Sequence[tuple[Tensor, Tensor | None]], size: tuple[int, 
     """Class activation maps of several scales as one, from 0 to 1 for each image and class (eq. 1).
 
     Args:
-        planes: Of each scale V x4 (B, C, h, w), and the same of the mirrored image, mirrored as it came out, or nothing.
+        planes: Of each scale V x4 (B, C, h, w), and the same of the mirrored image, not mirrored back, or nothing.
         size: (H, W) of the crop.
     """
     total = torch.zeros(())
@@ -122,18 +123,18 @@ class Neighbourhood(NamedTuple):
     """Where the refinement looks from each pixel, and what it counts there; n = 8 for each dilation.
 
     Attributes:
-        index: (B x H x W, n) int32, neighbours among the pixels of the whole batch; beyond the border its pixel goes on.
+        places: (B x H x W, n) int32, neighbours among the pixels of the whole batch; the border goes on beyond it.
         share: (B x H x W, n) float32, whose sum over neighbours is 1.01.
         size: (H, W).
     """
 
-    index: Tensor
+    places: Tensor
     share: Tensor
     size: tuple[int, int]
 
 
 def neighbour_index(images: int, size: tuple[int, int], dilations: Sequence[int], device: torch.device) -> Tensor:
-    """The neighbours of each pixel of ``images`` images, as ``Neighbourhood.index``."""
+    """The neighbours of each pixel of ``images`` images, as ``Neighbourhood.places``."""
     (rows, columns), moves = size, [(dy * step, dx * step) for step in dilations for dy, dx in _DIRECTIONS]
     down, right = torch.tensor(moves, device=device).unbind(1)
     row = (torch.arange(rows, device=device)[:, None] + down).clamp_(0, rows - 1)
@@ -179,7 +180,7 @@ def refined(maps: Tensor, around: Neighbourhood, iterations: int) -> Tensor:
     images, planes = maps.shape[:2]
     pixels = maps.flatten(2).transpose(1, 2).flatten(0, 1)
     for _ in range(iterations):
-        pixels = functional.embedding_bag(around.index, pixels, per_sample_weights=around.share, mode="sum")
+        pixels = functional.embedding_bag(around.places, pixels, per_sample_weights=around.share, mode="sum")
     return pixels.view(images, -1, planes).transpose(1, 2).reshape(images, planes, *around.size)
 
 

@@ -2,8 +2,8 @@
 
 What is unusual here:
 
-* The maps of the full image come from the training pass itself, and so does the affinity. Smaller or mirrored views cost
-  a pass of their own, without gradient.
+* The maps of the full image come from the training pass itself, and so does the affinity. Smaller or mirrored views
+  cost a pass of their own, without gradient.
 * In evaluation it is the protocol's network: classifier and affinity are not asked.
 """
 
@@ -117,9 +117,7 @@ class AfaSegmenter(EncoderDecoder):
         assert self.affinity.bias is not None
         return method.affinity(queries, keys, self.affinity.weight.flatten(), self.affinity.bias)
 
-    def _labels(
-        self, inputs: Tensor, own: _Seen, tags: Tensor, inside: Tensor, *, walk: bool
-    ) -> tuple[Tensor, Tensor]:
+    def _labels(self, inputs: Tensor, own: _Seen, tags: Tensor, inside: Tensor, *, walk: bool) -> tuple[Tensor, Tensor]:
         """Labels for the pairs and labels for the pixels, (B, H, W) int64 each."""
         cams, largest = self._views(inputs, own)
         classes, used = method.present_planes(tags)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Literal
+from typing import Any, Literal
 
 from harness.contract import ConfigError, Round, Use
 
-OFFICIAL = {"scales": (1.0, 0.5, 1.5), "mirror": "all"}
+OFFICIAL: Mapping[str, Any] = {"scales": (1.0, 0.5, 1.5), "mirror": "all"}
 """What the preset ``official`` sets: the views of the released code."""
 
 
@@ -93,8 +94,8 @@ def unfit(backbone: str, frozen: bool) -> str:
     """Why the segmenter cannot be trained on the backbone of that name, or an empty text."""
     if backbone != "config" and not backbone.startswith("mit_"):
         return (
-            "its affinity comes from the attention of a Mix Transformer's last stage, which this backbone does not have "
-            "(mit_b0, mit_b2, mit_b1_dense and mit_narrow do)"
+            "its affinity comes from the attention of a Mix Transformer's last stage, which this backbone does not "
+            "have (mit_b0, mit_b2, mit_b1_dense and mit_narrow do)"
         )
     if frozen:
         return (

@@ -281,6 +281,8 @@ def wsss_refiners():
 def wsss_segmenters():
     yield SegmenterRecord("toy", Plain)
     yield SegmenterRecord("other", Plain)
+    yield SegmenterRecord("picky", Plain, unfit=lambda name, frozen: "" if name == "wide" else "too narrow")
+    yield SegmenterRecord("mute", Plain, unfit=lambda name, frozen: None)
     yield SegmenterRecord("own", Plain, needs=(TAGS,))
     yield SegmenterRecord("seeing", Plain, pretrained=(CLIP, SAM))
 

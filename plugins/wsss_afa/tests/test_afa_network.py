@@ -163,7 +163,9 @@ def test_it_begins_and_predicts_as_the_protocols_network(tmp_path):
 
 
 def test_a_network_without_such_attention_is_refused_in_one_sentence(tmp_path):
-    with pytest.raises(ConfigError, match="attention of a Mix Transformer's last stage, which backbone ResNetV1c does not"):
+    with pytest.raises(
+        ConfigError, match="attention of a Mix Transformer's last stage, which backbone ResNetV1c does not"
+    ):
         network(tmp_path, "tiny")
 
 
