@@ -47,6 +47,7 @@ BUILTINS = (
     "wsss_bilevel_box",
     "wsss_pseudo_mask",
     "wsss_recam",
+    "wsss_tree_energy",
     "wsss_external",
     "wsss_sepl",
     "wsss_irn",
