@@ -21,7 +21,7 @@ def make(params):
     from harness.testing.poison import PoisonedDataset
 
     shape = params.model_dump(include={"size", "train", "val"})
-    dataset = SyntheticDataset(SyntheticParams(**shape, classes=3, auxiliary_classes=2))
+    dataset = SyntheticDataset(SyntheticParams(**shape, classes=3, auxiliary_classes=2, points=1, scribbles=True))
     needs = [Need(Supervision.MASKS, fraction, auxiliary) for fraction, auxiliary in params.clean]
     return PoisonedDataset(dataset, needs) if params.poisoned else dataset
 
