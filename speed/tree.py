@@ -237,7 +237,7 @@ def share(size: Size, tree_seconds: float, folder: Path) -> bool:
         f" {100 * part:.1f} % of it",
         flush=True,
     )
-    return part <= AT_MOST
+    return bool(part <= AT_MOST)
 
 
 def main() -> int:
