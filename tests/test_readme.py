@@ -71,12 +71,8 @@ def test_the_papers_of_the_readme_are_those_of_the_cards():
         assert number in card.paper
         assert title.lower() in words.lower(), title
     assert sorted(name for name, *_ in lines) == [
-<<<<<<< HEAD
-        "afa", "bilevel_box", "class_conditional", "label_uncertainty", "pseudo_mask_matters", "recam", "self_guided"
-=======
-        "bilevel_box", "class_conditional", "label_uncertainty", "pseudo_mask_matters", "recam", "self_guided",
+        "afa", "bilevel_box", "class_conditional", "label_uncertainty", "pseudo_mask_matters", "recam", "self_guided",
         "tree_energy", "whats_the_point"
->>>>>>> 02c70f0 (Trees, points and scribbles are in README, in the table of speeds and in the poison test)
     ]  # fmt: skip
 
 
