@@ -1,8 +1,19 @@
-"""A method of points: a square of its class round each, the first row background."""
+"""A method of points and scribbles: a square of its class round each point, scribbles as they are."""
 
 import numpy as np
 
-from harness.contract import POINTS, Card, Generator, GeneratorRecord, MethodRecord, PseudoLabel, Round, Use, hookimpl
+from harness.contract import (
+    POINTS,
+    SCRIBBLES,
+    Card,
+    Generator,
+    GeneratorRecord,
+    MethodRecord,
+    PseudoLabel,
+    Round,
+    Use,
+    hookimpl,
+)
 
 
 class Dots(Generator):
@@ -14,13 +25,14 @@ class Dots(Generator):
             mask = np.full(view.size(image_id), 255, np.uint8)
             for point in view.points(image_id):
                 mask[max(point.y - 3, 0) : point.y + 4, max(point.x - 3, 0) : point.x + 4] = point.cls
-            mask[0] = 0
+            scribbles = view.scribbles(image_id)
+            mask[scribbles != 255] = scribbles[scribbles != 255]
             yield PseudoLabel(image_id, mask)
 
 
 @hookimpl
 def wsss_generators():
-    yield GeneratorRecord("dots", factory=Dots, needs=(POINTS,))
+    yield GeneratorRecord("dots", factory=Dots, needs=(POINTS, SCRIBBLES))
 
 
 @hookimpl

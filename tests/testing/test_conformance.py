@@ -39,7 +39,7 @@ def test_what_a_plugin_prints_is_not_part_of_the_json(tmp_path, capsys):
     assert "hello" in said.err
 
 
-def test_a_method_of_points_conforms(tmp_path):
+def test_a_method_of_points_and_scribbles_conforms(tmp_path):
     plugin = Path(__file__).parent / "dots.py"
     findings = check_row("dots", manager_from_spec(PluginSpec(files=(str(plugin),), env="")), tmp_path)
     assert [finding for finding in findings if finding.status == "fail"] == []
