@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from harness.common.lazy import lazy_face
 
 if TYPE_CHECKING:
+    from harness.common.array_files import read_npz
+    from harness.common.files import read_bytes
     from harness.data.boxes import mask_boxes, mask_tags
     from harness.data.check_report import CheckReport
     from harness.data.checking import check
@@ -63,8 +65,10 @@ __all__ = [
     "load_yaml",
     "mask_boxes",
     "mask_tags",
+    "read_bytes",
     "read_label_file",
     "read_lines",
+    "read_npz",
     "read_regions",
     "read_results",
     "set_cache",

@@ -52,6 +52,7 @@ BUILTINS = (
     "wsss_sepl",
     "wsss_irn",
     "wsss_afa",
+    "wsss_clip_es",
 )
 
 Source = Literal["builtin", "entry point", "file"]
