@@ -23,6 +23,7 @@ def wsss_generators() -> Iterator[GeneratorRecord]:
         needs=(TAGS,),
         reads=("cam",),
         check="wsss_clip_es.generator:check",
+        pretrained=params.PRETRAINED,
         card=CARD,
         summary="Grad-CAM of a frozen CLIP against the names of classes, refined by its own attention",
     )

@@ -9,9 +9,7 @@ _SETTING = "VOC 2012, CLIP ViT-B/16"
 
 
 def _val(value: float, split: str, init: str) -> Reported:
-    return Reported(
-        value, "val mIoU", "voc2012", split, _README, backbone="DeepLab v2, ResNet-101", init=init, crf=True
-    )
+    return Reported(value, "val mIoU", "voc2012", split, _README, backbone="DeepLab v2, ResNet-101", init=init)
 
 
 CARD = Card(

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from harness.contract import ConfigError, InputFile, Round, Use
+from harness.contract import ConfigError, InputFile, Pretrained, Round, Use
+
+PRETRAINED = (Pretrained("CLIP", "400 million images with texts", "L"),)
+"""Images and names like those of VOC and COCO are among them."""
 
 SYNONYMS = {
     "bird": "bird avian",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from harness.contract import MethodRecord, RefinerRecord, hookimpl
+from harness.contract import RefinerRecord, hookimpl
 from wsss_sepl import params
 
 
@@ -21,15 +21,7 @@ def wsss_refiners() -> Iterator[RefinerRecord]:
         "wsss_sepl.refiner:Sepl",
         params=params.SeplParams,
         check="wsss_sepl.refiner:check",
+        pretrained=params.pretrained,
         card=CARD,
         summary="labels take the outlines of class-agnostic masks (SAM's, for example) that lie in files",
     )
-
-
-@hookimpl
-def wsss_methods() -> Iterator[MethodRecord]:
-    """The rule behind the shared classifier's activation maps."""
-    from wsss_sepl.card import CARD
-
-    summary = "class activation maps, merged with class-agnostic masks that lie in files"
-    yield MethodRecord("cam_sepl", params.rounds, params=params.SeplParams, card=CARD, summary=summary)

@@ -27,6 +27,7 @@ from harness.modelling.backbones import use_records
 from harness.modelling.cost import classifier_flops, segmenter_flops
 from harness.registry import manager
 from tests.configs import published_trees
+from wsss_clip_es.tests import clip_toy
 
 FOLDER = Path(__file__).parents[2] / "configs" / "benchmarks"
 TAGS = ["full", "cam", "class_conditional", "self_guided", "pseudo_mask_matters", "background"]
@@ -74,6 +75,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WSSS_DATA", str(root / "data"))
         patch.setenv("WSSS_WEIGHTS", str(root / "weights"))
+        patch.setenv("WSSS_CLIP", str(clip_toy.write_files(root / "clip")))
         patch.setenv("WSSS_PLUGINS", "")
         yield root
 
@@ -218,6 +220,20 @@ def test_every_row_of_a_benchmark_runs_to_its_numbers(
     assert outcome.exit_code == 0, [path.read_text()[-2000:] for path in tmp_path.rglob("*.log")]
     records = Records(plan, Store(tmp_path), manager())
     assert all(records.current(cell) for cell in plan.cells)
+
+
+def test_a_benchmark_of_a_foreign_network_is_refused_in_one_sentence_without_its_files(
+    world: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = FOLDER / "papers" / "clip_es.yaml"
+    for folder, said in ((None, "environment variable WSSS_CLIP is not set"), (tmp_path, "ViT-B-16.pt: no such file")):
+        monkeypatch.delenv("WSSS_CLIP", raising=False)
+        if folder is not None:
+            monkeypatch.setenv("WSSS_CLIP", str(folder))
+        result = CliRunner().invoke(app, ["plan", str(config), "--runs", str(tmp_path / "runs")])
+        assert result.exit_code == 2
+        assert said in " ".join(result.output.split())
+        assert "Traceback" not in result.output
 
 
 PRIVATE = [path for path in sorted(FOLDER.rglob("*.yaml")) if "${WSSS_WEIGHTS}" in path.read_text()]

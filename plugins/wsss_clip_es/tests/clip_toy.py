@@ -42,7 +42,7 @@ def write_vocabulary(path: Path) -> Path:
 
 
 def random_state(*, text: bool = True, embedding: int = 16) -> dict[str, torch.Tensor]:
-    """OpenAI's names with small shapes: images of 32 pixels in patches of 8, texts of 24 tokens."""
+    """OpenAI's names with small shapes: images of 32 pixels in patches of 8, texts of 77 tokens."""
     generator = torch.Generator().manual_seed(0)
     width, layers = 128, 2
     shapes: dict[str, tuple[int, ...]] = {
@@ -56,7 +56,7 @@ def random_state(*, text: bool = True, embedding: int = 16) -> dict[str, torch.T
     if text:
         norms.append("ln_final")
         shapes |= {
-            "positional_embedding": (24, width),
+            "positional_embedding": (77, width),
             "text_projection": (width, embedding),
             "token_embedding.weight": (514 + len(MERGES), width),
         }
@@ -79,3 +79,11 @@ def random_state(*, text: bool = True, embedding: int = 16) -> dict[str, torch.T
     for norm in norms:
         state |= {f"{norm}.weight": torch.ones(width), f"{norm}.bias": torch.zeros(width)}
     return {**state, "logit_scale": torch.tensor(2.0)}
+
+
+def write_files(folder: Path) -> Path:
+    """Weights and vocabulary under the names that OpenAI gives them."""
+    folder.mkdir(exist_ok=True)
+    torch.save(random_state(), folder / "ViT-B-16.pt")
+    write_vocabulary(folder / "bpe_simple_vocab_16e6.txt.gz")
+    return folder

@@ -222,7 +222,7 @@ def test_the_text_tower_is_causal_and_a_text_is_its_last_token(tmp_path):
     torch.save(random_state(), tmp_path / "clip.pt")
     tower = load_clip(tmp_path / "clip.pt").text
     assert tower is not None
-    tokens = Tokenizer([tuple(merge.split()) for merge in MERGES]).batch(["clean", "clean"], 24)  # type: ignore[misc]
+    tokens = Tokenizer([tuple(merge.split()) for merge in MERGES]).batch(["clean", "clean"], 77)  # type: ignore[misc]
     tokens[1, 3:] = 7  # behind the end: other padding
     first, second = tower(tokens)
     torch.testing.assert_close(first, second)

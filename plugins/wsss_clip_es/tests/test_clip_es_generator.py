@@ -151,7 +151,7 @@ def test_a_row_with_a_refiner_behind_it_ends_with_a_segmenter(files, tmp_path, m
     run_toy(plan, manager, tmp_path / "runs", executor=Inline)
     (record,) = records(tmp_path / "runs").values()
     assert record["status"] == "ok"
-    assert record["supervision"].startswith("I")
+    assert record["pretrained"] == [{"name": "CLIP", "trained_on": "400 million images with texts", "letter": "L"}]
     assert record["meter"].keys() == {"images", "tags"}
     assert str(files) not in json.dumps(record["rounds"])
 
@@ -162,7 +162,7 @@ def test_a_row_with_a_refiner_behind_it_ends_with_a_segmenter(files, tmp_path, m
         ({"weights": "ViT-B-16.pt", "vocabulary": "bpe.txt.gz"}, "ViT-B-16.pt: no such file"),
         (
             {"weights": "clip.pt", "vocabulary": "bpe.txt.gz", "template": "{} " + "x" * 99},
-            "tokens, this CLIP reads 24",
+            "tokens, this CLIP reads 77",
         ),
         ({"weights": "clip.pt"}, "give vocabulary (prompts are read by the weights), or text, and not both"),
         (

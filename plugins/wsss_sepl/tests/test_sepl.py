@@ -170,6 +170,7 @@ def test_masks_in_a_folder_beside_the_benchmark_file_change_the_labels_of_its_ro
     run_toy(planned(tmp_path, manager, cover=1.0), manager, tmp_path / "runs", executor=Inline)
     (record,) = records(tmp_path / "runs").values()
     assert record["status"] == "ok"
+    assert [(item["letter"], item["name"]) for item in record["pretrained"]] == [("F", "SAM")]
     (key,) = {item["key"] for item in record["stages"] if item["name"].startswith("r1/refine")}
     (found,) = (path for path in tmp_path.rglob(key) if path.is_dir() and any(path.iterdir()))
     np.testing.assert_array_equal(LabelReader(found).mask("train1")[1:3, 0], [0, 1])
@@ -203,6 +204,12 @@ def test_masks_that_do_not_fit_are_one_sentence_of_the_plan(tmp_path, manager, c
     assert "\n" not in str(caught.value)
     assert re.search(re.escape(sentence), str(caught.value)), str(caught.value)
     assert "methods.merged" in str(caught.value)
+
+
+def test_masks_that_no_network_made_show_none(tmp_path, manager):
+    write(tmp_path / "masks")
+    (cell,) = planned(tmp_path, manager, made_by=None).cells
+    assert not cell.row.pretrained
 
 
 def test_images_without_masks_may_keep_their_labels(tmp_path, manager):
