@@ -9,6 +9,7 @@ from harness.engine.plan.roles import Roles, name_of
 from harness.engine.recorded_data import recorded_dataset
 from harness.engine.stage.context import StageContext
 from harness.engine.stage.kinds.labels import StoredLabels
+from harness.engine.stage.worker import log_of, log_path
 from harness.engine.store.store import Store
 from harness.engine.verify import verify
 from harness.maps.labels import LabelReader
@@ -64,6 +65,8 @@ def test_two_refiners_of_one_name_in_a_round_have_a_role_each(write_config, tmp_
     assert run_toy(plan, manager, tmp_path / "runs", executor=Inline).exit_code == 0
     keys = dict(plan.cells[0].stages)
     assert plan.stages[keys["r1/score labels"]].inputs == {"scored": keys["r1/refine erase (2)"]}
+    for role, key in plan.cells[0].stages:  # `wsss show` finds a stage's log by its role
+        assert log_of(name_of(role), key) == log_path(plan.stages[key])
 
 
 def test_a_generator_and_a_refiner_of_one_name_that_both_fit_have_a_role_each(write_config):
