@@ -35,7 +35,7 @@ class IrnParams:
     )
     crf: bool = _help("seeds: a dense CRF behind both thresholds", True)
     crf_side: int | None = _help(
-        "seeds: long side to which larger images are reduced for the CRF; null and 'official' = as they are", 256
+        "seeds: long side to which larger images are reduced for the CRF; null and 'official' = as they are", 160
     )
     features: Literal["initial", "classifier"] = _help(
         "whose backbone the branches stand on: with its initial weights, or as the shared classifier has trained it",

@@ -21,7 +21,7 @@ from harness.modelling import build_classifier, save_classifier
 from harness.testing import fake_context, fake_view
 from wsss_irn.network import IrnNetwork, build_network, chosen_taps
 from wsss_irn.params import IrnParams, shifted, uses
-from wsss_irn.refiner import Irn, Seeds
+from wsss_irn.refiner import Irn, Seeds, boundary_map
 
 SIZE = (49, 65)
 RECT = {"a": ((8, 40, 6, 30),), "b": ((8, 40, 6, 30), (20, 44, 40, 60)), "c": ()}
@@ -277,3 +277,24 @@ def test_the_method_hands_its_parameters_on():
     assert only.refiners[0].params["beta"] == 4.0
     (refiner,) = wsss_irn.wsss_refiners()
     assert (refiner.fits, refiner.random) == (True, False)
+
+
+def test_boundaries_are_learned_where_seeds_change(tmp_path):
+    """The rectangle covers the cells 2 to 10 by 1.5 to 7.5 of a map at stride 4."""
+    planes = (np.array(picture("a"))[..., 0] == 200).astype(np.float16)[None]
+    sure = PseudoLabel("a", planes[0].astype(np.uint8), SoftScores((1,), planes, SIZE))
+    optim = OptimSettings(iterations=60, batch_size=2)
+    settings = {**SETTINGS, "classifier": SETTINGS["classifier"].model_copy(update={"optim": optim})}
+    params = replace(QUICK, taps=(0, 1), schedule=1.0)
+    made = context(tmp_path, settings)
+    network = build_network(params, made)
+    Irn(params).fit([sure, replace(sure, image_id="b"), LABELS[2]], VIEW, made)
+    network.load_state_dict(torch.load(made.out / "branches.pth"), strict=False)
+    network.eval()
+    with torch.inference_mode():
+        found = boundary_map(network, VIEW.image("a"), None)[0].numpy()
+    inside, around = np.zeros((2, *found.shape), bool)
+    inside[5:12, 3:7] = True
+    around[1:15, 1:9] = True
+    around[3:13, 2:8] = False
+    assert found[around].mean() > found[inside].mean() + 0.3
