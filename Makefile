@@ -31,7 +31,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 # What each one promises: speed/README.md.
-SPEED := startup planning scoring table cam guided "crf speed" training class_conditional bilevel afa irn tree
+SPEED := startup planning scoring table cam guided "crf speed" training class_conditional bilevel afa irn tree seam
 speed: $(STAMP)
 	@for script in $(SPEED); do echo "== $$script"; $(BIN)/python -m speed.$$script || exit 1; done
 

@@ -34,7 +34,7 @@ SMALL = {
         for field, value in (("iterations", 6), ("warmup", 2), ("batch_size", 4))
     },
 }
-METHODS = "cam,box_fill,self_guided,recam,class_conditional,label_uncertainty"
+METHODS = "cam,box_fill,self_guided,recam,seam,class_conditional,label_uncertainty"
 
 
 def demo(runs):

@@ -72,7 +72,7 @@ def test_the_papers_of_the_readme_are_those_of_the_cards():
         assert title.lower() in words.lower(), title
     assert sorted(name for name, *_ in lines) == [
         "afa", "bilevel_box", "class_conditional", "irn", "label_uncertainty", "pseudo_mask_matters", "recam",
-        "self_guided", "tree_energy", "whats_the_point"
+        "seam", "self_guided", "tree_energy", "whats_the_point"
     ]  # fmt: skip
 
 

@@ -48,6 +48,7 @@ BUILTINS = (
     "wsss_pseudo_mask",
     "wsss_recam",
     "wsss_tree_energy",
+    "wsss_seam",
     "wsss_external",
     "wsss_sepl",
     "wsss_irn",
