@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ from wsss_seam.params import SeamParams
 CLASSES = 7
 
 
-def networks(backbone: str, resolution: str) -> tuple[CamClassifier, SeamNetwork]:
+def networks(backbone: str, resolution: Any) -> tuple[CamClassifier, SeamNetwork]:
     """The plain classifier and SEAM's network, alike in what they share."""
     settings = ClassifierSettings(
         optim=OptimSettings(iterations=1), augment=AugmentSettings(crop=257), output_stride=16
@@ -52,12 +53,12 @@ def plain_passes(network: CamClassifier, images: Tensor, tags: Tensor, side: int
     """Loss and gradient of the plain classifier on both views, in one step."""
     small = functional.interpolate(images, (side, side), mode="bilinear", align_corners=True)
     losses = [network.losses(view, tags)["loss_cls"] for view in (images, small)]
-    torch.stack(losses).sum().backward()
+    torch.autograd.backward(losses)
 
 
 def siamese_step(network: SeamNetwork, images: Tensor, tags: Tensor) -> None:
     """All losses of SEAM and their gradient."""
-    torch.stack(list(network.losses(images, tags).values())).sum().backward()
+    torch.autograd.backward(list(network.losses(images, tags).values()))
 
 
 def least_seconds(steps: Sequence[Callable[[], None]], repeats: int) -> list[float]:

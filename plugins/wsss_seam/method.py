@@ -136,12 +136,11 @@ def siamese_losses(
         r.append(_resized(normalise(view.rv), size) * known)
     targets = [torch.cat([1 - x.amax(1, keepdim=True), winners(x)], 1).detach() for x in c]
     count = int((channels or known.shape[1]) * size[0] * size[1] * hard)
-    pairs = ((targets[1], r[0]), (targets[0], r[1]))
     return {
-        "loss_cls": sum(_classification(view.cam, tags) for view in (first, second)) / 2,
-        "loss_min": sum(minimum_loss(view.rv[:, 1:], tags) for view in (first, second)) / 2,
+        "loss_cls": (_classification(first.cam, tags) + _classification(second.cam, tags)) / 2,
+        "loss_min": (minimum_loss(first.rv[:, 1:], tags) + minimum_loss(second.rv[:, 1:], tags)) / 2,
         "loss_er": (c[0] - c[1]).abs().mean(),
-        "loss_ecr": sum(hardest((target - maps).abs(), count) for target, maps in pairs),
+        "loss_ecr": hardest((targets[1] - r[0]).abs(), count) + hardest((targets[0] - r[1]).abs(), count),
     }
 
 

@@ -69,7 +69,8 @@ class SeamNetwork(CamClassifier):
             images: (B, 3, h, w) normalised float32.
             tags: (B, C) float32 multi-hot; column i is class i + 1.
         """
-        small = tuple(self.inputs.side(self.params.scale * side) for side in images.shape[2:])
+        height, width = (self.inputs.side(self.params.scale * side) for side in images.shape[2:])
+        small = (height, width)
         present = tags if self.params.chosen("compete") == "tagged" else None
         first = self.maps(images, present)
         second = self.maps(_resized(images, small), present)
