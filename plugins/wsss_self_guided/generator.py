@@ -39,6 +39,8 @@ class SelfGuided(Generator):
                 # A tenth of the steps at least: the segmentation head begins at random in front of a trained trunk.
                 "warmup": max(round(self._params.schedule * settings.optim.warmup), iterations // 10),
                 "lr": self._params.lr_mult * settings.optim.lr,
+                # The class head knows features under these statistics; those of a batch would move the maps.
+                "freeze_bn": self._params.freeze_bn or settings.optim.freeze_bn,
             }
         )
         epoch = -(-len(view.ids) // optim.batch_size)

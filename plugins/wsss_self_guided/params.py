@@ -37,6 +37,7 @@ class SelfGuidedParams:
     margin: float = _field(0.0, "labels whose lead over the second class is smaller become 255")
     schedule: float = _field(0.2, "alternation: iterations as a share of the classifier's")
     lr_mult: float = _field(0.1, "alternation: learning rate as a share of the classifier's")
+    freeze_bn: bool = _field(True, "alternation: the trunk's BatchNorm layers stay as the warm-up left them")
     seg_weight: float = _field(1.0, "alternation: weight of the segmentation loss")
     period: int = _field(0, "alternation: epochs between two makings of the labels; 0 = at every step")
     drift_guard: bool = _field(True, "freeze the label network when the foreground leaves [0.5, 2] of its first share")

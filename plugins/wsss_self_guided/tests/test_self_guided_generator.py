@@ -79,6 +79,15 @@ def test_alternation_leaves_a_classifier_the_network_and_the_foreground_of_each_
     assert not torch.equal(start["head.weight"], end["head.weight"])
 
 
+@pytest.mark.parametrize("freeze_bn", [True, False])
+def test_alternation_keeps_the_batch_norm_statistics_that_the_class_head_knows(ctx, freeze_bn):
+    labels(ctx, schedule=0.5, freeze_bn=freeze_bn)
+    start, end = (torch.load(folder / WEIGHTS) for folder in (ctx.input("classifier"), ctx.out))
+    kept = [torch.equal(start[name], end[name]) for name in start if name.endswith("running_mean")]
+    assert kept
+    assert all(kept) if freeze_bn else not any(kept)
+
+
 def test_all_switches_off_is_the_plain_rule_on_the_shared_maps(ctx):
     from harness.maps import ScoreReader, threshold_labels, upsample
 
