@@ -191,7 +191,7 @@ def test_words_become_the_longest_merges_in_the_order_of_their_rank(tmp_path):
     assert tokenizer.numbers("clean") == [token["clean</w>"]]
     assert tokenizer.numbers("  Clean ONE ") == [token["clean</w>"], token["one</w>"]]
     assert tokenizer.numbers("the") == [token["the</w>"]]
-    assert tokenizer.numbers("a.") == [256 + ord("a") - 33, 256 + ord(".") - 33]
+    assert tokenizer.numbers("a.") == [320, 269]  # the published numbers, because bytes come before merges
     (row,) = tokenizer.batch(["clean"], 5).tolist()
     assert row == [512 + len(MERGES), token["clean</w>"], 513 + len(MERGES), 0, 0]
     with pytest.raises(DataError, match="the text 'clean one' has 4 tokens, this CLIP reads 3"):

@@ -14,7 +14,7 @@ from harness.contract import TAGS, ConfigError
 from harness.engine.plan.config import load_benchmark
 from harness.engine.plan.layout import Plan, build_plan
 from harness.registry import PluginManager, PluginSpec, build_params, manager_from_spec
-from harness.testing import check_row, fake_context, fake_view
+from harness.testing import check_row, fake_context, fake_view, scenes
 from tests.engine.toy import BENCHMARK, MODELLING, PLUGIN, Inline, records, run_toy
 from wsss_clip_es import method
 from wsss_clip_es.generator import ClipEs, class_maps, labelled, normalised
@@ -33,14 +33,15 @@ def files(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("clip")
     torch.save(random_state(), folder / "clip.pt")
     write_vocabulary(folder / "bpe.txt.gz")
-    rng = np.random.default_rng(0)
-    np.savez(
-        folder / "text.npz",
-        classes=np.array(CLASSES[1:]),
-        foreground=rng.normal(size=(3, 16)),
-        background=rng.normal(size=(4, 16)),
-    )
+    write_texts(folder / "text.npz", CLASSES[1:])
     return folder
+
+
+def write_texts(path: Path, classes: tuple[str, ...]) -> None:
+    """Vectors that know nothing of the classes."""
+    rng = np.random.default_rng(0)
+    foreground, background = rng.normal(size=(len(classes), 16)), rng.normal(size=(4, 16))
+    np.savez(path, classes=np.array(classes), foreground=foreground, background=background)
 
 
 def params(files: Path, **changes: Any) -> ClipEsParams:
@@ -73,10 +74,15 @@ def test_a_label_has_the_size_of_its_image_and_maps_of_its_tags_at_the_stride(fi
     assert 0 <= label.scores.values.min() <= label.scores.values.max() <= 1
 
 
+def test_prompts_read_by_the_weights_make_labels_too(files, tmp_path):
+    label = labels(files, tmp_path, (2,), text=None, vocabulary=files / "bpe.txt.gz", crf=False)
+    assert set(np.unique(label.mask)) == {0, 2}
+
+
 def test_an_image_without_tags_is_all_background_and_the_next_one_is_made(files, tmp_path):
     view = fake_view({"a": drawn(), "b": drawn()}, tags={"a": (), "b": (2,)}, classes=CLASSES, needs=(TAGS,))
     context = fake_context(tmp_path, settings={"cam": cam_settings()})
-    first, second = ClipEs(params(files)).generate(view, context)
+    first, second = ClipEs(params(files, crf=False)).generate(view, context)
     assert not first.mask.any()
     assert second.scores.classes == (2,)
 
@@ -86,10 +92,11 @@ def test_switches_change_the_label_as_they_say(files, tmp_path):
     assert 255 not in certain.mask
     doubtful = labels(files, tmp_path, (1, 2), confidence=1.0)
     assert (doubtful.mask == 255).mean() > 0.5
-    assert 255 not in labels(files, tmp_path, (1, 2), crf=False).mask
-    plain = certain.scores.values
+    plain = labels(files, tmp_path, (1, 2), crf=False)
+    assert 255 not in plain.mask
     for change in ({"caa": False}, {"softmax": False}, {"last_layers": 1}, {"half_positions": False}):
-        assert (labels(files, tmp_path, (1, 2), **change).scores.values != plain).any(), change
+        other = labels(files, tmp_path, (1, 2), crf=False, **change)
+        assert (other.scores.values != plain.scores.values).any(), change
 
 
 def test_the_image_is_brought_to_whole_patches_and_to_the_numbers_that_clip_expects():
@@ -124,8 +131,10 @@ def test_the_official_image_of_the_crf_gives_another_label():
 
 
 def test_a_row_passes_the_conformance_kit(files, tmp_path):
-    given = {"weights": str(files / "clip.pt"), "vocabulary": str(files / "bpe.txt.gz"), "template": "a {}."}
-    generator = {"name": "clip_es", "params": {**given, "crf": False}}
+    classes = scenes.make(scenes.Params()).classes[1:]
+    write_texts(tmp_path / "text.npz", classes)
+    given = {"weights": str(files / "clip.pt"), "text": str(tmp_path / "text.npz"), "crf": False}
+    generator = {"name": "clip_es", "params": given}
     row = {"name": "clip", "rounds": [{"generator": generator}], "labels_only": True}
     findings = check_row(row, manager_from_spec(PluginSpec(env="")), tmp_path / "kit")
     assert [finding for finding in findings if finding.status == "fail"] == []
@@ -147,7 +156,7 @@ def planned(folder: Path, manager: PluginManager, **given: Any) -> Plan:
 
 
 def test_a_row_with_a_refiner_behind_it_ends_with_a_segmenter(files, tmp_path, manager):
-    plan = planned(tmp_path, manager, weights=str(files / "clip.pt"), text=str(files / "text.npz"))
+    plan = planned(tmp_path, manager, weights=str(files / "clip.pt"), text=str(files / "text.npz"), crf=False)
     run_toy(plan, manager, tmp_path / "runs", executor=Inline)
     (record,) = records(tmp_path / "runs").values()
     assert record["status"] == "ok"
