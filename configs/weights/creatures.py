@@ -1,5 +1,7 @@
 """Makes creatures.pth, the weights that the demo freezes: python configs/weights/creatures.py (four minutes, one core).
 
+``python configs/weights/creatures.py mit_narrow`` makes creatures_mit_narrow.pth, with which ablation_afa begins.
+
 What ImageNet's weights are to photographs: a network that has learned to name other things. It sees small windows of
 generated scenes with the 32 kinds of creature that no class of the demo has, and says which kind a window shows, or
 that it shows none. Labels are those of images: a window on a creature has its kind, even where the head, which alone
@@ -9,8 +11,10 @@ tells the kinds apart, lies outside. So bodies must count too. No mask is read.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +26,29 @@ from harness.contract import IMAGENET
 from harness.data.scenes import KINDS
 from harness.data.synthetic import GeneratedScenes
 from harness.modelling import Uint8Preprocessor, mm
-from harness.modelling.backbones import backbone_config, find_backbone
+from harness.modelling.backbones import backbone_config, find_backbone, use_records
+from harness.registry import manager
 
-BACKBONE, OUTPUT_STRIDE = "resnet18_x0.125", 16
+
+class Recipe(NamedTuple):
+    """How one network is trained."""
+
+    file: str
+    scenes: int
+    steps: int
+    warmup: int
+    batch: int
+    rate: float
+
+
+RECIPES = {
+    "resnet18_x0.125": Recipe("creatures.pth", scenes=4000, steps=2400, warmup=50, batch=64, rate=0.005),
+    "mit_narrow": Recipe("creatures_mit_narrow.pth", scenes=2000, steps=1600, warmup=80, batch=48, rate=0.002),
+}
+OUTPUT_STRIDE, DECAY = 16, 0.02
 FIRST_KIND = 8
 """The demo's kinds and auxiliary kinds lie below."""
-SCENES, SIDE, WINDOW = 4000, 96, 49
-STEPS, WARMUP, BATCH, RATE, DECAY = 2400, 50, 64, 0.005, 0.02
+SIDE, WINDOW = 96, 49
 EMPTY, SMALLEST = 0.25, 12
 """Share of windows without a creature, and the least side of a box that counts as one, in pixels."""
 ZOOMS = (41, 49, 49, 65)
@@ -58,14 +78,14 @@ class WindowSampler:
 
     def _empty(self) -> tuple[npt.NDArray[np.uint8], int]:
         while True:
-            n, (left, top) = self._rng.integers(SCENES), self._rng.integers(0, SIDE - WINDOW + 1, size=2)
+            n, (left, top) = self._rng.integers(len(self._images)), self._rng.integers(0, SIDE - WINDOW + 1, size=2)
             x0, y0, x1, y1, _ = self._boxes[n].T
             if not ((x0 < left + WINDOW) & (x1 > left) & (y0 < top + WINDOW) & (y1 > top)).any():
                 return self._cut(n, left, top), 0
 
     def _occupied(self) -> tuple[npt.NDArray[np.uint8], int]:
         while True:
-            n = self._rng.integers(SCENES)
+            n = self._rng.integers(len(self._images))
             if len(boxes := self._boxes[n]):
                 x0, y0, x1, y1, kind = boxes[self._rng.integers(len(boxes))]
                 left, top = (
@@ -86,16 +106,16 @@ def _boxes(scenes: GeneratedScenes, image_id: str) -> Boxes:
     return np.array(large, np.int64).reshape(-1, 5)
 
 
-def batches(seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless: (BATCH, 3, s, s) normalised float32, mirrored, zoomed and of other brightness, and (BATCH,) kinds."""
+def batches(recipe: Recipe, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless: (batch, 3, s, s) normalised float32, mirrored, zoomed and of other brightness, and (batch,) kinds."""
     rng = np.random.default_rng(seed)
     scenes = GeneratedScenes(
-        "creatures", kinds=range(FIRST_KIND, KINDS), counts={"train": SCENES}, shape=(SIDE, SIDE), seed=seed
+        "creatures", kinds=range(FIRST_KIND, KINDS), counts={"train": recipe.scenes}, shape=(SIDE, SIDE), seed=seed
     )
     sampler, preprocessor = WindowSampler(scenes, rng), Uint8Preprocessor(IMAGENET.mean, IMAGENET.std)
     while True:
-        windows, kinds = sampler.draw(BATCH)
-        light = rng.uniform(0.8, 1.2, (BATCH, 1, 1, 1))
+        windows, kinds = sampler.draw(recipe.batch)
+        light = rng.uniform(0.8, 1.2, (recipe.batch, 1, 1, 1))
         images = torch.from_numpy(np.clip(windows * light, 0, 255).astype(np.uint8))
         if rng.random() < 0.5:
             images = images.flip(2)
@@ -103,35 +123,37 @@ def batches(seed: int) -> Iterator[tuple[Tensor, Tensor]]:
         yield functional.interpolate(x, (side, side), mode="bilinear", antialias=True), torch.from_numpy(kinds)
 
 
-def train(network: nn.Module, head: nn.Conv2d, seed: int) -> None:
+def train(network: nn.Module, head: nn.Conv2d, recipe: Recipe, seed: int) -> None:
     """Cross entropy of kinds on the mean of the deepest level; AdamW, cosine."""
-    optimizer = torch.optim.AdamW([*network.parameters(), *head.parameters()], lr=RATE, weight_decay=DECAY)
+    optimizer = torch.optim.AdamW([*network.parameters(), *head.parameters()], lr=recipe.rate, weight_decay=DECAY)
     network.train()
-    for step, (x, kinds) in zip(range(STEPS), batches(seed), strict=False):
+    for step, (x, kinds) in zip(range(recipe.steps), batches(recipe, seed), strict=False):
         optimizer.param_groups[0]["lr"] = (
-            RATE * min(1, (step + 1) / WARMUP) * (1 + math.cos(math.pi * step / STEPS)) / 2
+            recipe.rate * min(1, (step + 1) / recipe.warmup) * (1 + math.cos(math.pi * step / recipe.steps)) / 2
         )
         loss = functional.cross_entropy(head(network(x)[-1]).mean((2, 3)), kinds)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         if step % 100 == 0:
-            print(f"step {step} of {STEPS}, loss {loss.item():.3f}", flush=True)  # noqa: T201
+            print(f"step {step} of {recipe.steps}, loss {loss.item():.3f}", flush=True)  # noqa: T201
 
 
-def main() -> None:
+def main(backbone: str = "resnet18_x0.125") -> None:
     """Train, and write the weights in half precision beside this file."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     mm.enter_scope()
-    record = find_backbone(BACKBONE)
+    use_records(manager().records("backbone").values())
+    record, recipe = find_backbone(backbone), RECIPES[backbone]
     network = mm.build(backbone_config(record, OUTPUT_STRIDE))
     network.init_weights()
     head = nn.Conv2d(record.channels[-1], KINDS - FIRST_KIND + 1, 1)
-    train(network.to(memory_format=torch.channels_last), head, seed=0)
+    layout = torch.contiguous_format if backbone == "mit_narrow" else torch.channels_last
+    train(network.to(memory_format=layout), head, recipe, seed=0)
     state = {key: value.half() for key, value in network.state_dict().items() if value.is_floating_point()}
-    torch.save(state, Path(__file__).with_suffix(".pth"))
+    torch.save(state, Path(__file__).with_name(recipe.file))
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])
