@@ -80,7 +80,7 @@ class Steps:
     def __call__(self) -> None:
         MessageHub.get_current_instance().update_info("iter", 1)
         losses = self.model.loss(self.images, self.samples)
-        torch.autograd.backward(torch.stack(list(losses.values())).sum())
+        torch.autograd.backward(sum(value.sum() for name, value in losses.items() if "loss" in name))
         self.optimizer.step()
         self.optimizer.zero_grad()
 

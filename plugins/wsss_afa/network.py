@@ -90,7 +90,8 @@ class AfaSegmenter(EncoderDecoder):
         inside = torch.stack([sample.inside.data[0] for sample in data_samples]) != method.IGNORE
         with torch.no_grad(), torch.autocast(inputs.device.type, enabled=False):
             seeds, labels = self._labels(inputs, own, tags, inside, walk=iteration >= self.seeds_until)
-        logits = _resized(self.decode_head(levels).float(), inputs.shape[2:], self.align_corners)
+        logits = self.decode_head(self.neck(levels) if self.with_neck else levels)
+        logits = _resized(logits.float(), inputs.shape[2:], self.align_corners)
         losses["loss_pixels"] = self.afa.segmentation_weight * method.segmentation_loss(logits, labels)
         if own.affinity is not None:
             cells = functional.interpolate(seeds[:, None].float(), own.maps.shape[2:])[:, 0].long()
@@ -103,7 +104,7 @@ class AfaSegmenter(EncoderDecoder):
         layers = attention_layers(self.backbone)
         assert layers is not None
         with watched(layers) as runs:
-            levels = self.extract_feat(images)
+            levels = self.backbone(images)
         with torch.autocast(images.device.type, enabled=False):
             maps = functional.conv2d(levels[-1].detach().float(), self.class_maps.weight.detach())
             return levels, _Seen(maps, self._affinity(layers, runs, maps) if self.afa.affinity else None)
@@ -115,7 +116,8 @@ class AfaSegmenter(EncoderDecoder):
         ]
         queries, keys = (torch.cat(side, 1) for side in zip(*pairs, strict=True))
         assert self.affinity.bias is not None
-        return method.affinity(queries, keys, self.affinity.weight.flatten(), self.affinity.bias)
+        weight = self.affinity.weight.flatten() * self.afa.attention_scale
+        return method.affinity(queries, keys, weight, self.affinity.bias)
 
     def _labels(self, inputs: Tensor, own: _Seen, tags: Tensor, inside: Tensor, *, walk: bool) -> tuple[Tensor, Tensor]:
         """Labels for the pairs and labels for the pixels, (B, H, W) int64 each."""

@@ -29,6 +29,10 @@ class AfaParams:
         default="small", metadata={"help": "which scales are seen mirrored too: all, those below 1, none"}
     )
     radius: int = field(default=8, metadata={"help": "cells of the last stage by which the cells of a pair may differ"})
+    attention_scale: float = field(
+        default=1.0,
+        metadata={"help": "factor of the raw attention in the affinity, for networks whose attention is sharp"},
+    )
     power: int = field(default=2, metadata={"help": "power of the affinity in the walk"})
     dilations: tuple[int, ...] = field(
         default=(1, 2, 4, 8, 12, 24), metadata={"help": "distances of the refinement's neighbours, at half size"}
@@ -62,7 +66,7 @@ class AfaParams:
         for name, least in (("radius", 1), ("power", 1), ("refinements", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
-        for name in ("affinity_weight", "segmentation_weight"):
+        for name in ("affinity_weight", "segmentation_weight", "attention_scale"):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name} must be a number from 0 on, got {getattr(self, name)}")
 

@@ -19,7 +19,7 @@ from harness.modelling.segmenter import build_config, configure, initial_model
 from harness.testing import fake_context, fake_view
 from wsss_afa import wsss_backbones
 from wsss_afa.attention import attention_layers, on_one_grid, queries_and_keys, watched
-from wsss_afa.params import OFFICIAL, AfaParams, MethodParams, rounds
+from wsss_afa.params import OFFICIAL, AfaParams, MethodParams, rounds, unfit
 from wsss_afa.segmenter import Afa
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "afa.json").read_text())
@@ -189,3 +189,19 @@ def test_parameters_that_mean_nothing_are_refused(given, message):
 def test_the_method_hands_its_parameters_to_the_segmenter():
     (use,) = rounds(MethodParams(radius=3))
     assert use.segmenter.params == asdict(AfaParams(radius=3))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "frozen", "why"),
+    [
+        ("resnet50", True, "which this backbone does not have"),
+        ("timm/efficientnet_lite0", False, "which this backbone does not have"),
+        ("mit_b0", True, "which protocol.freeze keeps as it is"),
+        ("mit_b0", False, ""),
+        ("config", False, ""),
+    ],
+)
+def test_the_plan_hears_why_a_backbone_does_not_fit(backbone, frozen, why):
+    found = unfit(backbone, frozen)
+    assert why in found
+    assert bool(found) == bool(why)
