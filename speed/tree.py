@@ -167,7 +167,7 @@ class Steps:
     """A context that notes the processor time of each training step."""
 
     def __init__(self, folder: Path, **fields: Any) -> None:
-        self.__dict__["_context"] = fake_context(folder, **fields)
+        self._context = fake_context(folder, **fields)
         self.at: list[float] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -224,11 +224,11 @@ def share(size: Size, tree_seconds: float, folder: Path) -> bool:
     stored = fake_context(folder / "features", settings=settings, num_classes=classes)
     compute_features({}, view, stored)
     spent = {}
-    for name, segmenter in (("plain", PartialCrossEntropy(None)), ("tree", TreeEnergy(TreeEnergyParams()))):
+    segmenters: dict[str, Segmenter] = {"plain": PartialCrossEntropy(None), "tree": TreeEnergy(TreeEnergyParams())}
+    for name, segmenter in segmenters.items():
         fields = {"settings": settings, "num_classes": classes, "inputs": {"features": stored.out}}
         context: Any = Steps(folder / name, **fields, threads=torch.get_num_threads())
-        of: Segmenter = segmenter
-        train_segmenter(of, SimpleNamespace(label=labels.__getitem__), view, context)
+        train_segmenter(segmenter, SimpleNamespace(label=labels.__getitem__), view, context)
         spent[name] = context.fastest
     part, added = tree_seconds / spent["tree"], (spent["tree"] - spent["plain"]) / spent["plain"]
     print(
