@@ -47,7 +47,7 @@ class ClipEsParams:
     )
     vocabulary: InputFile | None = field(
         default=None,
-        metadata={"help": "OpenAI's bpe_simple_vocab_16e6.txt.gz, by which the weights' text tower reads prompts"},
+        metadata={"help": "OpenAI's bpe_simple_vocab_16e6.txt.gz, to read the prompts; null = the copy that mmseg has"},
     )
     text: InputFile | None = field(
         default=None,
@@ -71,7 +71,7 @@ class ClipEsParams:
     half_positions: bool = _field(True, "positions rounded to half precision, as published")
 
     def __post_init__(self) -> None:
-        if (self.vocabulary is None) == (self.text is None):
+        if self.vocabulary is not None and self.text is not None:
             raise ConfigError("clip_es: give vocabulary (prompts are read by the weights), or text, and not both")
         if self.template.count("{}") != 1:
             raise ConfigError(f"clip_es: template needs one {{}}, got {self.template!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,22 @@ def tokens_for(params: ClipEsParams, classes: Sequence[str], vocabulary: int, *,
     Raises:
         DataError: One sentence: the vocabulary cannot be read, or a text is too long.
     """
-    assert params.vocabulary is not None
     words = [word for word in params.background if word not in classes]
     prompts = [params.template.format(name) for name in (*named(classes[1:], params.names or {}), *words)]
-    return read_tokenizer(params.vocabulary, vocabulary).batch(prompts, length)
+    return read_tokenizer(params.vocabulary or installed_vocabulary(), vocabulary).batch(prompts, length)
+
+
+def installed_vocabulary() -> Path:
+    """The copy of OpenAI's vocabulary in the package mmseg, which is not imported.
+
+    Raises:
+        DataError: It has none.
+    """
+    spec = find_spec("mmseg")
+    path = Path(spec.origin).parent / "utils" / "bpe_simple_vocab_16e6.txt.gz" if spec and spec.origin else None
+    if path is None or not path.is_file():
+        raise DataError("mmseg has no copy of bpe_simple_vocab_16e6.txt.gz; name one by `vocabulary`")
+    return path
 
 
 def named(classes: Sequence[str], names: Mapping[str, str]) -> list[str]:

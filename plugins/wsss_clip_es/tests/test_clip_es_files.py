@@ -20,7 +20,7 @@ from harness.contract import ConfigError, DataError
 from wsss_clip_es.network import ImageTower, TextTower
 from wsss_clip_es.params import BACKGROUND, SYNONYMS, ClipEsParams
 from wsss_clip_es.tests.clip_toy import MERGES, random_state, write_vocabulary
-from wsss_clip_es.text import named, read_texts, texts_for
+from wsss_clip_es.text import installed_vocabulary, named, read_texts, texts_for
 from wsss_clip_es.tokenizer import Tokenizer, read_tokenizer
 from wsss_clip_es.weights import load_clip, read_state
 
@@ -198,6 +198,30 @@ def test_words_become_the_longest_merges_in_the_order_of_their_rank(tmp_path):
         tokenizer.batch(["clean one"], 3)
 
 
+def test_tokens_of_the_published_vocabulary_are_those_of_mmsegs_tokenizer():
+    from mmseg.utils.tokenizer import SimpleTokenizer
+
+    theirs, ours = SimpleTokenizer(), read_tokenizer(installed_vocabulary(), 49408)
+    assert (ours.start, ours.end) == (49406, 49407)
+    assert ours.numbers("a photo of a cat") == [320, 1125, 539, 320, 2368]
+    names = [
+        *BACKGROUND,
+        *SYNONYMS,
+        *SYNONYMS.values(),
+        "aeroplane",
+        "diningtable",
+        "it's 42 na\u00efve_words, (really)",
+    ]
+    for name in names:
+        assert ours.numbers(f"a clean origami {name}.") == theirs.encode(f"a clean origami {name}."), name
+
+
+def test_a_machine_without_that_copy_is_told_to_name_one(monkeypatch):
+    monkeypatch.setattr("wsss_clip_es.text.find_spec", lambda name: None)
+    with pytest.raises(DataError, match=r"mmseg has no copy of .*; name one by `vocabulary`"):
+        installed_vocabulary()
+
+
 def test_any_text_has_tokens():
     tokenizer = Tokenizer([])
     assert len(tokenizer.numbers("pott\u00e9d_plant 12,x")) == len("pott\u00e9d_plant12,x".encode())
@@ -283,7 +307,6 @@ def test_a_file_of_vectors_that_does_not_fit_is_one_sentence(tmp_path, arrays, s
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"vocabulary": None}, "give vocabulary (prompts are read by the weights), or text, and not both"),
         ({"text": Path("x")}, "give vocabulary (prompts are read by the weights), or text, and not both"),
         ({"template": "a photo"}, "template needs one {}, got 'a photo'"),
         ({"last_layers": 0}, "last_layers must be 1 or more, got 0"),

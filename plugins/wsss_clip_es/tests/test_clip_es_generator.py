@@ -173,7 +173,10 @@ def test_a_row_with_a_refiner_behind_it_ends_with_a_segmenter(files, tmp_path, m
             {"weights": "clip.pt", "vocabulary": "bpe.txt.gz", "template": "{} " + "x" * 99},
             "tokens, this CLIP reads 77",
         ),
-        ({"weights": "clip.pt"}, "give vocabulary (prompts are read by the weights), or text, and not both"),
+        (
+            {"weights": "clip.pt", "vocabulary": "bpe.txt.gz", "text": "text.npz"},
+            "give vocabulary (prompts are read by the weights), or text, and not both",
+        ),
         (
             {"weights": "image.pt", "vocabulary": "bpe.txt.gz"},
             "has no text tower, so the prompts must come from `text`",
