@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
@@ -156,7 +157,7 @@ class Seeds:
         path = self._folder / f"{self._places[label.image_id]}.png"
         if path.exists():
             return
-        unfinished = path.with_suffix(".part")
+        unfinished = path.with_suffix(f".{os.getpid()}.part")  # processes that train together make the same seeds
         Pictures.fromarray(self._made(label)).save(unfinished, format="png")
         unfinished.replace(path)
 

@@ -121,7 +121,7 @@ def test_seeds_that_are_there_are_not_made_again_and_a_half_written_one_is_not_t
     ctx = context(tmp_path)
     first = Seeds(replace(QUICK, foreground=0.9), VIEW, ctx)
     first.add(LABELS[0])
-    (ctx.work / "seeds" / "1.part").write_bytes(b"half")
+    (ctx.work / "seeds" / "1.7.part").write_bytes(b"half")
     again = Seeds(QUICK, VIEW, ctx)
     for label in LABELS[:2]:
         again.add(label)
