@@ -11,7 +11,7 @@ from harness.engine.plan.rows import resolve_rows
 from harness.registry import PluginSpec, manager_from_spec
 
 FILE = Path(__file__).parents[2] / "configs" / "benchmarks" / "matrix_voc_animals.yaml"
-GENERATORS = {"cam": "cam", "recam": "recam", "class_conditional": "class_conditional", "cvs": "cam"}
+GENERATORS = {"cam": "cam", "recam": "recam", "seam": "seam", "class_conditional": "class_conditional", "cvs": "cam"}
 REFINERS = {"irn": "irn", "crf": "dense_crf", "walk": "affinity_walk", "pmg": "pmg"}
 
 
