@@ -62,4 +62,5 @@ def wsss_methods() -> Iterator[MethodRecord]:
         ("whats_the_point", params.point_rounds, params.PointMethodParams, WHATS_THE_POINT, "points and image tags"),
         ("tree_energy", params.tree_rounds, params.TreeMethodParams, TREE_ENERGY, "tree energy loss on sparse labels"),
     ):
-        yield MethodRecord(name, rounds, params=kind, card=card, summary=summary)
+        reference = name == "partial_ce"
+        yield MethodRecord(name, rounds, params=kind, card=card, summary=summary, reference=reference)
