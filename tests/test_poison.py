@@ -14,6 +14,8 @@ from harness.engine.executors.builtin import LocalParams
 from harness.engine.executors.local import LocalExecutor
 from harness.engine.plan.config import load_benchmark
 from harness.engine.plan.layout import build_plan
+from harness.engine.plan.rows import resolve_rows
+from harness.engine.plan.unfit import unfit
 from harness.engine.progress import ProgressDisplay
 from harness.engine.scheduler import run_plan
 from harness.engine.store.store import Store
@@ -24,6 +26,8 @@ ROOT = Path(__file__).parent.parent
 MANAGER = manager_from_spec(PluginSpec(files=(str(Path(__file__).parent / "poison_plugin.py"),), env=""))
 OPTIM = {"iterations": 3, "batch_size": 4, "lr": 0.01}
 AUGMENT = {"crop": 64}
+BACKBONES = ("tiny", "mit_narrow")
+"""A method runs on the first of them that its segmenter can be trained on."""
 SCORED = ("score", "predict")  # stages that may see hidden masks, or come after the method
 
 
@@ -39,12 +43,26 @@ METHODS = sorted(name for name, record in MANAGER.records("method").items() if n
 GROUPS = {clean: [m for m in METHODS if clean_masks(m) == clean] for clean in sorted({clean_masks(m) for m in METHODS})}
 
 
+def sweep(plan, folder):
+    """Run a plan; the contents of its records."""
+    outcome = run_plan(
+        plan,
+        runs=folder,
+        manager=MANAGER,
+        make_executor=lambda: LocalExecutor(LocalParams(jobs=2, device="cpu")),
+        progress=ProgressDisplay(plan, folder),
+        device="cpu",
+    )
+    assert outcome.exit_code == 0, list(folder.glob("logs/*"))
+    return [json.loads((outcome.records / f"{cell.stem}.json").read_text()) for cell in plan.cells]
+
+
 def run(folder, methods, dataset):
     """Artifacts of every stage that makes labels or weights: (row, stage) -> file digests."""
     config = {
         "name": "poison",
         "dataset": {"name": "poison_test", "params": dataset},
-        "backbones": ["tiny"],
+        "backbones": list(BACKBONES),
         "methods": methods,
         "protocol": {
             "classifier": {"optim": OPTIM, "augment": AUGMENT},
@@ -56,20 +74,18 @@ def run(folder, methods, dataset):
     path = folder / "poison.yaml"
     path.write_text(yaml.safe_dump(config))
     registered = {kind: MANAGER.records(kind) for kind in ("method", "backbone")}
-    plan = build_plan(load_benchmark(path, registered=registered), MANAGER)
-    outcome = run_plan(
-        plan,
-        runs=folder,
-        manager=MANAGER,
-        make_executor=lambda: LocalExecutor(LocalParams(jobs=2, device="cpu")),
-        progress=ProgressDisplay(plan, folder),
-        device="cpu",
-    )
-    assert outcome.exit_code == 0, list(folder.glob("logs/*"))
+    rows = {row.label: row for row in resolve_rows(load_benchmark(path, registered=registered), MANAGER)}
+    left, records = list(methods), []
+    for backbone in BACKBONES:
+        fitting = [method for method in left if not unfit(rows[method], backbone, MANAGER, frozen=False)]
+        left = [method for method in left if method not in fitting]
+        if fitting:
+            chosen = load_benchmark(path, registered=registered, methods=fitting, backbones=[backbone])
+            records += sweep(build_plan(chosen, MANAGER), folder)
+    assert left == []
     store = Store(folder)
     found = {}
-    for record in outcome.records.glob("*.json"):
-        content = json.loads(record.read_text())
+    for content in records:
         for stage in content["stages"]:
             if not any(word in stage["name"] for word in SCORED):
                 files = store.find(stage["key"]).files
