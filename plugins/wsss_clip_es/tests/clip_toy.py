@@ -37,7 +37,7 @@ MERGES = ["c l", "e a", "cl ea", "clea n</w>", "t h", "o n", "on e</w>", "th e</
 
 
 def write_vocabulary(path: Path) -> Path:
-    path.write_bytes(gzip.compress(("#version: 0.2\n" + "\n".join(MERGES) + "\n").encode()))
+    path.write_bytes(gzip.compress(("#version: 0.2\n" + "\n".join(MERGES) + "\n").encode(), mtime=0))
     return path
 
 
