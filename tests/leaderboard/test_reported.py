@@ -90,16 +90,15 @@ def test_the_column_of_reported_numbers_prefers_predictions_on_validation_images
 @pytest.mark.parametrize(
     ("table", "method", "measured"),
     [
-        ("demo", "label_uncertainty", "65.8"),
-        ("voc_animals_quick", "label_uncertainty", "65.9"),
-        ("weizmann_horse_boxes", "label_uncertainty", "79.0"),
+        ("demo", "label_uncertainty", {"65.8"}),
+        ("voc_animals_quick", "label_uncertainty", {"65.9", "62.6"}),  # a backbone each
+        ("weizmann_horse_boxes", "label_uncertainty", {"79.0"}),
     ],
 )
 def test_committed_tables_set_predictions_beside_reported_validation_numbers(table, method, measured):
     board = read_board((ROOT / "leaderboards" / table / f"{table}.json").read_text(encoding="utf-8"))
     views = [view for view in reported_of(board.rows) if view.method == method]
-    assert {(view.metric, view.measured_name, view.measured[:4]) for view in views} == {
-        ("val mIoU", "val mIoU", measured)
-    }
+    assert {(view.metric, view.measured_name) for view in views} == {("val mIoU", "val mIoU")}
+    assert {view.measured[:4] for view in views} == measured
     page = (ROOT / "leaderboards" / table / f"{table}.html").read_text(encoding="utf-8")
     assert f"{views[0].measured}<small>val mIoU</small>" in page
