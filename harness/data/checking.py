@@ -261,6 +261,8 @@ class _SplitReader:
                 ClassCount(name, shown if counted else None, tagged, boxes, pixels if counted else None, marks)
             )
         self._note_lacking(masked=masked)
+        if self._listed == "train" and complete and not self.defects:
+            self._note_marks()
         if masked and "mask" not in self._lacking:
             self._note_masks(counts, complete=complete)
         elif not masked and "tags" not in self._lacking and self._sizes:
@@ -288,6 +290,16 @@ class _SplitReader:
         """What a split that is described as one without masks, or with masks in part, has of them."""
         masked = len(self._dataset.carrying(self._listed, Supervision.MASKS))
         return f"masks of only {masked} images" if self._pixels.any() else "no masks"
+
+    def _note_marks(self) -> None:
+        """Note kinds of marks of which no image has a single one."""
+        for kind, counts in self._marks.items():
+            if not counts.any():
+                text = (
+                    f"data set {self._dataset.name!r}: no {self._split} image has {kind} of a class or of the "
+                    "background, so there is nothing to learn from them"
+                )
+                self.defects.append(Defect(kind, self._split, None, text))
 
     def _note_tags(self, *, complete: bool) -> None:
         """Note classes that no image is tagged with, where no mask shows any."""

@@ -12,6 +12,11 @@ OFFICIAL: Mapping[str, Any] = {"scales": (1.0, 0.5, 1.5), "mirror": "all"}
 """What the preset ``official`` sets: the views of the released code."""
 
 
+LEAST_SIDE = 32
+"""Pixels: the first stages attend over cells of 32 pixels."""
+MOST_RADIUS, MOST_POWER, MOST_REFINEMENTS = 1000, 64, 1000
+
+
 @dataclass(frozen=True)
 class AfaParams:
     """Parameters of the segmenter ``afa``."""
@@ -63,9 +68,9 @@ class AfaParams:
             raise ConfigError(f"scales must name at least one scale from 0.1 to 4, each once, got {list(self.scales)}")
         if not self.dilations or not all(1 <= x <= 256 for x in self.dilations):
             raise ConfigError(f"dilations must name at least one distance from 1 to 256, got {list(self.dilations)}")
-        for name, least in (("radius", 1), ("power", 1), ("refinements", 1)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        for name, most in (("radius", MOST_RADIUS), ("power", MOST_POWER), ("refinements", MOST_REFINEMENTS)):
+            if not 1 <= getattr(self, name) <= most:
+                raise ConfigError(f"{name} must lie in [1, {most}], got {getattr(self, name)}")
         for name in ("affinity_weight", "segmentation_weight", "attention_scale"):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise ConfigError(f"{name} must be a number from 0 on, got {getattr(self, name)}")
@@ -92,6 +97,20 @@ class MethodParams(AfaParams):
                     raise ConfigError(f"preset 'official' sets {name} to {value!r}; leave {name} or the preset out")
                 object.__setattr__(self, name, value)
         super().__post_init__()
+
+
+def check_views(params: AfaParams, crop: int) -> None:
+    """Check that a Mix Transformer can see the training crop, ``crop`` pixels wide, at all scales.
+
+    Raises:
+        ConfigError: It cannot; names the scale.
+    """
+    scale = min(1.0, *params.scales)
+    if round(scale * crop) < LEAST_SIDE:
+        raise ConfigError(
+            f"afa: at scale {scale:g} the training crop of {crop} pixels has {round(scale * crop)}, and a Mix "
+            f"Transformer needs {LEAST_SIDE}; raise protocol.segmenter.augment.crop, or leave the scale out of scales"
+        )
 
 
 def unfit(backbone: str, frozen: bool) -> str:

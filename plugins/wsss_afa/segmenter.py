@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from harness.contract import Context, Mask, PseudoLabel, Segmenter, View
-from wsss_afa.params import AfaParams
+from wsss_afa.params import AfaParams, check_views
 
 
 class Afa(Segmenter):
@@ -25,8 +25,10 @@ class Afa(Segmenter):
         """The same network as one that labels its own training images.
 
         Raises:
-            ConfigError: The backbone has no attention that an affinity can be read from, or it is frozen.
+            ConfigError: The backbone has no attention that an affinity can be read from, or it is frozen; or a view is
+                too small for it.
         """
+        check_views(self.params, ctx.settings["segmenter"].augment.crop)
         from wsss_afa import network  # registers it
 
         cfg.model.update(

@@ -69,7 +69,7 @@ def tokens_for(params: ClipEsParams, classes: Sequence[str], vocabulary: int, *,
         DataError: One sentence: the vocabulary cannot be read, or a text is too long.
     """
     words = [word for word in params.background if word not in classes]
-    prompts = [params.template.format(name) for name in (*named(classes[1:], params.names or {}), *words)]
+    prompts = [params.template.replace("{}", name) for name in (*named(classes[1:], params.names or {}), *words)]
     return read_tokenizer(params.vocabulary or installed_vocabulary(), vocabulary).batch(prompts, length)
 
 

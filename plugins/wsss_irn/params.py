@@ -13,6 +13,9 @@ PAPER_SEEDS, PAPER_BACKGROUND = (0.30, 0.05), 0.25
 """Background scores of its seeds, strict and loose, and of its labels behind the walk."""
 
 Preset = Literal["intended", "official"]
+MOST_RADIUS = 100
+"""In cells; at this reach each cell is in 15,000 pairs."""
+
 PRESET_HELP = "'official' repeats the released code, see the plugin's README"
 
 
@@ -70,8 +73,8 @@ class IrnParams:
                 f"irn: foreground must not lie below background, got {self.foreground}, {self.background}"
             )
         for name in ("radius", "walk_radius"):
-            if getattr(self, name) < 2:
-                raise ConfigError(f"irn: {name} must be 2 or more, got {getattr(self, name)}")
+            if not 2 <= getattr(self, name) <= MOST_RADIUS:
+                raise ConfigError(f"irn: {name} must lie in [2, {MOST_RADIUS}], got {getattr(self, name)}")
         for name in ("schedule", "lr", "beta"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"irn: {name} must be positive, got {getattr(self, name)}")

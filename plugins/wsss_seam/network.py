@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from harness.contract import ConfigError
 from harness.modelling import MODELS, CamClassifier
 from wsss_seam import method
 from wsss_seam.params import SeamParams
@@ -29,11 +30,17 @@ class SeamNetwork(CamClassifier):
         params: Fields of ``SeamParams``.
         channels: Channels of the backbone's levels.
         **classifier: Of the protocol's classifier.
+
+    Raises:
+        ConfigError: ``levels`` names one that the backbone does not have.
     """
 
     def __init__(self, *, params: dict[str, Any], channels: Sequence[int], **classifier: Any) -> None:
         super().__init__(channels=channels, **classifier)
         self.params = SeamParams(**params)
+        for level in self.params.levels:
+            if not -len(channels) <= level < len(channels):
+                raise ConfigError(f"seam: levels: the backbone has {len(channels)} levels, no level {level}")
         low, middle = (channels[level] for level in self.params.levels)
         self.low = nn.Conv2d(low, LOW, 1, bias=False)
         self.middle = nn.Conv2d(middle, MIDDLE, 1, bias=False)

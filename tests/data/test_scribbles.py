@@ -210,3 +210,11 @@ def test_the_reader_of_folders_takes_scribbles_in_files_and_from_masks(voc):
     assert (drawn.made_from_masks, made.made_from_masks) == ((), (Supervision.SCRIBBLES,))
     assert "scribbles" in made.digests("train")
     assert "scribbles" not in made.digests("val")
+
+
+def test_scribbles_of_which_no_image_has_one_are_a_defect(voc):
+    empty = np.full((H, W), NONE, np.uint8)
+    found = check(VocDataset(folder(voc, dict.fromkeys("abc", empty))))
+    (defect,) = [one for one in found.defects if one.kind == "scribbles"]
+    assert "no train image has scribbles of a class or of the background" in defect.message
+    assert not [one for one in check(VocDataset(folder(voc, {"a": empty}))).defects if one.kind == "scribbles"]

@@ -19,7 +19,7 @@ from harness.modelling.segmenter import build_config, configure, initial_model
 from harness.testing import fake_context, fake_view
 from wsss_afa import wsss_backbones
 from wsss_afa.attention import attention_layers, on_one_grid, queries_and_keys, watched
-from wsss_afa.params import OFFICIAL, AfaParams, MethodParams, rounds, unfit
+from wsss_afa.params import OFFICIAL, AfaParams, MethodParams, check_views, rounds, unfit
 from wsss_afa.segmenter import Afa
 
 VECTORS = json.loads((Path(__file__).parent / "vectors" / "afa.json").read_text())
@@ -177,13 +177,25 @@ def test_a_network_without_such_attention_is_refused_in_one_sentence(tmp_path):
         ({"scales": ()}, "scales must name"),
         ({"scales": (1.0, 1.0)}, "scales must name"),
         ({"dilations": (0,)}, "dilations must name"),
-        ({"refinements": 0}, "refinements must be at least 1"),
+        ({"refinements": 0}, "refinements must lie in"),
+        ({"radius": 10**30}, "radius must lie in"),
+        ({"power": 10**9}, "power must lie in"),
         ({"affinity_weight": float("nan")}, "affinity_weight must be"),
     ],
 )
 def test_parameters_that_mean_nothing_are_refused(given, message):
     with pytest.raises(ConfigError, match=message):
         AfaParams(**given)
+
+
+@pytest.mark.parametrize(
+    ("scales", "crop", "seen"),
+    [((1.0, 0.5), 48, "scale 0.5 .* 48 pixels has 24"), ((2.0,), 16, "scale 1 .* 16 pixels has 16")],
+)
+def test_a_view_that_is_too_small_for_the_transformer_is_one_sentence(scales, crop, seen):
+    check_views(AfaParams(), 64)
+    with pytest.raises(ConfigError, match=rf"afa: at {seen}.*needs 32; raise protocol\.segmenter\.augment\.crop"):
+        check_views(AfaParams(scales=scales), crop)
 
 
 def test_the_method_hands_its_parameters_to_the_segmenter():

@@ -20,7 +20,7 @@ from harness.contract import ConfigError, DataError
 from wsss_clip_es.network import ImageTower, TextTower
 from wsss_clip_es.params import BACKGROUND, SYNONYMS, ClipEsParams
 from wsss_clip_es.tests.clip_toy import MERGES, random_state, write_vocabulary
-from wsss_clip_es.text import installed_vocabulary, named, read_texts, texts_for
+from wsss_clip_es.text import installed_vocabulary, named, read_texts, texts_for, tokens_for
 from wsss_clip_es.tokenizer import Tokenizer, read_tokenizer
 from wsss_clip_es.weights import load_clip, read_state
 
@@ -153,12 +153,19 @@ def hostile_archive(path: Path) -> None:
         file.writestr("x/data.pkl", pickle.dumps(Attack()))
 
 
+def empty_archive(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("x/constants.pkl", b"")
+
+
 @pytest.mark.parametrize(
     ("write", "sentence"),
     [
         (lambda path: path.write_bytes(b"nothing"), "cannot be read as weights"),
+        (lambda path: path.write_bytes(pickle.dumps(Attack())), "or one that only running code in it could read"),
+        (empty_archive, "cannot be read as weights (an archive without data.pkl)"),
         (lambda path: torch.save([1], path), "holds no state dictionary"),
-        (lambda path: torch.save({"a": Attack()}, path), "cannot be read as weights"),
+        (lambda path: torch.save({"a": Attack()}, path), "cannot be read as weights (no file of torch.save, or one"),
         (hostile_archive, "cannot be read as weights (names posix.system, which is not read)"),
         (changed(logit_scale=None), "lacks 'logit_scale'; OpenAI's state dictionary of a ViT"),
         (changed(**{"visual.ln_post.bias": None}), "lacks 'visual.ln_post.bias'"),
@@ -168,6 +175,7 @@ def hostile_archive(path: Path) -> None:
         (changed(**{"visual.positional_embedding": torch.zeros(19, 128)}), "has 128 channels, 19 positions"),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_a_file_without_these_weights_is_one_sentence_and_nothing_is_run(tmp_path, monkeypatch, write, sentence):
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "clip.pt")
@@ -277,6 +285,13 @@ def test_vectors_of_a_file_are_those_that_the_prompts_give(tmp_path):
     read = texts_for(params(tmp_path, vocabulary=None, text=tmp_path / "text.npz"), clip, CLASSES)
     torch.testing.assert_close(read.foreground, made.foreground)
     torch.testing.assert_close(read.background, made.background)
+
+
+def test_other_braces_of_a_template_are_text(tmp_path):
+    given = params(tmp_path, template="a {x} {} {", background=())
+    tokens = tokens_for(given, ("background", "cat"), 514 + len(MERGES), length=77)
+    tokenizer = read_tokenizer(tmp_path / "bpe.gz", 514 + len(MERGES))
+    assert tokens.tolist() == tokenizer.batch(["a {x} cat {"], 77).tolist()
 
 
 def test_classes_are_called_as_the_user_says_or_as_the_authors_do(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness.contract import ConfigError
 from harness.contract.protocol import (
     AugmentSettings,
     BackboneSettings,
@@ -94,6 +95,12 @@ def test_a_term_that_is_switched_off_is_no_loss(tmp_path, switch, term):
     ctx = context(tmp_path)
     assert term in network(ctx).losses(images, tags)
     assert term not in network(ctx, **{switch: False}).losses(images, tags)
+
+
+@pytest.mark.parametrize("levels", [(0, 4), (-5, -2)])
+def test_a_level_that_the_backbone_lacks_is_named(tmp_path, levels):
+    with pytest.raises(ConfigError, match=r"seam: levels: the backbone has 4 levels, no level (4|-5)"):
+        network(context(tmp_path), levels=levels)
 
 
 def test_without_pixel_correlation_the_maps_are_the_scores(tmp_path):
