@@ -114,6 +114,24 @@ def test_rows_that_need_more_masks_are_refused_by_the_plan(root: Path, row: Any,
         build_plan(load_benchmark(benchmark(root, "box_fill", row)), MANAGER)
 
 
+def test_a_share_of_masks_that_cannot_be_is_told_with_file_and_row(root: Path) -> None:
+    wrong = {"name": "none", "method": "pixel_subset", "params": {"fraction": 0.0}}
+    sentence = (
+        r"mine\.yaml: methods\.none: generator 'pixel_subset': supervision fraction must be in \(0, 1\], got 0\.0"
+    )
+    with pytest.raises(ConfigError, match=sentence):
+        build_plan(load_benchmark(benchmark(root, wrong)), MANAGER)
+
+
+def test_a_plan_says_in_plain_words_that_points_cannot_be_made_of_masks_that_are_missing(root: Path) -> None:
+    path = benchmark(root, "box_fill")
+    content = json.loads(path.read_text())
+    content["dataset"]["params"]["points"] = "masks"
+    path.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=r"dataset\.params: dataset 'folder': points: not all training images have"):
+        build_plan(load_benchmark(path), MANAGER)
+
+
 def test_missing_masks_are_a_defect_unless_the_file_says_so(root: Path) -> None:
     defects = FolderDataset.lenient(FolderParams(root=str(root), **FIELDS | {"masks": "SegmentationClass"})).defects
     assert len(defects) == TRAIN - MASKED

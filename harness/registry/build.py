@@ -135,7 +135,8 @@ def adapter(params: type) -> TypeAdapter[Any]:
 
 def _first_error(errors: list[ErrorDetails]) -> str:
     first = errors[0]
-    message = first["msg"][:1].lower() + first["msg"][1:]
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     path = ".".join(map(str, first["loc"]))
     got = "" if first["type"] == "missing" or not path else f", got {first['input']!r}"

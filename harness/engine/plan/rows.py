@@ -272,11 +272,15 @@ def _part(manager: PluginManager, kind: str, use: Use, where: str, find: Finder)
     record: Any = _get(manager, kind, use.name, where)
     params = build_params(record, use.params, where=where, find=find)
     plugin = manager.provider(kind, use.name).name
+    try:
+        needs = component_needs(record, params)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
     return Part(
         kind=kind,
         name=record.name,
         params=digested(params_dict(params), where),
-        needs=component_needs(record, params),
+        needs=needs,
         uses=component_uses(record, params),
         reads=record.reads,
         plugin=plugin,
