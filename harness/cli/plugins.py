@@ -117,6 +117,8 @@ def check(
 
     from harness.testing import check_plugin
 
+    if Path(name).suffix == ".py":
+        raise PluginError(f"{name} is a file; name what it registers: `wsss plugins check NAME --plugin {name}`")
     manager = load_plugins(plugin)
     manager.require_files()
     reports: list[dict[str, Any]] = []

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 Origin = Source | str | None
 """Where tags or boxes come from: a source, ``boxes``, ``masks``, or nowhere."""
+_FIELDS = {"mask": "masks"}
+"""Field of a kind of source where the two are called differently."""
 
 
 class FolderDataset(NamedReads, Dataset):
@@ -108,7 +110,10 @@ class FolderDataset(NamedReads, Dataset):
         for kind, source in self._sources("train").items():
             if ids and all(source.silent(image_id) for image_id in ids):
                 text = f"says nothing about any training image, such as {printable(ids[0])!r}; see path and suffix"
-                yield Defect(kind, "train", None, f"{printable(source.path)}: {text} (field {kind})")
+                if kind == "mask":
+                    text += ", or name it inside val where validation images alone have masks"
+                field = _FIELDS.get(kind, kind)
+                yield Defect(kind, "train", None, f"{printable(source.path)}: {text} (field {field})")
 
     def _failures(self, splits: Mapping[str, Split]) -> Iterator[Defect]:
         """Open the sources of every split; what fails as a whole is told once."""

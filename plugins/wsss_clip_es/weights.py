@@ -143,7 +143,7 @@ def _of_torch(path: Path) -> Any:
     try:
         with warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+    except (pickle.UnpicklingError, LookupError):
         raise ValueError("no file of torch.save, or one that only running code in it could read") from None
 
 

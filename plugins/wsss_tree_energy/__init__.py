@@ -39,7 +39,7 @@ def wsss_segmenters() -> Iterator[SegmenterRecord]:
         f"{at}:TreeEnergy",
         params=params.TreeEnergyParams,
         card=TREE_ENERGY,
-        summary="and unlabelled pixels agree with those that minimum spanning trees join them to",
+        summary="cross entropy of labelled pixels; others agree with those that minimum spanning trees join them to",
     )
     yield SegmenterRecord(
         "whats_the_point",
@@ -48,7 +48,7 @@ def wsss_segmenters() -> Iterator[SegmenterRecord]:
         needs=params.point_needs,
         uses=params.point_uses,
         card=WHATS_THE_POINT,
-        summary="and each class of the image has a pixel somewhere, all other classes have none",
+        summary="cross entropy of the labelled pixels; each labelled class has a pixel somewhere, all others none",
     )
 
 
@@ -59,7 +59,13 @@ def wsss_methods() -> Iterator[MethodRecord]:
 
     for name, rounds, kind, card, summary in (
         ("partial_ce", params.partial_rounds, params.PartialParams, PARTIAL, "trained on the labelled pixels alone"),
-        ("whats_the_point", params.point_rounds, params.PointMethodParams, WHATS_THE_POINT, "points and image tags"),
+        (
+            "whats_the_point",
+            params.point_rounds,
+            params.PointMethodParams,
+            WHATS_THE_POINT,
+            "points, and that each class named by them is in the image",
+        ),
         ("tree_energy", params.tree_rounds, params.TreeMethodParams, TREE_ENERGY, "tree energy loss on sparse labels"),
     ):
         reference = name == "partial_ce"

@@ -95,6 +95,12 @@ def test_nothing_is_overwritten(tmp_path, form):
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_a_file_in_place_of_a_name_is_told_where_it_belongs():
+    result = wsss("plugins", "check", "mine.py")
+    assert result.code == 2
+    assert "mine.py is a file; name what it registers: `wsss plugins check NAME --plugin mine.py`" in result.stderr
+
+
 def test_checking_an_unknown_name_is_one_sentence():
     result = wsss("plugins", "check", "box_fil")
     assert result.code == 2

@@ -45,7 +45,7 @@ def test_the_configuration_without_masks_is_valid(monkeypatch: pytest.MonkeyPatc
     assert validate(VocParams, params, where="page").unmasked == ("train", "val")
 
 
-@pytest.mark.parametrize("name", ["my_folders", "street", "few_masks"])
+@pytest.mark.parametrize("name", ["my_folders", "sparse", "street", "few_masks"])
 def test_the_configurations_of_folders_are_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_DATA", "/mine")
     params = expand_env(yaml.safe_load(block("yaml", f"name: {name}"))["params"], where="page")
@@ -103,7 +103,7 @@ def test_the_clicks_of_the_page_are_read(tmp_path: Path, language: str) -> None:
 
 
 def test_the_fields_of_points_and_scribbles_are_those_of_the_readers() -> None:
-    fields = yaml.safe_load(block("yaml", "scribbles: scribbles"))
+    fields = yaml.safe_load(block("yaml", "or a table of clicks"))
     for model in (VocParams, FolderParams):
         assert set(fields) <= set(model.model_fields)
 

@@ -171,6 +171,14 @@ def test_labels_that_are_silent_on_every_training_image_are_a_defect(mine: Folde
     assert not mine.defects(boxes=boxes | {"path": "labels/train"})
 
 
+def test_masks_of_validation_images_alone_are_told_to_stand_inside_val(mine: Folders) -> None:
+    mine.write("elsewhere/empty.txt", "")
+    told = mine.defects(masks={"path": "elsewhere", "missing": "unmasked"})[0]
+    assert told.endswith(
+        "; see path and suffix, or name it inside val where validation images alone have masks (field masks)"
+    )
+
+
 def test_a_data_set_without_masks_needs_a_training_image_that_shows_a_class(mine: Folders) -> None:
     mine.write("tags.csv", "image,class\na,\nb,background\nc,\nd,cat\n")
     assert mine.defects(tags="tags.csv") == [

@@ -69,7 +69,12 @@ def test_a_parameter_of_the_guides_reaches_the_generator(folder):
         assert values.items() <= dict(only.generator.params).items()
 
 
-COMPONENTS = {"equivariant.py": "equivariant", "largest_region.py": "cam_largest", "ce_and_dice.py": "boxes_dice"}
+COMPONENTS = {
+    "equivariant.py": "equivariant",
+    "largest_region.py": "cam_largest",
+    "tags_alone.py": "tags_alone",
+    "ce_and_dice.py": "boxes_dice",
+}
 
 
 def test_each_component_of_the_guide_runs_from_its_file(folder):

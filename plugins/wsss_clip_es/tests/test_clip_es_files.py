@@ -162,6 +162,7 @@ def empty_archive(path: Path) -> None:
     ("write", "sentence"),
     [
         (lambda path: path.write_bytes(b"nothing"), "cannot be read as weights"),
+        (lambda path: path.write_bytes(b"hello"), "cannot be read as weights (no file of torch.save, or one"),
         (lambda path: path.write_bytes(pickle.dumps(Attack())), "or one that only running code in it could read"),
         (empty_archive, "cannot be read as weights (an archive without data.pkl)"),
         (lambda path: torch.save([1], path), "holds no state dictionary"),
